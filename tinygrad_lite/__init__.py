@@ -1,0 +1,57 @@
+"""A reverse-mode autograd engine for CPUs on NumPy and Numba."""
+
+from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
+from tinygrad_lite import nn, optim
+from tinygrad_lite.fused.activations import gelu, relu_squared, silu
+from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
+from tinygrad_lite.fused.cross_entropy import cross_entropy
+from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.embedding import embedding
+from tinygrad_lite.fused.layernorm import layernorm
+from tinygrad_lite.fused.linear import linear
+from tinygrad_lite.fused.rmsnorm import rmsnorm
+from tinygrad_lite.fused.rotary import rotary, rotary_angles
+from tinygrad_lite.fused.softmax import log_softmax, softmax
+from tinygrad_lite.gradcheck import check_gradients
+from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
+from tinygrad_lite.ops.creation import (
+    arange,
+    eye,
+    full,
+    linspace,
+    ones,
+    ones_like,
+    rand,
+    randint,
+    randn,
+    zeros,
+    zeros_like,
+)
+from tinygrad_lite.ops.elementwise import (
+    clip,
+    cos,
+    exp,
+    leaky_relu,
+    log,
+    masked_fill,
+    maximum,
+    minimum,
+    relu,
+    rsqrt,
+    sigmoid,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
+from tinygrad_lite.ops.matmul import dot, einsum, matmul
+from tinygrad_lite.ops.movement import cat, gather, one_hot, stack, tril, triu
+from tinygrad_lite.ops.reductions import logsumexp
+from tinygrad_lite.state import load_state, save_state, write_atomically
+from tinygrad_lite.tensor import Tensor, elementwise, no_grad, op
+
+__version__ = "0.1.0"
+del _methods
+
+__all__ = [name for name in dir() if not name.startswith("_")]

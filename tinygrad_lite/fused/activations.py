@@ -1,0 +1,158 @@
+"""Activations with a kernel: GELU, its tanh form, SiLU, squared ReLU.
+
+gelu(x)      = x * Phi(x) = x/2 * (1 + erf(x / sqrt 2))          (Hendrycks, Gimpel 2016)
+gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))  (the same, section 2)
+silu(x)      = x * sigmoid(x)                                     (Elfwing and others 2017)
+relu_squared(x) = max(x, 0)^2                                     (So and others 2021, "Primer")
+
+Each backward kernel computes dx = g * f'(x) from x: recomputing costs less than storing.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.simd import erf, exp, tanh
+from tinygrad_lite.ops.elementwise import floating
+from tinygrad_lite.tensor import op
+
+_SQRT_HALF = math.sqrt(0.5)
+_DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715
+
+
+@kernel
+def gelu_forward(y, x):
+    f = x.dtype.type
+    half, one, scale = f(0.5), f(1), f(_SQRT_HALF)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            y[i] = x[i] * half * (one + erf(x[i] * scale))
+
+
+@kernel
+def gelu_backward(dx, g, x):
+    f = x.dtype.type
+    half, one, scale, density = f(0.5), f(1), f(_SQRT_HALF), f(_DENSITY_AT_0)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            # forward: y = x * Phi(x), therefore: dx = g * (Phi(x) + x * density(x))
+            phi = half * (one + erf(x[i] * scale))
+            dx[i] = g[i] * (phi + x[i] * density * exp(-half * x[i] * x[i]))
+
+
+@kernel
+def gelu_tanh_forward(y, x):
+    f = x.dtype.type
+    half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            v = x[i]
+            y[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
+
+
+@kernel
+def gelu_tanh_backward(dx, g, x):
+    f = x.dtype.type
+    half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
+    three = f(3)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            # forward: u = scale * (x + cubic * x^3), y = x/2 * (1 + tanh(u)), therefore:
+            v = x[i]
+            t = tanh(scale * (v + cubic * v * v * v))
+            du = scale * (one + three * cubic * v * v)
+            dx[i] = g[i] * half * (one + t + v * (one - t * t) * du)
+
+
+@kernel
+def silu_forward(y, x):
+    one = x.dtype.type(1)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            y[i] = x[i] / (one + exp(-x[i]))
+
+
+@kernel
+def silu_backward(dx, g, x):
+    one = x.dtype.type(1)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
+            s = one / (one + exp(-x[i]))
+            dx[i] = g[i] * s * (one + x[i] * (one - s))
+
+
+@kernel
+def relu_squared_forward(y, x):
+    zero = x.dtype.type(0)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            r = zero if x[i] < zero else x[i]
+            y[i] = r * r
+
+
+@kernel
+def relu_squared_backward(dx, g, x):
+    zero = x.dtype.type(0)
+    n = x.size
+    for chunk in prange(CHUNKS):
+        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
+            # forward: y = max(x, 0)^2, therefore: dx = 2 * g * max(x, 0)
+            r = zero if x[i] < zero else x[i]
+            dx[i] = g[i] * (r + r)
+
+
+def _each(x, forward, backward):
+    x = np.ascontiguousarray(floating(x)).reshape(np.shape(x))
+    y = np.empty_like(x)
+    forward(y.reshape(-1), x.reshape(-1))
+
+    def vjp(g):
+        dx = np.empty_like(x)
+        backward(dx.reshape(-1), np.ascontiguousarray(g).reshape(-1), x.reshape(-1))
+        return (dx,)
+
+    return y, vjp
+
+
+@op
+def _gelu_exact(x):
+    return _each(x, gelu_forward, gelu_backward)
+
+
+@op
+def _gelu_tanh(x):
+    return _each(x, gelu_tanh_forward, gelu_tanh_backward)
+
+
+@op
+def silu(x):
+    """x * sigmoid(x)"""
+    return _each(x, silu_forward, silu_backward)
+
+
+@op
+def relu_squared(x):
+    """max(x, 0)^2"""
+    return _each(x, relu_squared_forward, relu_squared_backward)
+
+
+def gelu(x, approximate="none"):
+    """x * Phi(x), Phi the normal distribution; approximate="tanh" is the form that GPT-2 uses."""
+    if approximate not in ("none", "tanh"):
+        raise ValueError(
+            "gelu: there is an exact form and one with tanh.\n"
+            f"  got approximate={approximate!r}\n  try 'none' or 'tanh'"
+        )
+    return _gelu_tanh(x) if approximate == "tanh" else _gelu_exact(x)

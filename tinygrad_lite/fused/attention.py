@@ -1,0 +1,230 @@
+"""Scaled dot-product attention (Vaswani and others 2017, section 3.2.1), fused.
+
+For each head, with queries Q (T, D), keys K (S, D) and values V (S, D):
+
+    S = Q K^T * scale,  P = softmax(S) over the keys that a query may see,  O = P V
+
+    dV = P^T dO,  dP = dO V^T,  dS = P * (dP - delta) * scale,  delta = row sums of dO * O
+    dQ = dS K,  dK = dS^T Q
+
+As in FlashAttention (Dao and others 2022, arXiv:2205.14135) no (T, S) matrix is kept: queries are
+taken BLOCK at a time, the keys that a causal mask hides from the whole block are never touched,
+and the backward pass computes P again from the logsumexp of each row. The products run on the
+GEMM's register tiles. One thread works on one head of one batch element, so nothing is shared.
+
+Kernels take (B, T, H, D), the order in which a linear layer leaves the heads.
+"""
+
+import math
+
+import numpy as np
+from numba import prange
+
+from tinygrad_lite.kernels.compile import get_num_threads, kernel
+from tinygrad_lite.kernels.gemm import (
+    BLOCK_ROWS,
+    COLUMNS_FLOAT32,
+    COLUMNS_FLOAT64,
+    ROWS,
+    columns_of,
+    multiply,
+    pack,
+    workspace,
+)
+from tinygrad_lite.kernels.rows import LANES, row_max
+from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.softmax import softmax
+from tinygrad_lite.ops.elementwise import mul
+from tinygrad_lite.ops.matmul import matmul
+from tinygrad_lite.ops.movement import causal_mask
+from tinygrad_lite.tensor import op
+
+BLOCK = 64  # queries at a time: their scores stay in the L2 cache
+
+
+@kernel
+def attention_forward(out, lse, q, k, v, scale, causal, spaces):
+    """out (B, T, H, D), lse (B, H, T): logsumexp of each row of scores"""
+    batch, time, heads, size = q.shape
+    keys = k.shape[1]
+    width = columns_of(q)
+    wide = (keys + width - 1) // width * width
+    size_wide = (size + width - 1) // width * width
+    ld, row = wide + LANES, heads * size
+    q_, k_, v_, out_ = q.reshape(-1), k.reshape(-1), v.reshape(-1), out.reshape(-1)
+    space, space_size = spaces.reshape(-1), spaces.shape[1]
+    threads = spaces.shape[0]
+    work = batch * heads
+    one = q.dtype.type(1)
+    for t in prange(threads):
+        edge = t * space_size
+        lanes = edge + BLOCK_ROWS * width
+        scores = lanes + LANES
+        k_t = scores + BLOCK * ld
+        values = k_t + size * wide
+        for task in range(work * t // threads, work * (t + 1) // threads):
+            b, h = task // heads, task % heads
+            q_at, k_at = b * time * row + h * size, b * keys * row + h * size
+            pack(space, k_t, k_, k_at, 1, row, size, keys)
+            pack(space, values, v_, k_at, row, 1, keys, size)
+            for i in range(0, time, BLOCK):
+                block = min(BLOCK, time - i)
+                seen = min(keys, keys - time + i + block) if causal else keys
+                seen_wide = (seen + width - 1) // width * width
+                multiply(space, scores, ld, q_, q_at + i * row, row, 1, ROWS * row,
+                         space, k_t, size * width, block, seen_wide, size, False,
+                         space, edge)  # fmt: skip
+                for r in range(block):
+                    s = scores + r * ld
+                    visible = min(seen, keys - time + i + r + 1) if causal else seen
+                    largest = row_max(space, s, visible, space, lanes) * scale
+                    total = q.dtype.type(0)
+                    for j in range(visible):
+                        p = exp(space[s + j] * scale - largest)
+                        space[s + j] = p
+                        total += p
+                    lse[b, h, i + r] = largest + np.log(total)
+                    inverse = one / total
+                    for j in range(visible):
+                        space[s + j] *= inverse
+                    for j in range(visible, seen):
+                        space[s + j] = 0
+                multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
+                         space, values, keys * width, block, size, seen, False,
+                         space, edge)  # fmt: skip
+
+
+@kernel
+def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
+    """dk and dv hold zeros on entry."""
+    batch, time, heads, size = q.shape
+    keys = k.shape[1]
+    width = columns_of(q)
+    wide = (keys + width - 1) // width * width
+    size_wide = (size + width - 1) // width * width
+    ld, row = wide + LANES, heads * size
+    q_, k_, v_, g_ = q.reshape(-1), k.reshape(-1), v.reshape(-1), g.reshape(-1)
+    dq_, dk_, dv_, out_ = dq.reshape(-1), dk.reshape(-1), dv.reshape(-1), out.reshape(-1)
+    space, space_size = spaces.reshape(-1), spaces.shape[1]
+    threads = spaces.shape[0]
+    work = batch * heads
+    for t in prange(threads):
+        edge = t * space_size
+        p_at = edge + BLOCK_ROWS * width
+        ds_at = p_at + BLOCK * ld
+        k_t = ds_at + BLOCK * ld
+        v_t = k_t + size * wide
+        k_rows = v_t + size * wide
+        q_rows = k_rows + keys * size_wide
+        g_rows = q_rows + BLOCK * size_wide
+        for task in range(work * t // threads, work * (t + 1) // threads):
+            b, h = task // heads, task % heads
+            q_at, k_at = b * time * row + h * size, b * keys * row + h * size
+            pack(space, k_t, k_, k_at, 1, row, size, keys)
+            pack(space, v_t, v_, k_at, 1, row, size, keys)
+            pack(space, k_rows, k_, k_at, row, 1, keys, size)
+            for i in range(0, time, BLOCK):
+                block = min(BLOCK, time - i)
+                seen = min(keys, keys - time + i + block) if causal else keys
+                seen_wide = (seen + width - 1) // width * width
+                here = q_at + i * row
+                # forward: S = Q K^T * scale, P = exp(S - lse)
+                multiply(space, p_at, ld, q_, here, row, 1, ROWS * row, space, k_t, size * width,
+                         block, seen_wide, size, False, space, edge)  # fmt: skip
+                # forward: O = P V, therefore: dP = dO V^T
+                multiply(space, ds_at, ld, g_, here, row, 1, ROWS * row, space, v_t, size * width,
+                         block, seen_wide, size, False, space, edge)  # fmt: skip
+                for r in range(block):
+                    delta = q.dtype.type(0)
+                    for d in range(size):
+                        delta += g_[here + r * row + d] * out_[here + r * row + d]
+                    p_r, ds_r, shift = p_at + r * ld, ds_at + r * ld, lse[b, h, i + r]
+                    visible = min(seen, keys - time + i + r + 1) if causal else seen
+                    for j in range(visible):
+                        p = exp(space[p_r + j] * scale - shift)
+                        space[p_r + j] = p
+                        space[ds_r + j] = p * (space[ds_r + j] - delta) * scale
+                    for j in range(visible, seen):
+                        space[p_r + j] = 0
+                        space[ds_r + j] = 0
+                pack(space, q_rows, q_, here, row, 1, block, size)
+                pack(space, g_rows, g_, here, row, 1, block, size)
+                # dQ = dS K,  dK += dS^T Q,  dV += P^T dO
+                multiply(dq_, here, row, space, ds_at, ld, 1, ROWS * ld, space, k_rows,
+                         keys * width, block, size, seen, False, space, edge)  # fmt: skip
+                multiply(dk_, k_at, row, space, ds_at, 1, ld, ROWS, space, q_rows,
+                         block * width, seen, size, block, True, space, edge)  # fmt: skip
+                multiply(dv_, k_at, row, space, p_at, 1, ld, ROWS, space, g_rows,
+                         block * width, seen, size, block, True, space, edge)  # fmt: skip
+
+
+def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
+    """Scratch for each thread: the edge tile, two blocks of scores, packed keys and values."""
+    size = q.shape[-1]
+    width = COLUMNS_FLOAT32 if q.dtype == np.float32 else COLUMNS_FLOAT64
+    wide, size_wide = -(-keys // width) * width, -(-size // width) * width
+    need = (
+        BLOCK_ROWS * width
+        + 2 * BLOCK * (wide + LANES)
+        + 2 * size * wide
+        + keys * size_wide
+        + 2 * BLOCK * size_wide
+        + LANES
+    )
+    return workspace.get(q.dtype, get_num_threads(), need)
+
+
+def _heads_inside(x):
+    """(B, H, T, D) to C-contiguous (B, T, H, D): no copy if the heads come from a linear layer"""
+    return np.ascontiguousarray(np.swapaxes(x, 1, 2))
+
+
+@op
+def _attention(q, k, v, is_causal, scale):
+    scale = q.dtype.type(scale)
+    q, k, v = _heads_inside(q), _heads_inside(k), _heads_inside(v)
+    out = np.empty_like(q)
+    lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
+    attention_forward(out, lse, q, k, v, scale, is_causal, _spaces(q, k.shape[1]))
+
+    def vjp(g):
+        dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
+        attention_backward(dq, dk, dv, _heads_inside(g), q, k, v, out, lse, scale, is_causal,
+                           _spaces(q, k.shape[1]))  # fmt: skip
+        return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
+
+    return np.swapaxes(out, 1, 2), vjp
+
+
+def scaled_dot_product_attention(
+    q, k, v, is_causal=False, scale=None, dropout_p=0.0, seed=None, return_weights=False
+):
+    """softmax(q k^T * scale) v for q (B, H, T, D), k and v (B, H, S, D): (B, H, T, D).
+
+    is_causal   a query sees the keys up to its own position; with S > T the last query sees all
+    scale       1 / sqrt(D) unless given
+    dropout_p   probability with which an attention weight is dropped; needs seed, a number or a
+                numpy.random.Generator, and takes the composed path, which keeps the weights
+    return_weights  also return the weights (B, H, T, S); the composed path
+    """
+    if q.ndim != 4 or k.shape != v.shape or k.ndim != 4 or q.shape[:2] != k.shape[:2] \
+            or q.shape[3] != k.shape[3] or (is_causal and q.shape[2] > k.shape[2]):  # fmt: skip
+        raise ValueError(
+            "scaled_dot_product_attention: q is (B, H, T, D), k and v are (B, H, S, D), and for"
+            f" causal attention T <= S.\n  got {q.shape}, {k.shape} and {v.shape}\n"
+            "  try x.reshape(B, T, H, D).transpose(1, 2)"
+        )
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if dropout_p == 0 and not return_weights:
+        return _attention(q, k, v, is_causal, scale)
+    weights = attention_weights(q, k, is_causal, scale)
+    dropped = dropout(weights, dropout_p, seed) if dropout_p else weights
+    out = matmul(dropped, v)
+    return (out, weights) if return_weights else out
+
+
+def attention_weights(q, k, is_causal, scale):
+    """softmax(q k^T * scale) over the visible keys, composed: (B, H, T, S)"""
+    scores = mul(matmul(q, k.transpose(-2, -1)), scale)
+    return softmax(causal_mask(scores) if is_causal else scores)

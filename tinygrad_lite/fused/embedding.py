@@ -1,0 +1,58 @@
+"""y[n] = weight[index[n]]: a row of the table for each index.
+
+dweight[v] = sum of g[n] over the n with index[n] = v. Each iteration of the backward kernel owns
+some columns, so that the sums need no locks and have one order.
+"""
+
+import numpy as np
+from numba import prange
+
+from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.tensor import op
+
+
+@kernel
+def embedding_forward(y, weight, index):
+    for n in prange(index.size):
+        for j in range(weight.shape[1]):
+            y[n, j] = weight[index[n], j]
+
+
+@kernel
+def embedding_backward(dweight, g, index):
+    """dweight (V, C): zeros on entry"""
+    columns = g.shape[1]
+    for chunk in prange(CHUNKS):
+        start, stop = columns * chunk // CHUNKS, columns * (chunk + 1) // CHUNKS
+        for n in range(index.size):
+            for j in range(start, stop):
+                dweight[index[n], j] += g[n, j]
+
+
+@op
+def embedding(index, weight):
+    """Rows of weight (V, C) for an integer array: index (...), result (..., C)"""
+    if index.dtype.kind not in "iu":
+        raise TypeError(
+            "embedding: the index holds integers.\n"
+            f"  got dtype {index.dtype}\n  try index.astype('int64')"
+        )
+    flat, table = np.ascontiguousarray(index, np.int64).reshape(-1), np.ascontiguousarray(weight)
+    if flat.size and (flat.min() < 0 or flat.max() >= len(table)):
+        raise IndexError(
+            f"embedding: every index must lie between 0 and {len(table) - 1}.\n"
+            f"  got {flat.min()} to {flat.max()}\n  try a table with {flat.max() + 1} rows"
+        )
+    y = np.empty((flat.size, table.shape[1]), table.dtype)
+    embedding_forward(y, table, flat)
+
+    def vjp(g):
+        def dweight():
+            out = np.zeros_like(table)
+            embedding_backward(out, as_rows(g), flat)
+            return out
+
+        return None, dweight
+
+    return y.reshape(*index.shape, table.shape[1]), vjp

@@ -1,0 +1,79 @@
+"""Root-mean-square norm (Zhang, Sennrich 2019, arXiv:1910.07467) over the last axis, of length C.
+
+xhat = x / sqrt(mean(x^2) + eps),  y = xhat * w
+    dxhat = g * w,  dx = (dxhat - xhat * mean(dxhat * xhat)) / sqrt(mean(x^2) + eps)
+    dw = sum over rows of g * xhat
+"""
+
+import numpy as np
+from numba import prange
+
+from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.tensor import op
+
+
+@kernel
+def rmsnorm_forward(y, rrms, x, w, eps):
+    """rrms (N,) is kept for the backward pass; an empty w means ones."""
+    rows, columns = x.shape
+    one = x.dtype.type(1)
+    for i in prange(rows):
+        squares = x.dtype.type(0)
+        for j in range(columns):
+            squares += x[i, j] * x[i, j]
+        scale = one / np.sqrt(squares / x.dtype.type(columns) + x.dtype.type(eps))
+        rrms[i] = scale
+        if w.size:
+            for j in range(columns):
+                y[i, j] = x[i, j] * scale * w[j]
+        else:
+            for j in range(columns):
+                y[i, j] = x[i, j] * scale
+
+
+@kernel
+def rmsnorm_backward(dx, dw_chunks, g, x, w, rrms):
+    """dw_chunks (CHUNKS, C): partial sums over rows, zeros on entry; unused for an empty w."""
+    rows, columns = x.shape
+    n = x.dtype.type(columns)
+    for chunk in prange(CHUNKS):
+        dw = dw_chunks[chunk]
+        for i in range(rows * chunk // CHUNKS, rows * (chunk + 1) // CHUNKS):
+            # forward: xhat = x * rrms, y = xhat * w, therefore:
+            dot = x.dtype.type(0)
+            if w.size:
+                for j in range(columns):
+                    xhat = x[i, j] * rrms[i]
+                    dw[j] += g[i, j] * xhat
+                    dot += g[i, j] * w[j] * xhat
+                for j in range(columns):
+                    dx[i, j] = (g[i, j] * w[j] - x[i, j] * rrms[i] * dot / n) * rrms[i]
+            else:
+                for j in range(columns):
+                    dot += g[i, j] * x[i, j] * rrms[i]
+                for j in range(columns):
+                    dx[i, j] = (g[i, j] - x[i, j] * rrms[i] * dot / n) * rrms[i]
+
+
+@op
+def rmsnorm(x, weight=None, eps=1e-6):
+    """Divide x (..., C) by the root of its mean square over the last axis; scale by weight (C,)."""
+    if weight is not None and x.shape[-1:] != weight.shape:
+        raise ValueError(
+            "rmsnorm: the weight has the length of the last axis of x.\n"
+            f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
+        )
+    rows = as_rows(x)
+    y, rrms = np.empty_like(rows), np.empty_like(rows[:, 0])
+    w = np.empty(0, x.dtype) if weight is None else weight
+    rmsnorm_forward(y, rrms, rows, w, eps)
+
+    def vjp(g):
+        dx = np.empty_like(rows)
+        sums = np.zeros((CHUNKS, w.size), rows.dtype)
+        rmsnorm_backward(dx, sums, as_rows(g), rows, w, rrms)
+        dx = dx.reshape(x.shape)
+        return (dx,) if weight is None else (dx, sums.sum(axis=0))
+
+    return y.reshape(x.shape), vjp

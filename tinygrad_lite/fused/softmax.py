@@ -1,0 +1,109 @@
+"""Softmax and its logarithm along one axis.
+
+p[i] = exp(x[i] - m) / sum over j of exp(x[j] - m),  m = max of x
+    dx = p * (g - sum of g * p)
+log p[i] = x[i] - m - log(sum over j of exp(x[j] - m))
+    dx = g - p * sum of g
+"""
+
+import numpy as np
+from numba import prange
+
+from tinygrad_lite.kernels.compile import kernel
+from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.ops.elementwise import floating
+from tinygrad_lite.tensor import op
+
+
+@kernel
+def softmax_forward(p, x):
+    rows, columns = x.shape
+    for i in prange(rows):
+        largest = x[i, 0]
+        for j in range(1, columns):
+            largest = max(largest, x[i, j])
+        total = 0.0
+        for j in range(columns):
+            e = exp(x[i, j] - largest)
+            p[i, j] = e
+            total += e
+        scale = x.dtype.type(1.0 / total)
+        for j in range(columns):
+            p[i, j] *= scale
+
+
+@kernel
+def softmax_backward(dx, g, p):
+    rows, columns = p.shape
+    for i in prange(rows):
+        dot = g.dtype.type(0)
+        for j in range(columns):
+            dot += g[i, j] * p[i, j]
+        for j in range(columns):
+            dx[i, j] = p[i, j] * (g[i, j] - dot)
+
+
+@kernel
+def log_softmax_forward(y, x):
+    rows, columns = x.shape
+    for i in prange(rows):
+        largest = x[i, 0]
+        for j in range(1, columns):
+            largest = max(largest, x[i, j])
+        total = 0.0
+        for j in range(columns):
+            total += exp(x[i, j] - largest)
+        shift = largest + x.dtype.type(np.log(total))
+        for j in range(columns):
+            y[i, j] = x[i, j] - shift
+
+
+@kernel
+def log_softmax_backward(dx, g, y):
+    rows, columns = y.shape
+    for i in prange(rows):
+        total = g.dtype.type(0)
+        for j in range(columns):
+            total += g[i, j]
+        for j in range(columns):
+            dx[i, j] = g[i, j] - exp(y[i, j]) * total
+
+
+def _along_last(x, axis):
+    """(N, C) rows in which `axis` is last, and the way back to the shape of x"""
+    moved = np.moveaxis(x, axis, -1)
+
+    def back(rows):
+        return np.moveaxis(rows.reshape(moved.shape), -1, axis)
+
+    return as_rows(moved), back
+
+
+def _rowwise(x, axis, forward, backward):
+    x = floating(x)
+    rows, back = _along_last(x, axis)
+    y = np.empty_like(rows)
+    if y.size:
+        forward(y, rows)
+
+    def vjp(g):
+        g_rows, _ = _along_last(g, axis)
+        dx = np.empty_like(rows)
+        if dx.size:
+            backward(dx, g_rows, y)
+        return (back(dx),)
+
+    return back(y), vjp
+
+
+@op
+def softmax(x, axis=-1):
+    """exp(x) / sum(exp(x)) along an axis, without overflow"""
+    return _rowwise(x, axis, softmax_forward, softmax_backward)
+
+
+@op
+def log_softmax(x, axis=-1):
+    """log(softmax(x)) along an axis, without overflow"""
+    return _rowwise(x, axis, log_softmax_forward, log_softmax_backward)

@@ -1,0 +1,1 @@
+"""What compiled loops share: the `@kernel` decorator, SIMD functions, the packed GEMM."""

@@ -1,0 +1,88 @@
+"""The `@kernel` decorator: how every compiled loop of the engine is compiled, cached and called.
+
+The contract of a kernel
+    * outputs first, then inputs, then scalars; arrays are C-contiguous;
+    * it fills what it is given, allocates nothing and returns nothing;
+    * one source serves float32 (training) and float64 (gradient checks);
+    * each `prange` iteration owns what it writes, and sums across rows go to `CHUNKS` partial
+      sums, a constant: the same bits come out with one thread or with many.
+
+Kernels are compiled at the first call, never at import, and cached on disk.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import event
+from numba.extending import register_jitable
+
+# Reassociation lets LLVM vectorise sums. `nnan` and `ninf` stay out: masks use -inf, and a NaN
+# must remain visible.
+FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+
+# Partial sums of a reduction across rows: more than the cores of an ordinary machine, and fixed.
+CHUNKS = 16
+
+
+def _stamp_of(folder: Path) -> tuple[float, int]:
+    """Newest modification time and total size of the Python files in `folder`."""
+    stats = [path.stat() for path in sorted(folder.glob("*.py"))]
+    return max(s.st_mtime for s in stats), sum(s.st_size for s in stats)
+
+
+_SHARED_STAMP = _stamp_of(Path(__file__).parent)
+
+
+def kernel(function: Callable | None = None, *, parallel: bool = True) -> Any:
+    """Compile `function` with Numba: `@kernel` for `prange` loops, `@kernel(parallel=False)`."""
+    if function is None:
+        return lambda f: kernel(f, parallel=parallel)
+    compiled = numba.njit(
+        function, cache=True, nogil=True, parallel=parallel, fastmath=FASTMATH, error_model="numpy"
+    )
+    cache = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache is not None and hasattr(cache, "_source_stamp"):
+        # Numba's disk cache watches only the file that holds the kernel. What is shared from this
+        # folder is compiled into every kernel, so a change here must make them all stale.
+        cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP)
+    return compiled
+
+
+def inlined(function: Callable) -> Any:
+    """A device function: part of the kernels that call it, with the same arithmetic."""
+    return register_jitable(fastmath=FASTMATH, error_model="numpy")(function)
+
+
+class _CompileListener(event.Listener):
+    def __init__(self, callback: Callable[[], None]):
+        self.callback = callback
+
+    def on_start(self, event: Any) -> None:
+        self.callback()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def on_compile(callback: Callable[[], None]) -> None:
+    """Call `callback()` whenever a kernel starts to be compiled (not when it comes from disk)."""
+    event.register("numba:compile", _CompileListener(callback))
+
+
+def set_num_threads(n: int) -> None:
+    """Use `n` threads in every kernel called from this Python thread, 1 <= n <= cores."""
+    most = numba.config.NUMBA_NUM_THREADS
+    if not 1 <= n <= most:
+        raise ValueError(
+            f"set_num_threads: the number of threads must lie between 1 and {most}.\n"
+            f"  got {n}\n"
+            f"  try {min(max(n, 1), most)}, or set NUMBA_NUM_THREADS before Python starts"
+        )
+    numba.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Threads that kernels called from this Python thread use."""
+    return numba.get_num_threads()

@@ -1,0 +1,409 @@
+"""The matrix product C = A B, the loop in which a GPT spends its time.
+
+How it works, from the inside out (after Goto and van de Geijn, "Anatomy of High-Performance
+Matrix Multiplication", 2008, and the BLIS papers):
+
+1. `tile` keeps a small block of C, `ROWS` x `COLUMNS`, in vector registers. For each k it loads
+   one row of B (a few vectors), broadcasts one number of A per row, and multiplies and adds:
+   C[i, :] += A[i, k] * B[k, :]. Each number that is loaded is used many times, so the arithmetic
+   units, not the memory, set the pace. LLVM's vectoriser does not find this shape by itself;
+   `tile` is therefore emitted as LLVM vector instructions, and `_tile_in_python` says the same in
+   three lines.
+
+2. `pack` copies a part of B, `DEPTH` rows deep, into strips that are `COLUMNS` wide, in the order
+   in which `tile` reads them: one strip stays in the L1 cache. It also undoes a transposition and
+   pads the last strip with zeros. A is read where it lies, because `tile` takes any strides; only
+   a transposed A is copied, since reading it down its columns would touch a new cache line for
+   each number.
+
+3. `multiply` runs `tile` over all strips of a packed B and all rows of a block of A that fits
+   the L2 cache.
+
+4. `gemm` cuts C into a grid of parts, one for each thread, and walks through K in steps of
+   `DEPTH`. Every number of C is summed over k in the same order whatever the grid, so that the
+   result does not depend on the number of threads.
+
+    C (batch, M, N), A (batch, M, K) or (batch, K, M), B (batch, K, N) or (batch, N, K)
+"""
+
+import math
+import threading
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic, overload
+
+from tinygrad_lite.kernels.compile import get_num_threads, inlined, kernel
+
+
+def _vector_bytes_and_registers() -> tuple[int, int]:
+    """Width and number of the vector registers of the CPU that Numba compiles for."""
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        features = llvm.get_host_cpu_features().flatten()
+    if "+avx512f" in features:
+        return 64, 32
+    if "+avx" in features:
+        return 32, 16
+    if "+neon" in features:
+        return 16, 32
+    return 16, 16
+
+
+_VECTOR_BYTES, _REGISTERS = _vector_bytes_and_registers()
+# Accumulators fill most registers; the others hold a row of B and a broadcast number of A.
+ROWS = 12 if _REGISTERS == 32 else 6
+_VECTORS = 2  # vectors in a row of a tile
+FEW_ROWS = 4  # the last rows of a block that is no multiple of ROWS go in fours, then singly
+COLUMNS_FLOAT32 = _VECTORS * _VECTOR_BYTES // 4
+COLUMNS_FLOAT64 = _VECTORS * _VECTOR_BYTES // 8
+DEPTH = 256  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, takes half of an L1 cache
+BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
+SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
+
+
+def columns_of(array):
+    """Width of a tile for the dtype of `array`."""
+    return COLUMNS_FLOAT32 if array.dtype == np.float32 else COLUMNS_FLOAT64
+
+
+@overload(columns_of)
+def _overload_columns_of(array):
+    if array.dtype == types.float32:
+        return lambda array: COLUMNS_FLOAT32
+    return lambda array: COLUMNS_FLOAT64
+
+
+def _tile_in_python(rows: int) -> Any:
+    """What `tile` computes: C[i, :] (+)= sum over k of A[i, k] * B[k, :], a strip of B wide."""
+
+    def tile(c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
+        columns = columns_of(c)
+        b_strip = b[b_at : b_at + depth * columns].reshape(depth, columns)
+        for i in range(rows):
+            a_i = a[a_at + i * a_row :: a_column][:depth]
+            row = c[c_at + i * ldc : c_at + i * ldc + columns]
+            row[:] = a_i @ b_strip + (row if accumulate else 0)
+
+    return tile
+
+
+def _tile_in_llvm(rows: int) -> Any:
+    """The same as an LLVM loop over k with `rows` x `_VECTORS` accumulators in registers."""
+
+    @intrinsic
+    def tile(typing, c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
+        i64 = types.int64
+        signature = types.void(c, i64, i64, a, i64, i64, i64, b, i64, i64, types.boolean)
+
+        def generate(context, builder, sig, args):
+            def pointer(position, offset):
+                array = context.make_array(sig.args[position])(context, builder, args[position])
+                return builder.gep(array.data, [args[offset]])
+
+            number = context.get_data_type(c.dtype)
+            function = _tile_function(builder.module, rows, number, c.dtype.bitwidth)
+            c_start, a_start, b_start = pointer(0, 1), pointer(3, 4), pointer(7, 8)
+            flag = builder.icmp_unsigned("!=", args[10], args[10].type(0))
+            builder.call(
+                function,
+                [c_start, args[2], a_start, args[5], args[6], b_start, args[9], flag],
+            )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> ir.Function:
+    """The LLVM function tile(c, ldc, a, a_row, a_column, b, depth, accumulate) in `module`."""
+    name = f"tinygrad_lite_tile_{rows}_float{bits}"
+    if name in module.globals:
+        return module.globals[name]
+    word, lanes = ir.IntType(64), _VECTOR_BYTES * 8 // bits
+    vector, here = ir.VectorType(number, lanes), number.as_pointer()
+    function = ir.Function(
+        module,
+        ir.FunctionType(ir.VoidType(), [here, word, here, word, word, here, word, ir.IntType(1)]),
+        name,
+    )
+    # One copy, called and never inlined: this is what keeps the time to compile short.
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    c, ldc, a, a_row, a_column, b, depth, accumulate = function.args
+    start, loop, after, add, replace = (
+        function.append_basic_block(block) for block in ("start", "loop", "after", "add", "replace")
+    )
+    builder = ir.IRBuilder(start)
+    nothing = ir.Constant(vector, [0.0] * lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    lane_0 = ir.Constant(ir.IntType(32), 0)
+    every_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    tiles = [(i, v) for i in range(rows) for v in range(_VECTORS)]
+
+    def vector_at(pointer, offset):
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+    builder.cbranch(builder.icmp_signed(">", depth, word(0)), loop, after)
+
+    builder.position_at_end(loop)
+    k, a_k, b_k = builder.phi(word), builder.phi(here), builder.phi(here)
+    sums = {tile: builder.phi(vector) for tile in tiles}
+    b_row = [builder.load(vector_at(b_k, word(v * lanes)), align=bits // 8) for v in range(_VECTORS)]
+    later = {}
+    for i in range(rows):
+        a_ik = builder.load(builder.gep(a_k, [builder.mul(a_row, word(i))]))
+        a_ik = builder.insert_element(undefined, a_ik, lane_0)
+        a_ik = builder.shuffle_vector(a_ik, undefined, every_lane)
+        for v in range(_VECTORS):
+            # "contract": one fused multiply-add where the CPU has it.
+            product = builder.fmul(a_ik, b_row[v], flags=["contract"])
+            later[i, v] = builder.fadd(sums[i, v], product, flags=["contract"])
+    next_k = builder.add(k, word(1))
+    next_a = builder.gep(a_k, [a_column])
+    next_b = builder.gep(b_k, [word(_VECTORS * lanes)])
+    phis = [(k, word(0), next_k), (a_k, a, next_a), (b_k, b, next_b)]
+    for phi, first, following in phis + [(sums[t], nothing, later[t]) for t in tiles]:
+        phi.add_incoming(first, start)
+        phi.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+
+    builder.position_at_end(after)
+    totals = {tile: builder.phi(vector) for tile in tiles}
+    for tile, total in totals.items():
+        total.add_incoming(nothing, start)
+        total.add_incoming(later[tile], loop)
+    builder.cbranch(accumulate, add, replace)
+    for block in (add, replace):
+        builder.position_at_end(block)
+        for (i, v), total in totals.items():
+            place = vector_at(c, builder.add(builder.mul(ldc, word(i)), word(v * lanes)))
+            if block is add:
+                total = builder.fadd(builder.load(place, align=bits // 8), total)
+            builder.store(total, place, align=bits // 8)
+        builder.ret_void()
+    return function
+
+
+_make_tile = _tile_in_python if numba.config.DISABLE_JIT else _tile_in_llvm
+_tile_rows, _tile_few, _tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
+
+
+@inlined
+def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, rows, columns,
+             depth, accumulate, edge, edge_at):  # fmt: skip
+    """C (+)= A B for a B that `pack` has packed at b[b_at], its strips b_strip numbers apart.
+
+    C[i, j] is c[c_at + i * ldc + j]. A[i, k] is a[a_at + i * a_row + k * a_column] for i < ROWS;
+    each further strip of ROWS rows begins a_strip numbers after the one before. The last strip of
+    B may be wider than C: its tiles go to edge[edge_at:], BLOCK_ROWS x COLUMNS numbers.
+    """
+    width = columns_of(c)
+    for i in range(0, rows, BLOCK_ROWS):
+        block = min(BLOCK_ROWS, rows - i)
+        a_i = a_at + i // ROWS * a_strip
+        for j in range(0, columns, width):
+            inside = j + width <= columns
+            c_ij = c_at + i * ldc + j
+            out, at, ld = (c, c_ij, ldc) if inside else (edge, edge_at, width)
+            add = accumulate and inside
+            b_j, a_r, r = b_at + j // width * b_strip, a_i, 0
+            while r + ROWS <= block:
+                _tile_rows(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
+                r += ROWS
+                a_r += a_strip
+            while r + FEW_ROWS <= block:
+                _tile_few(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
+                r += FEW_ROWS
+                a_r += FEW_ROWS * a_row
+            while r < block:
+                _tile_one(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
+                r += 1
+                a_r += a_row
+            if not inside:
+                for r in range(block):
+                    for s in range(columns - j):
+                        value = edge[edge_at + r * width + s]
+                        if accumulate:
+                            value += c[c_ij + r * ldc + s]
+                        c[c_ij + r * ldc + s] = value
+
+
+@inlined
+def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
+    """Copy B (depth, columns), B[k, j] = b[b_at + k * b_row + j * b_column], to strips.
+
+    Strip s holds columns s * COLUMNS and on, row after row; absent columns are zeros.
+    """
+    width = columns_of(packed)
+    for j in range(0, columns, width):
+        present = min(width, columns - j)
+        strip = at + j * depth
+        source = b_at + j * b_column
+        if present < width:
+            packed[strip : strip + depth * width] = 0
+        if b_column == 1 and present == width:
+            for k in range(depth):
+                for s in range(width):
+                    packed[strip + k * width + s] = b[source + k * b_row + s]
+        elif b_column == 1:
+            for k in range(depth):
+                for s in range(present):
+                    packed[strip + k * width + s] = b[source + k * b_row + s]
+        else:
+            for s in range(present):
+                for k in range(depth):
+                    packed[strip + k * width + s] = b[source + k * b_row + s * b_column]
+
+
+@inlined
+def _pack_rows(packed, at, a, a_at, lda, rows, depth):
+    """Copy `rows` rows of A, A[i, k] = a[a_at + k * lda + i], to strips of ROWS rows."""
+    for i in range(0, rows, ROWS):
+        strip = at + i * depth
+        present = min(ROWS, rows - i)
+        if present == ROWS:
+            for k in range(depth):
+                for r in range(ROWS):
+                    packed[strip + k * ROWS + r] = a[a_at + k * lda + i + r]
+        else:
+            for k in range(depth):
+                for r in range(present):
+                    packed[strip + k * ROWS + r] = a[a_at + k * lda + i + r]
+
+
+@inlined
+def _share(n, unit, part, parts):
+    """Where `part` of `parts` begins when n numbers are dealt in whole units."""
+    units = (n + unit - 1) // unit
+    return min(n, (units * part // parts) * unit)
+
+
+@inlined
+def _part(c, a, b, bias, transpose_a, transpose_b, accumulate, i_0, i_1, j_0, j_1, m, n, depth_all,
+          c_base, a_base, b_base, space, space_at):  # fmt: skip
+    """One part of the grid: rows i_0:i_1 and columns j_0:j_1 of one product of the batch."""
+    width = columns_of(c)
+    edge_at = space_at
+    packed_at = edge_at + BLOCK_ROWS * width
+    a_at = packed_at + DEPTH * ((n + width - 1) // width * width)
+    rows, columns = i_1 - i_0, j_1 - j_0
+    add = accumulate
+    if bias.size > 0:
+        for i in range(i_0, i_1):
+            for j in range(j_0, j_1):
+                c[c_base + i * n + j] = bias[j]
+        add = True
+    for k_0 in range(0, max(depth_all, 1), DEPTH):
+        depth = min(DEPTH, depth_all - k_0)
+        if transpose_b:
+            pack(space, packed_at, b, b_base + j_0 * depth_all + k_0, 1, depth_all, depth, columns)
+        else:
+            pack(space, packed_at, b, b_base + k_0 * n + j_0, n, 1, depth, columns)
+        for i in range(i_0, i_1, BLOCK_ROWS):
+            block = min(BLOCK_ROWS, i_1 - i)
+            if transpose_a:
+                _pack_rows(space, a_at, a, a_base + k_0 * m + i, m, block, depth)
+            multiply(c, c_base + i * n + j_0, n,
+                     space if transpose_a else a,
+                     a_at if transpose_a else a_base + i * depth_all + k_0,
+                     1 if transpose_a else depth_all,
+                     ROWS if transpose_a else 1,
+                     ROWS * (depth if transpose_a else depth_all),
+                     space, packed_at, depth * width, block, columns, depth, add,
+                     space, edge_at)  # fmt: skip
+        add = True
+
+
+def _gemm(c3, a3, b3, bias, transpose_a, transpose_b, accumulate, grid_rows, grid_columns, spaces):
+    batch, m, n = c3.shape
+    depth = a3.shape[1] if transpose_a else a3.shape[2]
+    c, a, b, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), spaces.reshape(-1)
+    space_size = spaces.shape[1]
+    parts = grid_rows * grid_columns
+    width = columns_of(c)
+    threads = spaces.shape[0]
+    total = batch * parts
+    for t in prange(threads):
+        for p in range(total * t // threads, total * (t + 1) // threads):
+            which, place = p // parts, p % parts
+            row, column = place // grid_columns, place % grid_columns
+            _part(c, a, b, bias, transpose_a, transpose_b, accumulate,
+                  _share(m, ROWS, row, grid_rows), _share(m, ROWS, row + 1, grid_rows),
+                  _share(n, width, column, grid_columns), _share(n, width, column + 1, grid_columns),
+                  m, n, depth, which * m * n, which * m * depth, which * depth * n,
+                  space, t * space_size)  # fmt: skip
+
+
+gemm_parallel = kernel(_gemm)
+gemm_serial = kernel(_gemm, parallel=False)
+
+
+class _Spaces(threading.local):
+    """Scratch memory of a Python thread, kept between calls: fresh pages cost more than packing."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[np.dtype, np.ndarray] = {}
+
+    def get(self, dtype: np.dtype, threads: int, size: int) -> np.ndarray:
+        """An array (threads, at least `size`), its contents arbitrary."""
+        array = self.arrays.get(dtype)
+        if array is None or array.shape[0] != threads or array.shape[1] < size:
+            array = self.arrays[dtype] = np.empty((threads, size), dtype)
+        return array
+
+
+workspace = _Spaces()
+
+
+def space_for(m: int, n: int, dtype: np.dtype) -> int:
+    """Numbers of scratch that one thread needs for a product with m rows and n columns."""
+    width = COLUMNS_FLOAT32 if dtype == np.float32 else COLUMNS_FLOAT64
+    return BLOCK_ROWS * width + DEPTH * (-(-n // width) * width + BLOCK_ROWS)
+
+
+def _grid(m: int, n: int, width: int, transpose_a: bool, threads: int) -> tuple[int, int]:
+    """Cut rows and columns so that the largest part, with its packing, is as small as can be."""
+    best = (math.inf, 1, 1)
+    for rows in range(1, threads + 1):
+        if threads % rows:
+            continue
+        columns = threads // rows
+        part_m = -(-(-(-m // ROWS)) // rows) * ROWS
+        part_n = -(-(-(-n // width)) // columns) * width
+        # Packing a number costs about as much as ten multiply-adds.
+        cost = part_m * part_n + 10 * part_n + (10 * part_m if transpose_a else 0)
+        best = min(best, (cost, rows, columns))
+    return best[1], best[2]
+
+
+_NO_BIAS = {t: np.empty(0, t) for t in (np.dtype(np.float32), np.dtype(np.float64))}
+
+
+def gemm(
+    out: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    bias: np.ndarray | None = None,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    accumulate: bool = False,
+) -> np.ndarray:
+    """out (batch, M, N) = a @ b (+ bias (N,), or + out): C-contiguous, all float32 or float64."""
+    batch, m, n = out.shape
+    depth = a.shape[1] if transpose_a else a.shape[2]
+    bias = _NO_BIAS[out.dtype] if bias is None else bias
+    work = batch * m * n * depth
+    threads = get_num_threads() if work > SERIAL_WORK else 1
+    width = COLUMNS_FLOAT32 if out.dtype == np.float32 else COLUMNS_FLOAT64
+    rows, columns = (1, 1) if batch >= 2 * threads else _grid(m, n, width, transpose_a, threads)
+    spaces = workspace.get(out.dtype, threads, space_for(m, n, out.dtype))
+    run = gemm_parallel if threads > 1 else gemm_serial
+    run(out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns, spaces)
+    return out

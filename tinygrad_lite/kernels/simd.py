@@ -1,0 +1,99 @@
+"""Elementary functions that LLVM can vectorise inside a kernel's loop.
+
+`np.exp` in a compiled loop calls a scalar library function for each element. The float32
+versions here are plain arithmetic, so the loop around them becomes vector code. In float64
+(gradient checks) they are the library's own functions, accurate to the last bits; the same
+functions are what runs under `NUMBA_DISABLE_JIT=1`.
+"""
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from tinygrad_lite.kernels.compile import FASTMATH, inlined
+
+_LOG2_E = np.float32(1.44269504)
+_LN2_HIGH = np.float32(0.693359375)  # few mantissa bits: n * _LN2_HIGH is exact
+_LN2_LOW = np.float32(-2.12194440e-4)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
+_LARGEST = np.float32(88.37)  # 127.5 * ln 2: beyond, n is 128: no float32 exponent
+_SMALLEST = np.float32(-87.33654)  # exp of less is below the smallest normal float32
+_ZERO = np.float32(0.0)
+_INFINITY = np.float32(np.inf)
+
+# Taylor coefficients 1/2!, ..., 1/7!: |r| <= ln(2)/2, so the remainder is below 5e-9.
+_C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1.0 / math.factorial(n)) for n in range(2, 8))
+
+
+def exp(x):
+    """e**x; in float32 within 2 units in the last place, results below 1.2e-38
+    become 0 and results above 2.4e38 become infinity."""
+    return np.exp(x)
+
+
+@inlined
+def _exp_float32(x):
+    """exp(x) = 2**n * exp(r) with n = round(x / ln 2) and |r| <= ln(2)/2."""
+    clamped = min(max(x, _SMALLEST), _LARGEST)
+    n = np.floor(clamped * _LOG2_E + _HALF)
+    r = clamped - n * _LN2_HIGH - n * _LN2_LOW
+    p = _C7
+    p = p * r + _C6
+    p = p * r + _C5
+    p = p * r + _C4
+    p = p * r + _C3
+    p = p * r + _C2
+    p = p * r * r + r + _ONE
+    # A float32 with the exponent field e is 2**(e - 127).
+    y = p * np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    y = _ZERO if x < _SMALLEST else y
+    y = _INFINITY if x > _LARGEST else y
+    return y if x == x else x
+
+
+@overload(exp, jit_options={"fastmath": FASTMATH})
+def _overload_exp(x):
+    if x == types.float32:
+        return lambda x: _exp_float32(x)
+    return lambda x: math.exp(x)
+
+
+def tanh(x):
+    """Hyperbolic tangent; in float32 with an absolute error below 3e-7."""
+    return np.tanh(x)
+
+
+@overload(tanh, jit_options={"fastmath": FASTMATH})
+def _overload_tanh(x):
+    if x == types.float32:
+        return lambda x: _ONE - np.float32(2.0) / (_ONE + _exp_float32(x + x))
+    return lambda x: math.tanh(x)
+
+
+def erf(x):
+    """Error function; in float32 with an absolute error below 6e-7."""
+    return x.dtype.type(math.erf(x))
+
+
+@inlined
+def _erf_float32(x):
+    """Abramowitz and Stegun (1964), formula 7.1.26."""
+    a = abs(x)
+    t = _ONE / (_ONE + np.float32(0.3275911) * a)
+    p = np.float32(1.061405429)
+    p = p * t - np.float32(1.453152027)
+    p = p * t + np.float32(1.421413741)
+    p = p * t - np.float32(0.284496736)
+    p = p * t + np.float32(0.254829592)
+    y = _ONE - p * t * _exp_float32(-a * a)
+    return -y if x < _ZERO else y
+
+
+@overload(erf, jit_options={"fastmath": FASTMATH})
+def _overload_erf(x):
+    if x == types.float32:
+        return lambda x: _erf_float32(x)
+    return lambda x: math.erf(x)

@@ -1,0 +1,50 @@
+"""The vocabulary of `Tensor`: each op under the name, or the operator, by which it is called."""
+
+from tinygrad_lite.fused.activations import gelu, relu_squared, silu
+from tinygrad_lite.fused.softmax import log_softmax, softmax
+from tinygrad_lite.ops import elementwise as e
+from tinygrad_lite.ops import matmul as mm
+from tinygrad_lite.ops import movement as mv
+from tinygrad_lite.ops import reductions as r
+from tinygrad_lite.tensor import Tensor
+
+METHODS = (
+    *(e.add, e.sub, e.mul, e.div, e.pow, e.neg, e.exp, e.log, e.sqrt, e.rsqrt, e.sin, e.cos),
+    *(e.abs, e.sign, e.maximum, e.minimum, e.clip, e.masked_fill, e.astype),
+    *(e.eq, e.ne, e.lt, e.le, e.gt, e.ge),
+    *(e.relu, e.leaky_relu, e.sigmoid, e.tanh, e.softplus, gelu, silu, relu_squared),
+    *(r.sum, r.mean, r.max, r.min, r.var, r.std, r.prod, r.argmax, r.argmin, r.cumsum),
+    *(r.logsumexp, softmax, log_softmax),
+    *(mv.reshape, mv.permute, mv.transpose, mv.expand, mv.squeeze, mv.unsqueeze, mv.flatten),
+    *(mv.flip, mv.pad, mv.split, mv.chunk, mv.repeat, mv.tril, mv.triu, mv.gather, mv.one_hot),
+    *(mm.matmul, mm.dot),
+)
+
+OPERATORS = {
+    "add": e.add,
+    "sub": e.sub,
+    "mul": e.mul,
+    "truediv": e.div,
+    "pow": e.pow,
+    "matmul": mm.matmul,
+}
+COMPARISONS = {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}
+
+
+def _reflected(function):
+    return lambda self, other: function(other, self)
+
+
+for _method in METHODS:
+    setattr(Tensor, _method.__name__, _method)
+for _name, _function in OPERATORS.items():
+    setattr(Tensor, f"__{_name}__", _function)
+    setattr(Tensor, f"__r{_name}__", _reflected(_function))
+for _name, _function in COMPARISONS.items():
+    setattr(Tensor, f"__{_name}__", _function)
+Tensor.__hash__ = object.__hash__  # tensors compare by element, but are keys by identity
+Tensor.__neg__ = e.neg
+Tensor.__abs__ = e.abs
+Tensor.__getitem__ = mv.getitem
+Tensor.where = lambda self, condition, other: e.where(condition, self, other)
+Tensor.T = property(lambda self: mv.permute(self, *range(self.ndim)[::-1]))

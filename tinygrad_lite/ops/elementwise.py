@@ -1,0 +1,225 @@
+"""Ops that act on each element; arguments broadcast as in NumPy.
+
+Primitives first, then what is composed from them and so needs no derivative of its own.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lite.tensor import Tensor, elementwise
+
+
+def floating(x: Any) -> Any:
+    """Integers and booleans as float32; everything else as it is."""
+    if isinstance(x, np.ndarray) and x.dtype.kind != "f":
+        return x.astype(np.float32)
+    return x if isinstance(x, np.ndarray) else np.asarray(x, getattr(x, "dtype", np.float32))
+
+
+@elementwise
+def add(a, b):
+    return np.add(a, b), lambda g: (g, g)
+
+
+@elementwise
+def sub(a, b):
+    return np.subtract(a, b), lambda g: (g, lambda: -g)
+
+
+@elementwise
+def mul(a, b):
+    return np.multiply(a, b), lambda g: (lambda: g * b, lambda: g * a)
+
+
+@elementwise
+def div(a, b):
+    """a / b; integers are divided as float32."""
+    if np.result_type(a, b).kind != "f":
+        a = floating(np.asarray(a))
+        b = floating(np.asarray(b))
+    y = np.divide(a, b)
+    return y, lambda g: (lambda: g / b, lambda: -g * y / b)
+
+
+@elementwise
+def pow(a, b):
+    """a ** b. The derivative to b is 0 where a is 0, as the limit for b > 0 is."""
+    y = np.power(a, b)
+
+    def vjp(g):
+        def da():
+            return g * b * np.power(a, b - 1)
+
+        def db():
+            positive = np.asarray(a) > 0
+            return g * y * np.log(np.where(positive, a, 1.0).astype(y.dtype))
+
+        return da, db
+
+    return y, vjp
+
+
+@elementwise
+def neg(x):
+    return np.negative(x), lambda g: (-g,)
+
+
+@elementwise
+def exp(x):
+    y = np.exp(floating(x))
+    return y, lambda g: (g * y,)
+
+
+@elementwise
+def log(x):
+    return np.log(floating(x)), lambda g: (g / x,)
+
+
+@elementwise
+def sqrt(x):
+    y = np.sqrt(floating(x))
+    return y, lambda g: (g / (2 * y),)
+
+
+@elementwise
+def rsqrt(x):
+    """1 / sqrt(x)"""
+    y = 1 / np.sqrt(floating(x))
+    return y, lambda g: (g * y / (-2 * x),)
+
+
+@elementwise
+def sin(x):
+    x = floating(x)
+    return np.sin(x), lambda g: (g * np.cos(x),)
+
+
+@elementwise
+def cos(x):
+    x = floating(x)
+    return np.cos(x), lambda g: (-g * np.sin(x),)
+
+
+@elementwise
+def tanh(x):
+    y = np.tanh(floating(x))
+    return y, lambda g: (g * (1 - y * y),)
+
+
+@elementwise
+def sigmoid(x):
+    """1 / (1 + exp(-x))"""
+    y = 0.5 * np.tanh(0.5 * floating(x)) + 0.5
+    return y, lambda g: (g * y * (1 - y),)
+
+
+@elementwise
+def softplus(x):
+    """log(1 + exp(x)), without overflow"""
+    x = floating(x)
+    return np.logaddexp(x, x.dtype.type(0)), lambda g: (g * (0.5 * np.tanh(0.5 * x) + 0.5),)
+
+
+@elementwise
+def abs(x):
+    return np.abs(x), lambda g: (g * np.sign(x),)
+
+
+@elementwise
+def sign(x):
+    """-1, 0 or 1; its derivative is 0 wherever it has one."""
+    return np.sign(x), lambda g: (np.zeros_like(g),)
+
+
+@elementwise
+def maximum(a, b):
+    """The larger of both; equal values share the gradient."""
+    y = np.maximum(a, b)
+
+    def vjp(g):
+        share = 0.5 * np.equal(a, b)
+        return (
+            (g * (np.greater(a, b) + share)).astype(g.dtype),
+            (g * (np.less(a, b) + share)).astype(g.dtype),
+        )
+
+    return y, vjp
+
+
+@elementwise
+def where(condition, a, b):
+    """a where the condition holds, else b"""
+    zero = 0
+    return np.where(condition, a, b), lambda g: (
+        None,
+        np.where(condition, g, zero),
+        np.where(condition, zero, g),
+    )
+
+
+@elementwise
+def eq(a, b):
+    return np.equal(a, b), None
+
+
+@elementwise
+def ne(a, b):
+    return np.not_equal(a, b), None
+
+
+@elementwise
+def lt(a, b):
+    return np.less(a, b), None
+
+
+@elementwise
+def le(a, b):
+    return np.less_equal(a, b), None
+
+
+@elementwise
+def gt(a, b):
+    return np.greater(a, b), None
+
+
+@elementwise
+def ge(a, b):
+    return np.greater_equal(a, b), None
+
+
+@elementwise
+def astype(x, dtype):
+    """x in another dtype; gradients come back in the dtype of x."""
+    y = np.asarray(x).astype(dtype)
+    return y, (lambda g: (g,)) if y.dtype.kind == "f" else None
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """The smaller of both; equal values share the gradient."""
+    return neg(maximum(neg(a), neg(b)))
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
+    """x limited to [min, max]; None means no limit on that side."""
+    if min is None and max is None:
+        raise ValueError(
+            "clip: at least one limit is needed.\n  got min=None, max=None\n  try x.clip(min=0.0)"
+        )
+    x = x if min is None else maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+def masked_fill(x: Any, mask: Any, value: float) -> Tensor:
+    """x with `value` where the mask is true"""
+    return where(mask, value, x)
+
+
+def relu(x: Any) -> Tensor:
+    """max(x, 0)"""
+    return where(gt(x, 0), x, 0)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
+    """x where x > 0, else negative_slope * x"""
+    return where(gt(x, 0), x, mul(x, negative_slope))

@@ -1,0 +1,129 @@
+"""Ops that reduce axes: sums, extremes, statistics.
+
+`axis` is None (all axes), a number or a tuple; `keepdim` keeps reduced axes with size 1.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lite.ops.elementwise import div, exp, floating, log, sqrt, sub
+from tinygrad_lite.tensor import Tensor, op
+
+
+def _axes(x, axis) -> tuple[int, ...]:
+    """`axis` as a tuple of numbers from 0 up."""
+    if axis is None:
+        return tuple(range(np.ndim(x)))
+    given = axis if isinstance(axis, tuple | list) else (axis,)
+    return np.lib.array_utils.normalize_axis_tuple(given, np.ndim(x), "axis")
+
+
+def _count(x, axis) -> int:
+    return int(np.prod([np.shape(x)[i] for i in _axes(x, axis)], dtype=int))
+
+
+def _kept(y, x, axis):
+    """A reduced array with its reduced axes put back, size 1."""
+    axes = _axes(x, axis)
+    return np.reshape(y, [1 if i in axes else n for i, n in enumerate(np.shape(x))])
+
+
+@op
+def sum(x, axis=None, keepdim=False):
+    y = np.sum(x, axis=_axes(x, axis), keepdims=keepdim, dtype=_sum_dtype(x))
+    return y, lambda g: (np.broadcast_to(_kept(g, x, axis), np.shape(x)),)
+
+
+def _sum_dtype(x):
+    return x.dtype if x.dtype.kind == "f" else None
+
+
+@op
+def max(x, axis=None, keepdim=False):
+    """The largest element; equal ones share the gradient."""
+    y = np.max(x, axis=_axes(x, axis), keepdims=keepdim)
+
+    def vjp(g):
+        is_max = (x == _kept(y, x, axis)).astype(x.dtype)
+        share = is_max / np.sum(is_max, axis=_axes(x, axis), keepdims=True)
+        return (share * _kept(g, x, axis),)
+
+    return y, vjp
+
+
+@op
+def prod(x, axis=None, keepdim=False):
+    """The product of the elements, with exact gradients also where elements are 0."""
+    axes = _axes(x, axis)
+    y = np.prod(x, axis=axes, keepdims=keepdim, dtype=_sum_dtype(x))
+
+    def vjp(g):
+        # d(product)/dx[i] is the product of all others: of those before i times those after.
+        rest = [i for i in range(x.ndim) if i not in axes]
+        flat = np.transpose(x, (*rest, *axes))
+        shape = flat.shape
+        flat = flat.reshape(*shape[: len(rest)], _count(x, axis))
+        before, after = np.ones_like(flat), np.ones_like(flat)
+        np.cumprod(flat[..., :-1], axis=-1, out=before[..., 1:])
+        np.cumprod(flat[..., :0:-1], axis=-1, out=after[..., -2::-1])
+        others = np.transpose((before * after).reshape(shape), np.argsort((*rest, *axes)))
+        return (others * _kept(g, x, axis),)
+
+    return y, vjp
+
+
+@op
+def cumsum(x, axis=0):
+    """y[i] = x[0] + ... + x[i] along an axis"""
+    return np.cumsum(x, axis=axis, dtype=_sum_dtype(x)), lambda g: (
+        np.flip(np.cumsum(np.flip(g, axis), axis=axis, dtype=g.dtype), axis),
+    )
+
+
+@op
+def argmax(x, axis=None, keepdim=False):
+    """Where the largest element is (the first of equals), int64"""
+    return np.argmax(x, axis=axis, keepdims=keepdim), None
+
+
+@op
+def argmin(x, axis=None, keepdim=False):
+    """Where the smallest element is (the first of equals), int64"""
+    return np.argmin(x, axis=axis, keepdims=keepdim), None
+
+
+def min(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
+    """The smallest element; equal ones share the gradient."""
+    return -max(-_tensor(x), axis, keepdim)
+
+
+def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
+    x = _tensor(x)
+    return div(sum(x, axis, keepdim), _count(x.data, axis))
+
+
+def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
+    """Variance: the sum of squared deviations divided by (count - correction)"""
+    x = _tensor(x)
+    deviation = sub(x, mean(x, axis, True))
+    count = np.maximum(_count(x.data, axis) - correction, 0)
+    return div(sum(deviation * deviation, axis, keepdim), float(count))
+
+
+def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
+    """Standard deviation: the square root of `var`"""
+    return sqrt(var(x, axis, keepdim, correction))
+
+
+def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
+    """log(sum(exp(x))), without overflow"""
+    x = _tensor(x)
+    largest = np.max(x.data, axis=_axes(x.data, axis), keepdims=True, initial=-np.inf)
+    largest = np.where(np.isfinite(largest), largest, 0).astype(floating(x.data).dtype)
+    total = sum(exp(sub(x, largest)), axis, keepdim)
+    return log(total) + largest.reshape(total.shape)
+
+
+def _tensor(x: Any) -> Tensor:
+    return x if isinstance(x, Tensor) else Tensor(x)

@@ -1,0 +1,56 @@
+"""Save and load named arrays with safetensors: no code in the file, none run when it is read."""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from tinygrad_lite.tensor import Tensor
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Call write(temporary), sync the file and rename it to `path`: the old file or the new one
+    exists at every moment, whatever happens in between."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_state(path: str | Path, state: Mapping[str, Tensor | np.ndarray]) -> None:
+    """Write named tensors to a safetensors file, atomically."""
+    arrays = {
+        name: np.ascontiguousarray(value.data if isinstance(value, Tensor) else value)
+        for name, value in state.items()
+    }
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays)) and None)
+
+
+def load_state(path: str | Path) -> dict[str, np.ndarray]:
+    """The named arrays of a safetensors file."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            "load_state: the file must be a complete safetensors file.\n"
+            f"  got {path}: {error}\n  try an earlier copy of it"
+        ) from error

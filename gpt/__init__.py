@@ -1,0 +1,1 @@
+"""A GPT library and command line, built only on the public names of `tinygrad_lite`."""

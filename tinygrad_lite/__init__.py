@@ -48,7 +48,7 @@ from tinygrad_lite.ops.elementwise import (
 from tinygrad_lite.ops.matmul import dot, einsum, matmul
 from tinygrad_lite.ops.movement import cat, gather, one_hot, stack, tril, triu
 from tinygrad_lite.ops.reductions import logsumexp
-from tinygrad_lite.state import load_state, save_state, write_atomically
+from tinygrad_lite.state import load_metadata, load_state, save_state, write_atomically
 from tinygrad_lite.tensor import Tensor, elementwise, no_grad, op
 
 __version__ = "0.1.0"

@@ -1,18 +1,19 @@
 """Save and load named arrays with safetensors: no code in the file, none run when it is read."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from tinygrad_lite.tensor import Tensor
 
 
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call write(temporary), sync the file and rename it to `path`: the old file or the new one
     exists at every moment, whatever happens in between."""
     path = Path(path)
@@ -34,22 +35,36 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
         os.close(folder)
 
 
-def save_state(path: str | Path, state: Mapping[str, Tensor | np.ndarray]) -> None:
-    """Write named tensors to a safetensors file, atomically."""
+def save_state(
+    path: str | Path,
+    state: Mapping[str, Tensor | np.ndarray],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write named tensors, and strings beside them, to a safetensors file, atomically."""
     arrays = {
         name: np.ascontiguousarray(value.data if isinstance(value, Tensor) else value)
         for name, value in state.items()
     }
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays)) and None)
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays, metadata)))
 
 
 def load_state(path: str | Path) -> dict[str, np.ndarray]:
-    """The named arrays of a safetensors file."""
-    try:
+    """The named arrays of a safetensors file"""
+    with _complete(path):
         return load_file(path)
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, ValueError) as error:
+
+
+def load_metadata(path: str | Path) -> dict[str, str]:
+    """The strings beside the arrays of a safetensors file"""
+    with _complete(path), safe_open(path, "numpy") as file:
+        return file.metadata() or {}
+
+
+@contextlib.contextmanager
+def _complete(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, ValueError) as error:
         raise ValueError(
             "load_state: the file must be a complete safetensors file.\n"
             f"  got {path}: {error}\n  try an earlier copy of it"

@@ -1,0 +1,157 @@
+"""A run's folder: everything about one training run, good at every moment.
+
+    config.json          the model's and the training's configuration, the corpus
+    tokenizer.json       the tokenizer
+    model.safetensors    the best weights so far
+    last/checkpoint.safetensors   weights, optimizers, random states: all that resuming needs
+    log.jsonl            one object a step and one an evaluation
+    samples.txt          a sample at each evaluation
+
+Each file is written under a temporary name, synced, and renamed.
+"""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gpt.config import GPTConfig, TrainConfig, require
+from gpt.model import GPT
+from gpt.tokenizers import CharTokenizer, tokenizer_from_json
+from gpt.train import EvalRecord, StepRecord, TrainState
+from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
+
+
+class Run:
+    """The folder of a run. `create` makes a new one, `open` finds one."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.weights = folder / "model.safetensors"
+        self.checkpoint = folder / "last" / "checkpoint.safetensors"
+        self.log = folder / "log.jsonl"
+        self.samples = folder / "samples.txt"
+
+    @classmethod
+    def create(cls, folder: str | Path, force: bool = False) -> "Run":
+        """A new folder, or an empty one; another run's only with force, which removes that run."""
+        run = cls(Path(folder))
+        exists = run.folder.exists()
+        require(not exists or run.folder.is_dir(), "run: --out must name a folder.",
+                f"{folder}, which is a file", "another --out")  # fmt: skip
+        holds = sorted(p.name for p in run.folder.iterdir()) if exists else []
+        is_run = "config.json" in holds
+        require(not holds or (force and is_run),
+                "run: --out must not hold anything yet; what is there is never overwritten.",
+                f"{folder} with {', '.join(holds[:5])}",
+                "another --out" + (", or --force to replace that run" if is_run else ""))  # fmt: skip
+        if is_run:
+            for path in (run.folder / "config.json", run.folder / "tokenizer.json", run.weights,
+                         run.log, run.samples):  # fmt: skip
+                path.unlink(missing_ok=True)
+            shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
+        run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in `folder`."""
+        run = cls(Path(folder))
+        others = [p.parent.name for p in run.folder.parent.glob("*/config.json")]
+        require((run.folder / "config.json").is_file(),
+                "run: RUN must be the folder of a training run.",
+                f"{folder}, which has no config.json",
+                f"one of {', '.join(sorted(others))}" if others else "gpt train first")  # fmt: skip
+        return run
+
+    def write_setup(
+        self, model: GPTConfig, train: TrainConfig, tokenizer: CharTokenizer, corpus: list[str]
+    ) -> None:
+        setup = {
+            "model": dataclasses.asdict(model),
+            "train": dataclasses.asdict(train),
+            "corpus": corpus,
+        }
+        _write_json(self.folder / "tokenizer.json", tokenizer.as_json())
+        _write_json(self.folder / "config.json", setup)
+
+    def read_setup(self) -> tuple[GPTConfig, TrainConfig, CharTokenizer, list[str]]:
+        setup = _read_json(self.folder / "config.json")
+        path = self.folder / "config.json"
+        with _damaged(path):
+            model, train = GPTConfig(**setup["model"]), TrainConfig(**setup["train"])
+            corpus = [str(name) for name in setup["corpus"]]
+        with _damaged(self.folder / "tokenizer.json"):
+            tokenizer = tokenizer_from_json(_read_json(self.folder / "tokenizer.json"))
+        require(tokenizer.vocab_size == model.vocab_size,
+                "run: the tokenizer and the model have the same vocabulary.",
+                f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
+                "the tokenizer.json that was written with this run")  # fmt: skip
+        return model, train, tokenizer, corpus
+
+    def save_best(self, state: TrainState) -> None:
+        metadata = {"step": str(state.best_step), "val_loss": repr(state.best_loss)}
+        save_state(self.weights, state.model.state_dict(), metadata)
+
+    def save_last(self, state: TrainState) -> None:
+        save_state(self.checkpoint, state.arrays(), {"progress": state.progress()})
+
+    def load_best(self) -> tuple[GPT, CharTokenizer]:
+        """The model with its best weights, and its tokenizer"""
+        config, _, tokenizer, _ = self.read_setup()
+        model = GPT(config)
+        with _damaged(self.weights):
+            model.load_state_dict(load_state(self.weights))
+        model.eval()
+        return model, tokenizer
+
+    def load_last(self, state: TrainState) -> None:
+        with _damaged(self.checkpoint):
+            progress = load_metadata(self.checkpoint)["progress"]
+            state.load(load_state(self.checkpoint), progress)
+
+    def append(self, record: StepRecord | EvalRecord) -> None:
+        """Add a record to the log."""
+        data = dataclasses.asdict(record)
+        data.pop("best", None)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(data) + "\n")
+
+    def rewind_log(self, step: int) -> None:
+        """Drop what the log says of steps after `step`: they are about to be done again."""
+        if self.log.exists():
+            lines = []
+            for line in self.log.read_text("utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # a line cut off by a crash
+                    if json.loads(line)["step"] <= step:
+                        lines.append(line + "\n")
+            write_atomically(self.log, lambda path: path.write_text("".join(lines), "utf-8"))
+
+    def add_sample(self, step: int, text: str) -> None:
+        with self.samples.open("a", encoding="utf-8") as file:
+            file.write(f"--- after step {step}\n{text}\n\n")
+
+
+@contextlib.contextmanager
+def _damaged(path: Path):
+    """Turn what a missing or broken file raises into a message that names it."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = str(error).replace("\n", " ")
+        raise ValueError(
+            f"run: {path.name} must be as it was written.\n  got {path}: {reason}\n"
+            "  try another run, or train again"
+        ) from error
+
+
+def _write_json(path: Path, data: Any) -> None:
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def _read_json(path: Path) -> Any:
+    with _damaged(path):
+        return json.loads(path.read_text("utf-8"))

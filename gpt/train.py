@@ -1,0 +1,212 @@
+"""The training loop. It yields a record for each step and prints nothing; its caller owns it.
+
+    state = TrainState.new(model_config, train_config)
+    for record in train(state, training_tokens, validation_tokens):
+        ...
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt.config import GPTConfig, TrainConfig, require
+from gpt.evaluate import evaluate
+from gpt.model import GPT
+from tinygrad_lite import optim
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: mean loss of its batch in nats, AdamW's learning rate, gradient norm before
+    clipping, and how long it took."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+    ms: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class EvalRecord:
+    """One evaluation after `step` steps; best: no earlier one was lower."""
+
+    step: int
+    val_loss: float
+    best: bool
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss is infinite or not a number."""
+
+
+class TrainState:
+    """All that a run consists of: after loading it, training goes on with the same bits."""
+
+    def __init__(self, model_config: GPTConfig, config: TrainConfig):
+        self.config = config
+        self.model = GPT(model_config, seed=config.seed)
+        self.optimizers = build_optimizers(self.model, config)
+        self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
+        self.step = 0
+        self.best_loss = math.inf
+        self.best_step = 0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The model's and the optimizers' arrays by name"""
+        arrays = {f"model.{n}": p.data for n, p in self.model.named_parameters()}
+        for name, (optimizer, _) in self.optimizers.items():
+            arrays |= {f"{name}.{n}": a for n, a in optimizer.state_dict().items()}
+        return arrays
+
+    def progress(self) -> str:
+        """Everything else, as JSON"""
+        return json.dumps({
+            "step": self.step,
+            "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
+            "best_step": self.best_step,
+            "batches": self.rng.bit_generator.state,
+            "dropout": self.model.rng.bit_generator.state,
+        })  # fmt: skip
+
+    def load(self, arrays: dict[str, np.ndarray], progress: str) -> None:
+        """Take over what `arrays` and `progress` of another state gave."""
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = array
+        self.model.load_state_dict(parts["model"])
+        for name, (optimizer, _) in self.optimizers.items():
+            optimizer.load_state_dict(parts[name])
+        data = json.loads(progress)
+        self.step, self.best_step = data["step"], data["best_step"]
+        self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
+        self.rng.bit_generator.state = data["batches"]
+        self.model.rng.bit_generator.state = data["dropout"]
+
+
+def build_optimizers(
+    model: GPT, config: TrainConfig
+) -> dict[str, tuple[optim.Optimizer, float]]:
+    """Optimizers by name, each with its highest learning rate.
+
+    Weight decay acts on matrices, not on biases and norms. With Muon, the matrices of the blocks
+    are Muon's and everything else is AdamW's.
+    """
+    named = list(model.named_parameters())
+    muon = [p for n, p in named if n.startswith("blocks.") and p.ndim == 2]
+    if config.optimizer != "muon":
+        muon = []
+    of_muon = {id(p) for p in muon}
+    matrices = [p for _, p in named if p.ndim == 2 and id(p) not in of_muon]
+    vectors = [p for _, p in named if p.ndim != 2]
+    betas, decay = (config.beta1, config.beta2), config.weight_decay
+    optimizers: dict[str, tuple[optim.Optimizer, float]] = {}
+    if muon:
+        own = optim.Muon(muon, config.muon_lr, config.muon_momentum, decay)
+        optimizers["muon"] = (own, config.muon_lr)
+    for name, group, group_decay in (("matrices", matrices, decay), ("vectors", vectors, 0.0)):
+        if group:
+            adamw = optim.AdamW(group, config.lr, betas, weight_decay=group_decay)
+            optimizers[name] = (adamw, config.lr)
+    return optimizers
+
+
+def schedule(config: TrainConfig):
+    """Factor of the learning rates at step 0, 1, ..."""
+    warmup = min(config.warmup, config.steps // 2)
+    if config.schedule == "cosine":
+        return optim.warmup_cosine(config.steps, warmup, config.min_lr)
+    return optim.warmup_plateau_decay(config.steps, warmup, config.plateau, config.min_lr)
+
+
+def batch(
+    tokens: np.ndarray, batch_size: int, block_size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (batch_size, block_size): random windows, the targets one token later"""
+    starts = rng.integers(0, len(tokens) - block_size, batch_size)
+    window = starts[:, None] + np.arange(block_size)
+    return tokens[window], tokens[window + 1]
+
+
+def check_lengths(training: np.ndarray, validation: np.ndarray, block_size: int) -> None:
+    """ValueError unless a window fits into the training split and something is left to predict."""
+    require(len(training) > block_size and len(validation) > 0,
+            "train: the training split must be longer than a block, and a tenth of the text is"
+            " kept for validation.",
+            f"{len(training)} + {len(validation)} tokens with block_size={block_size}",
+            f"--block-size {max(1, len(training) // 4)}, or a longer text")  # fmt: skip
+
+
+def train(
+    state: TrainState, training: np.ndarray, validation: np.ndarray
+) -> Iterator[StepRecord | EvalRecord]:
+    """Train until config.steps steps are done; an EvalRecord comes at every eval_interval steps
+    and after the last, and then `state` is as it should be saved.
+
+    training, validation   token ids (n,); the first of validation is context, and not predicted
+    """
+    config, model = state.config, state.model
+    check_lengths(training, validation[1:], model.config.block_size)
+    factor = schedule(config)
+    model.train()
+    while state.step < config.steps:
+        start = time.perf_counter()
+        for optimizer, highest in state.optimizers.values():
+            optimizer.lr = highest * factor(state.step)
+        loss, norm = train_step(state, training)
+        state.step += 1
+        seconds = time.perf_counter() - start
+        tokens = config.batch_size * model.config.block_size
+        lr = config.lr * factor(state.step - 1)
+        yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
+        last = state.step == config.steps
+        if last or state.step % config.eval_interval == 0:
+            val_loss = evaluate(model, validation, None if last else config.eval_tokens)
+            best = val_loss <= state.best_loss
+            if best:
+                state.best_loss, state.best_step = val_loss, state.step
+            yield EvalRecord(state.step, val_loss, best)
+
+
+def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
+    """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
+    model, config = state.model, state.config
+    inputs, targets = batch(training, config.batch_size, model.config.block_size, state.rng)
+    loss = model.loss(inputs, targets)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise NonFiniteError(_blame(state, value))
+    loss.backward()
+    parameters = model.parameters()
+    if config.grad_clip:
+        norm = optim.clip_grad_norm(parameters, config.grad_clip)
+    else:
+        norm = optim.grad_norm(parameters)
+    if not math.isfinite(norm):
+        raise NonFiniteError(_blame(state, value))
+    for optimizer, _ in state.optimizers.values():
+        optimizer.step()
+        optimizer.zero_grad()
+    return value, norm
+
+
+def _blame(state: TrainState, loss: float) -> str:
+    """Name the first tensor that is not finite."""
+    named = list(state.model.named_parameters())
+    bad = [n for n, p in named if not np.isfinite(p.data).all()]
+    bad += [
+        f"gradient of {n}"
+        for n, p in named
+        if p.grad is not None and not np.isfinite(p.grad.data).all()
+    ]
+    return (
+        f"train: the loss must be finite at every step.\n  got loss {loss} at step"
+        f" {state.step + 1}; the first tensor that is not finite: {bad[0] if bad else 'the logits'}\n"
+        "  try a smaller --lr; the last good checkpoint is kept"
+    )

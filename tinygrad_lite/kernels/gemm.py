@@ -35,6 +35,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from tinygrad_lite.kernels.compile import get_num_threads, inlined, kernel
@@ -67,15 +68,14 @@ SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more th
 
 
 def columns_of(array):
-    """Width of a tile for the dtype of `array`."""
-    return COLUMNS_FLOAT32 if array.dtype == np.float32 else COLUMNS_FLOAT64
+    """Width of a tile for the dtype of an array, or of Numba's type of one"""
+    return COLUMNS_FLOAT32 if str(array.dtype) == "float32" else COLUMNS_FLOAT64
 
 
 @overload(columns_of)
 def _overload_columns_of(array):
-    if array.dtype == types.float32:
-        return lambda array: COLUMNS_FLOAT32
-    return lambda array: COLUMNS_FLOAT64
+    width = columns_of(array)
+    return lambda array: width
 
 
 def _tile_in_python(rows: int) -> Any:
@@ -190,8 +190,52 @@ def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> 
     return function
 
 
-_make_tile = _tile_in_python if numba.config.DISABLE_JIT else _tile_in_llvm
+def _copy_in_python(width_of: Any) -> Any:
+    """What `copy` does: `depth` rows of `width_of` numbers, b_row apart, one after the other."""
+
+    def copy(packed, at, b, b_at, b_row, depth):
+        width = width_of(packed)
+        for k in range(depth):
+            source = b_at + k * b_row
+            packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
+
+    return copy
+
+
+def _copy_in_llvm(width_of: Any) -> Any:
+    """The same with vector loads and stores: in a loop over numbers LLVM fears that they overlap."""
+
+    @intrinsic
+    def copy(typing, packed, at, b, b_at, b_row, depth):
+        i64 = types.int64
+        signature = types.void(packed, i64, b, i64, i64, i64)
+
+        def generate(context, builder, sig, args):
+            number = context.get_data_type(packed.dtype)
+            width, align = width_of(packed), packed.dtype.bitwidth // 8
+            vector, word = ir.VectorType(number, width), ir.IntType(64)
+            start = []
+            for position in (0, 2):
+                array = context.make_array(sig.args[position])(context, builder, args[position])
+                start.append(builder.gep(array.data, [args[position + 1]]))
+            with cgutils.for_range(builder, args[5]) as loop:
+                to = builder.gep(start[0], [builder.mul(loop.index, word(width))])
+                source = builder.gep(start[1], [builder.mul(loop.index, args[4])])
+                row = builder.load(builder.bitcast(source, vector.as_pointer()), align=align)
+                builder.store(row, builder.bitcast(to, vector.as_pointer()), align=align)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return copy
+
+
+_in_python = numba.config.DISABLE_JIT
+_make_tile = _tile_in_python if _in_python else _tile_in_llvm
+_make_copy = _copy_in_python if _in_python else _copy_in_llvm
 _tile_rows, _tile_few, _tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
+_copy_columns = _make_copy(columns_of)
+_copy_rows = _make_copy(lambda array: ROWS)
 
 
 @inlined
@@ -248,9 +292,7 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
         if present < width:
             packed[strip : strip + depth * width] = 0
         if b_column == 1 and present == width:
-            for k in range(depth):
-                for s in range(width):
-                    packed[strip + k * width + s] = b[source + k * b_row + s]
+            _copy_columns(packed, strip, b, source, b_row, depth)
         elif b_column == 1:
             for k in range(depth):
                 for s in range(present):
@@ -268,9 +310,7 @@ def _pack_rows(packed, at, a, a_at, lda, rows, depth):
         strip = at + i * depth
         present = min(ROWS, rows - i)
         if present == ROWS:
-            for k in range(depth):
-                for r in range(ROWS):
-                    packed[strip + k * ROWS + r] = a[a_at + k * lda + i + r]
+            _copy_rows(packed, strip, a, a_at + i, lda, depth)
         else:
             for k in range(depth):
                 for r in range(present):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.tensor import Tensor
 
@@ -19,40 +19,41 @@ from tinygrad_lite.tensor import Tensor
 @kernel
 def sgd_kernel(w, momentum, g, lr, beta, weight_decay):
     """momentum may be empty; torch.optim.SGD's form: m = beta * m + g, w -= lr * m"""
-    n = w.size
     for chunk in prange(CHUNKS):
-        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
-            d = g[i] + weight_decay * w[i]
+        part = part_of(w.size, chunk)
+        w_, g_, momentum_ = w[part], g[part], momentum[part]
+        for i in range(w_.size):
+            d = g_[i] + weight_decay * w_[i]
             if momentum.size:
-                d += beta * momentum[i]
-                momentum[i] = d
-            w[i] -= lr * d
+                d += beta * momentum_[i]
+                momentum_[i] = d
+            w_[i] -= lr * d
 
 
 @kernel
 def adamw_kernel(w, m, v, g, lr, beta_1, beta_2, eps, decay, correction_1, correction_2, l2):
     """Loshchilov, Hutter 2017 (arXiv:1711.05101), algorithm 2: the decay acts on w, not on g; with
     l2 > 0, Adam (Kingma, Ba 2014) with the penalty added to g."""
-    n = w.size
     one = w.dtype.type(1)
     for chunk in prange(CHUNKS):
-        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
-            d = g[i] + l2 * w[i]
-            m_i = beta_1 * m[i] + (one - beta_1) * d
-            v_i = beta_2 * v[i] + (one - beta_2) * d * d
-            m[i], v[i] = m_i, v_i
-            step = m_i * correction_1 / (np.sqrt(v_i * correction_2) + eps)
-            w[i] = w[i] * decay - lr * step
+        part = part_of(w.size, chunk)
+        w_, m_, v_, g_ = w[part], m[part], v[part], g[part]
+        for i in range(w_.size):
+            d = g_[i] + l2 * w_[i]
+            m_[i] = beta_1 * m_[i] + (one - beta_1) * d
+            v_[i] = beta_2 * v_[i] + (one - beta_2) * d * d
+            step = m_[i] * correction_1 / (np.sqrt(v_[i] * correction_2) + eps)
+            w_[i] = w_[i] * decay - lr * step
 
 
 @kernel
 def sum_of_squares_kernel(partial, x):
     """partial (CHUNKS,) float64"""
-    n = x.size
     for chunk in prange(CHUNKS):
         total = 0.0
-        for i in range(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS):
-            total += np.float64(x[i]) * np.float64(x[i])
+        x_ = x[part_of(x.size, chunk)]
+        for i in range(x_.size):
+            total += np.float64(x_[i]) * np.float64(x_[i])
         partial[chunk] = total
 
 
@@ -204,39 +205,52 @@ class Muon(Optimizer):
                 f"  got shape {wrong[0]}\n  try AdamW for vectors and embeddings"
             )
 
-    def update(self, w: np.ndarray, g: np.ndarray, state: dict[str, np.ndarray]) -> None:
-        m = self._kept(state, "momentum", w)
-        # The exponential average of g, then Nesterov's look ahead.
-        m *= w.dtype.type(self.momentum)
-        m += g * w.dtype.type(1 - self.momentum)
-        ahead = g * w.dtype.type(1 - self.momentum) + m * w.dtype.type(self.momentum)
-        scale = math.sqrt(max(1.0, w.shape[0] / w.shape[1]))
-        w *= w.dtype.type(1 - self.lr * self.weight_decay)
-        w -= orthogonalize(ahead) * w.dtype.type(self.lr * scale)
+    def step(self) -> None:
+        """Update every parameter that has a gradient; those of one shape together."""
+        self.steps += 1
+        shapes: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray]]] = {}
+        for parameter, state in zip(self.params, self.state, strict=True):
+            if parameter.grad is not None:
+                w, g = parameter.data, parameter.grad.data
+                m = self._kept(state, "momentum", w)
+                f = w.dtype.type
+                # The exponential average of g, then Nesterov's look ahead.
+                m *= f(self.momentum)
+                m += g * f(1 - self.momentum)
+                ahead = g * f(1 - self.momentum) + m * f(self.momentum)
+                shapes.setdefault(w.shape, []).append((w, ahead))
+        for (rows, columns), group in shapes.items():
+            scale = self.lr * math.sqrt(max(1.0, rows / columns))
+            directions = orthogonalize(np.stack([ahead for _, ahead in group]))
+            for (w, _), direction in zip(group, directions, strict=True):
+                w *= w.dtype.type(1 - self.lr * self.weight_decay)
+                w -= direction * w.dtype.type(scale)
 
 
-def orthogonalize(matrix: np.ndarray, steps: int = 5) -> np.ndarray:
-    """A matrix with the singular vectors of `matrix` and singular values near 1 (0.7 to 1.2).
+def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
+    """For each of matrices (N, rows, columns), one with the same singular vectors and singular
+    values near 1 (0.7 to 1.2).
 
     Newton-Schulz iteration X <- a X + (b A + c A A) X with A = X X^T, on the smaller side; the
     coefficients are Jordan's, chosen for a steep slope at 0 rather than for convergence.
     """
-    a, b, c = (matrix.dtype.type(n) for n in (3.4445, -4.7750, 2.0315))
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = np.ascontiguousarray(matrix.T if tall else matrix)[None]
-    x = x / (np.linalg.norm(x) + x.dtype.type(1e-7))
-    n = x.shape[1]
-    square, fourth = np.empty((1, n, n), x.dtype), np.empty((1, n, n), x.dtype)
+    a, b, c = (matrices.dtype.type(n) for n in (3.4445, -4.7750, 2.0315))
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = np.ascontiguousarray(np.swapaxes(matrices, 1, 2) if tall else matrices)
+    x = x / (np.sqrt(np.sum(x * x, axis=(1, 2), keepdims=True)) + x.dtype.type(1e-7))
+    batch, n, _ = x.shape
+    square, fourth = np.empty((batch, n, n), x.dtype), np.empty((batch, n, n), x.dtype)
     following = np.empty_like(x)
     for _ in range(steps):
         gemm(square, x, x, transpose_b=True)
         gemm(fourth, square, square)
         fourth *= c
-        fourth += b * square
+        square *= b
+        fourth += square
         np.multiply(x, a, out=following)
         gemm(following, fourth, x, accumulate=True)
         x, following = following, x
-    return x[0].T if tall else x[0]
+    return np.swapaxes(x, 1, 2) if tall else x
 
 
 def grad_norm(params: Iterable[Tensor]) -> float:

@@ -29,6 +29,7 @@ from tinygrad_lite.kernels.gemm import (
     columns_of,
     multiply,
     pack,
+    take,
     workspace,
 )
 from tinygrad_lite.kernels.rows import LANES, row_max
@@ -44,7 +45,7 @@ BLOCK = 64  # queries at a time: their scores stay in the L2 cache
 
 
 @kernel
-def attention_forward(out, lse, q, k, v, scale, causal, spaces):
+def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
     """out (B, T, H, D), lse (B, H, T): logsumexp of each row of scores"""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
@@ -57,13 +58,15 @@ def attention_forward(out, lse, q, k, v, scale, causal, spaces):
     threads = spaces.shape[0]
     work = batch * heads
     one = q.dtype.type(1)
+    counters[0] = 0
     for t in prange(threads):
         edge = t * space_size
-        lanes = edge + BLOCK_ROWS * width
-        scores = lanes + LANES
+        scores = edge + BLOCK_ROWS * width + LANES
+        lanes = space[scores - LANES : scores]
         k_t = scores + BLOCK * ld
         values = k_t + size * wide
-        for task in range(work * t // threads, work * (t + 1) // threads):
+        task = take(counters, 0)
+        while task < work:
             b, h = task // heads, task % heads
             q_at, k_at = b * time * row + h * size, b * keys * row + h * size
             pack(space, k_t, k_, k_at, 1, row, size, keys)
@@ -76,27 +79,27 @@ def attention_forward(out, lse, q, k, v, scale, causal, spaces):
                          space, k_t, size * width, block, seen_wide, size, False,
                          space, edge)  # fmt: skip
                 for r in range(block):
-                    s = scores + r * ld
+                    row_at = scores + r * ld
                     visible = min(seen, keys - time + i + r + 1) if causal else seen
-                    largest = row_max(space, s, visible, space, lanes) * scale
+                    p = space[row_at : row_at + visible]
+                    largest = row_max(p, lanes) * scale
                     total = q.dtype.type(0)
                     for j in range(visible):
-                        p = exp(space[s + j] * scale - largest)
-                        space[s + j] = p
-                        total += p
+                        p[j] = exp(p[j] * scale - largest)
+                        total += p[j]
                     lse[b, h, i + r] = largest + np.log(total)
                     inverse = one / total
                     for j in range(visible):
-                        space[s + j] *= inverse
-                    for j in range(visible, seen):
-                        space[s + j] = 0
+                        p[j] *= inverse
+                    space[row_at + visible : row_at + seen] = 0
                 multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
                          space, values, keys * width, block, size, seen, False,
                          space, edge)  # fmt: skip
+            task = take(counters, 0)
 
 
 @kernel
-def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
+def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters, spaces):
     """dk and dv hold zeros on entry."""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
@@ -109,6 +112,7 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
     space, space_size = spaces.reshape(-1), spaces.shape[1]
     threads = spaces.shape[0]
     work = batch * heads
+    counters[0] = 0
     for t in prange(threads):
         edge = t * space_size
         p_at = edge + BLOCK_ROWS * width
@@ -118,7 +122,8 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
         k_rows = v_t + size * wide
         q_rows = k_rows + keys * size_wide
         g_rows = q_rows + BLOCK * size_wide
-        for task in range(work * t // threads, work * (t + 1) // threads):
+        task = take(counters, 0)
+        while task < work:
             b, h = task // heads, task % heads
             q_at, k_at = b * time * row + h * size, b * keys * row + h * size
             pack(space, k_t, k_, k_at, 1, row, size, keys)
@@ -136,18 +141,19 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
                 multiply(space, ds_at, ld, g_, here, row, 1, ROWS * row, space, v_t, size * width,
                          block, seen_wide, size, False, space, edge)  # fmt: skip
                 for r in range(block):
+                    p_r, ds_r, g_r = p_at + r * ld, ds_at + r * ld, here + r * row
+                    dout, o = g_[g_r : g_r + size], out_[g_r : g_r + size]
                     delta = q.dtype.type(0)
                     for d in range(size):
-                        delta += g_[here + r * row + d] * out_[here + r * row + d]
-                    p_r, ds_r, shift = p_at + r * ld, ds_at + r * ld, lse[b, h, i + r]
+                        delta += dout[d] * o[d]
                     visible = min(seen, keys - time + i + r + 1) if causal else seen
+                    p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
+                    shift = lse[b, h, i + r]
                     for j in range(visible):
-                        p = exp(space[p_r + j] * scale - shift)
-                        space[p_r + j] = p
-                        space[ds_r + j] = p * (space[ds_r + j] - delta) * scale
-                    for j in range(visible, seen):
-                        space[p_r + j] = 0
-                        space[ds_r + j] = 0
+                        p[j] = exp(p[j] * scale - shift)
+                        ds[j] = p[j] * (ds[j] - delta) * scale
+                    space[p_r + visible : p_r + seen] = 0
+                    space[ds_r + visible : ds_r + seen] = 0
                 pack(space, q_rows, q_, here, row, 1, block, size)
                 pack(space, g_rows, g_, here, row, 1, block, size)
                 # dQ = dS K,  dK += dS^T Q,  dV += P^T dO
@@ -157,6 +163,7 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, spaces):
                          block * width, seen, size, block, True, space, edge)  # fmt: skip
                 multiply(dv_, k_at, row, space, p_at, 1, ld, ROWS, space, g_rows,
                          block * width, seen, size, block, True, space, edge)  # fmt: skip
+            task = take(counters, 0)
 
 
 def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
@@ -172,7 +179,7 @@ def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
         + 2 * BLOCK * size_wide
         + LANES
     )
-    return workspace.get(q.dtype, get_num_threads(), need)
+    return workspace.get("attention", q.dtype, get_num_threads(), need)
 
 
 def _heads_inside(x):
@@ -186,12 +193,13 @@ def _attention(q, k, v, is_causal, scale):
     q, k, v = _heads_inside(q), _heads_inside(k), _heads_inside(v)
     out = np.empty_like(q)
     lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
-    attention_forward(out, lse, q, k, v, scale, is_causal, _spaces(q, k.shape[1]))
+    attention_forward(out, lse, q, k, v, scale, is_causal, workspace.counters,
+                      _spaces(q, k.shape[1]))  # fmt: skip
 
     def vjp(g):
         dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
         attention_backward(dq, dk, dv, _heads_inside(g), q, k, v, out, lse, scale, is_causal,
-                           _spaces(q, k.shape[1]))  # fmt: skip
+                           workspace.counters, _spaces(q, k.shape[1]))  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 
     return np.swapaxes(out, 1, 2), vjp

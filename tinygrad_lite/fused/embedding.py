@@ -7,7 +7,7 @@ some columns, so that the sums need no locks and have one order.
 import numpy as np
 from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.tensor import op
 
@@ -24,10 +24,11 @@ def embedding_backward(dweight, g, index):
     """dweight (V, C): zeros on entry"""
     columns = g.shape[1]
     for chunk in prange(CHUNKS):
-        start, stop = columns * chunk // CHUNKS, columns * (chunk + 1) // CHUNKS
+        part = part_of(columns, chunk)
         for n in range(index.size):
-            for j in range(start, stop):
-                dweight[index[n], j] += g[n, j]
+            row, g_ = dweight[index[n], part], g[n, part]
+            for j in range(row.size):
+                row[j] += g_[j]
 
 
 @op

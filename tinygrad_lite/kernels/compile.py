@@ -55,6 +55,16 @@ def inlined(function: Callable) -> Any:
     return register_jitable(fastmath=FASTMATH, error_model="numpy")(function)
 
 
+@inlined
+def part_of(n, chunk):
+    """The slice of n numbers that belongs to `chunk` of CHUNKS.
+
+    Kernels loop over slices from 0: for an index that might be negative, Numba adds a check to each
+    access, and the loop is no longer vector code.
+    """
+    return slice(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS)
+
+
 class _CompileListener(event.Listener):
     def __init__(self, callback: Callable[[], None]):
         self.callback = callback

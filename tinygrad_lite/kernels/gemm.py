@@ -19,14 +19,14 @@ Matrix Multiplication", 2008, and the BLIS papers):
 3. `multiply` runs `tile` over all strips of a packed B and all rows of a block of A that fits
    the L2 cache.
 
-4. `gemm` cuts C into a grid of parts, one for each thread, and walks through K in steps of
-   `DEPTH`. Every number of C is summed over k in the same order whatever the grid, so that the
-   result does not depend on the number of threads.
+4. `gemm` packs B, a panel of columns at a time, and cuts the product into tasks: BLOCK_ROWS rows
+   times some columns. Threads take the next task when they are done with one, so that a thread
+   whose core is slower, or busy with something else, does not hold up the others. Every number of
+   C is summed over k in the same order whoever does it: the result does not depend on the threads.
 
     C (batch, M, N), A (batch, M, K) or (batch, K, M), B (batch, K, N) or (batch, N, K)
 """
 
-import math
 import threading
 from typing import Any
 
@@ -64,6 +64,7 @@ COLUMNS_FLOAT32 = _VECTORS * _VECTOR_BYTES // 4
 COLUMNS_FLOAT64 = _VECTORS * _VECTOR_BYTES // 8
 DEPTH = 256  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, takes half of an L1 cache
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
+PACKED = 1 << 20  # numbers of B packed at a time: they stay in the L3 cache
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -230,10 +231,28 @@ def _copy_in_llvm(width_of: Any) -> Any:
     return copy
 
 
+def _take_in_python(counters, i):
+    """The value of counters[i], which is then one higher: the next task, taken by one thread."""
+    counters[i] += 1
+    return counters[i] - 1
+
+
+@intrinsic
+def _take_in_llvm(typing, counters, i):
+    """The same, atomically. A thread that gets less of its core takes fewer tasks."""
+
+    def generate(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        return builder.atomic_rmw("add", builder.gep(array.data, [args[1]]), args[1].type(1), "monotonic")
+
+    return types.int64(counters, types.int64), generate
+
+
 _in_python = numba.config.DISABLE_JIT
 _make_tile = _tile_in_python if _in_python else _tile_in_llvm
 _make_copy = _copy_in_python if _in_python else _copy_in_llvm
 _tile_rows, _tile_few, _tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
+take = _take_in_python if _in_python else _take_in_llvm
 _copy_columns = _make_copy(columns_of)
 _copy_rows = _make_copy(lambda array: ROWS)
 
@@ -295,12 +314,14 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
             _copy_columns(packed, strip, b, source, b_row, depth)
         elif b_column == 1:
             for k in range(depth):
+                to, row = packed[strip + k * width :], b[source + k * b_row :]
                 for s in range(present):
-                    packed[strip + k * width + s] = b[source + k * b_row + s]
+                    to[s] = row[s]
         else:
             for s in range(present):
+                to, column = packed[strip + s :: width], b[source + s * b_column :: b_row]
                 for k in range(depth):
-                    packed[strip + k * width + s] = b[source + k * b_row + s * b_column]
+                    to[k] = column[k]
 
 
 @inlined
@@ -313,71 +334,84 @@ def _pack_rows(packed, at, a, a_at, lda, rows, depth):
             _copy_rows(packed, strip, a, a_at + i, lda, depth)
         else:
             for k in range(depth):
+                to, row = packed[strip + k * ROWS :], a[a_at + k * lda + i :]
                 for r in range(present):
-                    packed[strip + k * ROWS + r] = a[a_at + k * lda + i + r]
+                    to[r] = row[r]
 
 
-@inlined
-def _share(n, unit, part, parts):
-    """Where `part` of `parts` begins when n numbers are dealt in whole units."""
-    units = (n + unit - 1) // unit
-    return min(n, (units * part // parts) * unit)
-
-
-@inlined
-def _part(c, a, b, bias, transpose_a, transpose_b, accumulate, i_0, i_1, j_0, j_1, m, n, depth_all,
-          c_base, a_base, b_base, space, space_at):  # fmt: skip
-    """One part of the grid: rows i_0:i_1 and columns j_0:j_1 of one product of the batch."""
-    width = columns_of(c)
-    edge_at = space_at
-    packed_at = edge_at + BLOCK_ROWS * width
-    a_at = packed_at + DEPTH * ((n + width - 1) // width * width)
-    rows, columns = i_1 - i_0, j_1 - j_0
-    add = accumulate
-    if bias.size > 0:
-        for i in range(i_0, i_1):
-            for j in range(j_0, j_1):
-                c[c_base + i * n + j] = bias[j]
-        add = True
-    for k_0 in range(0, max(depth_all, 1), DEPTH):
-        depth = min(DEPTH, depth_all - k_0)
-        if transpose_b:
-            pack(space, packed_at, b, b_base + j_0 * depth_all + k_0, 1, depth_all, depth, columns)
-        else:
-            pack(space, packed_at, b, b_base + k_0 * n + j_0, n, 1, depth, columns)
-        for i in range(i_0, i_1, BLOCK_ROWS):
-            block = min(BLOCK_ROWS, i_1 - i)
-            if transpose_a:
-                _pack_rows(space, a_at, a, a_base + k_0 * m + i, m, block, depth)
-            multiply(c, c_base + i * n + j_0, n,
-                     space if transpose_a else a,
-                     a_at if transpose_a else a_base + i * depth_all + k_0,
-                     1 if transpose_a else depth_all,
-                     ROWS if transpose_a else 1,
-                     ROWS * (depth if transpose_a else depth_all),
-                     space, packed_at, depth * width, block, columns, depth, add,
-                     space, edge_at)  # fmt: skip
-        add = True
-
-
-def _gemm(c3, a3, b3, bias, transpose_a, transpose_b, accumulate, grid_rows, grid_columns, spaces):
+def _gemm(c3, a3, b3, bias, transpose_a, transpose_b, accumulate, block_rows, block_columns,
+          panel_columns, panels_at_once, counters, packed, spaces):  # fmt: skip
     batch, m, n = c3.shape
-    depth = a3.shape[1] if transpose_a else a3.shape[2]
+    depth_all = a3.shape[1] if transpose_a else a3.shape[2]
     c, a, b, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), spaces.reshape(-1)
-    space_size = spaces.shape[1]
-    parts = grid_rows * grid_columns
+    threads, space_size = spaces.shape
     width = columns_of(c)
-    threads = spaces.shape[0]
-    total = batch * parts
-    for t in prange(threads):
-        for p in range(total * t // threads, total * (t + 1) // threads):
-            which, place = p // parts, p % parts
-            row, column = place // grid_columns, place % grid_columns
-            _part(c, a, b, bias, transpose_a, transpose_b, accumulate,
-                  _share(m, ROWS, row, grid_rows), _share(m, ROWS, row + 1, grid_rows),
-                  _share(n, width, column, grid_columns), _share(n, width, column + 1, grid_columns),
-                  m, n, depth, which * m * n, which * m * depth, which * depth * n,
-                  space, t * space_size)  # fmt: skip
+    has_bias = bias.size > 0
+    steps = max(1, (depth_all + DEPTH - 1) // DEPTH)
+    row_blocks = (m + block_rows - 1) // block_rows
+    panels_each = (n + panel_columns - 1) // panel_columns
+    strips = panel_columns // width
+    panel_size = depth_all * panel_columns
+    for first in range(0, batch * panels_each, panels_at_once):
+        panels = min(panels_at_once, batch * panels_each - first)
+
+        counters[0] = 0
+        for _ in prange(threads):  # phase 1: pack B
+            task = take(counters, 0)
+            while task < panels * strips:
+                panel = task // strips
+                which, j_0 = (first + panel) // panels_each, (first + panel) % panels_each
+                j = j_0 * panel_columns + task % strips * width
+                base = which * depth_all * n
+                to = panel * panel_size + task % strips * width * DEPTH
+                for step in range(steps if j < n else 0):
+                    k = step * DEPTH
+                    depth = min(DEPTH, depth_all - k)
+                    at = panel * panel_size + k * panel_columns + task % strips * width * depth
+                    if transpose_b:
+                        pack(packed, at, b, base + j * depth_all + k, 1, depth_all,
+                             depth, min(width, n - j))  # fmt: skip
+                    else:
+                        pack(packed, at, b, base + k * n + j, n, 1, depth, min(width, n - j))
+                task = take(counters, 0)
+
+        counters[0] = 0
+        blocks = (min(panel_columns, n) + block_columns - 1) // block_columns
+        for t in prange(threads):  # phase 2: multiply
+            edge_at = t * space_size
+            a_at = edge_at + BLOCK_ROWS * width
+            task = take(counters, 0)
+            while task < panels * row_blocks * blocks:
+                panel, rest = task // (row_blocks * blocks), task % (row_blocks * blocks)
+                which = (first + panel) // panels_each
+                panel_start = (first + panel) % panels_each * panel_columns
+                i = rest // blocks * block_rows
+                rows = min(block_rows, m - i)
+                j_start = rest % blocks * block_columns
+                j = panel_start + j_start
+                columns = min(block_columns, panel_columns - j_start, n - j)
+                c_at = which * m * n + i * n + j
+                if has_bias and columns > 0:
+                    for r in range(rows):
+                        for s in range(columns):
+                            c[c_at + r * n + s] = bias[j + s]
+                for step in range(steps if columns > 0 else 0):
+                    k = step * DEPTH
+                    depth = min(DEPTH, depth_all - k)
+                    if transpose_a:
+                        _pack_rows(space, a_at, a, which * m * depth_all + k * m + i, m, rows, depth)
+                    multiply(
+                        c, c_at, n,
+                        space if transpose_a else a,
+                        a_at if transpose_a else which * m * depth_all + i * depth_all + k,
+                        1 if transpose_a else depth_all,
+                        ROWS if transpose_a else 1,
+                        ROWS * (depth if transpose_a else depth_all),
+                        packed, panel * panel_size + k * panel_columns + j_start * depth,
+                        depth * width, rows, columns, depth,
+                        accumulate or has_bias or k > 0, space, edge_at,
+                    )  # fmt: skip
+                task = take(counters, 0)
 
 
 gemm_parallel = kernel(_gemm)
@@ -388,40 +422,18 @@ class _Spaces(threading.local):
     """Scratch memory of a Python thread, kept between calls: fresh pages cost more than packing."""
 
     def __init__(self) -> None:
-        self.arrays: dict[np.dtype, np.ndarray] = {}
+        self.arrays: dict[tuple[str, np.dtype], np.ndarray] = {}
+        self.counters = np.zeros(1, np.int64)
 
-    def get(self, dtype: np.dtype, threads: int, size: int) -> np.ndarray:
-        """An array (threads, at least `size`), its contents arbitrary."""
-        array = self.arrays.get(dtype)
-        if array is None or array.shape[0] != threads or array.shape[1] < size:
-            array = self.arrays[dtype] = np.empty((threads, size), dtype)
+    def get(self, name: str, dtype: np.dtype, rows: int, size: int) -> np.ndarray:
+        """An array (rows, at least `size`), its contents arbitrary."""
+        array = self.arrays.get((name, dtype))
+        if array is None or array.shape[0] != rows or array.shape[1] < size:
+            array = self.arrays[name, dtype] = np.empty((rows, size), dtype)
         return array
 
 
 workspace = _Spaces()
-
-
-def space_for(m: int, n: int, dtype: np.dtype) -> int:
-    """Numbers of scratch that one thread needs for a product with m rows and n columns."""
-    width = COLUMNS_FLOAT32 if dtype == np.float32 else COLUMNS_FLOAT64
-    return BLOCK_ROWS * width + DEPTH * (-(-n // width) * width + BLOCK_ROWS)
-
-
-def _grid(m: int, n: int, width: int, transpose_a: bool, threads: int) -> tuple[int, int]:
-    """Cut rows and columns so that the largest part, with its packing, is as small as can be."""
-    best = (math.inf, 1, 1)
-    for rows in range(1, threads + 1):
-        if threads % rows:
-            continue
-        columns = threads // rows
-        part_m = -(-(-(-m // ROWS)) // rows) * ROWS
-        part_n = -(-(-(-n // width)) // columns) * width
-        # Packing a number costs about as much as ten multiply-adds.
-        cost = part_m * part_n + 10 * part_n + (10 * part_m if transpose_a else 0)
-        best = min(best, (cost, rows, columns))
-    return best[1], best[2]
-
-
 _NO_BIAS = {t: np.empty(0, t) for t in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
@@ -438,12 +450,24 @@ def gemm(
     """out (batch, M, N) = a @ b (+ bias (N,), or + out): C-contiguous, all float32 or float64."""
     batch, m, n = out.shape
     depth = a.shape[1] if transpose_a else a.shape[2]
-    bias = _NO_BIAS[out.dtype] if bias is None else bias
-    work = batch * m * n * depth
-    threads = get_num_threads() if work > SERIAL_WORK else 1
-    width = COLUMNS_FLOAT32 if out.dtype == np.float32 else COLUMNS_FLOAT64
-    rows, columns = (1, 1) if batch >= 2 * threads else _grid(m, n, width, transpose_a, threads)
-    spaces = workspace.get(out.dtype, threads, space_for(m, n, out.dtype))
+    dtype = out.dtype
+    width = _VECTORS * _VECTOR_BYTES // out.itemsize
+    threads = get_num_threads() if batch * m * n * depth > SERIAL_WORK else 1
+    wide = -(-n // width) * width
+    panel = max(width, min(wide, PACKED // max(depth, 1) // width * width))
+    at_once = max(1, min(batch, PACKED // max(1, panel * depth))) if panel == wide else 1
+    # Several tasks for each thread: fewer rows first, which costs nothing but more trips to B in
+    # the L2 cache, then fewer columns, which packs a transposed A more than once.
+    enough, rows, columns = 6 * threads, BLOCK_ROWS, panel
+    while rows > 4 * ROWS and at_once * -(-m // rows) * -(-panel // columns) < enough:
+        rows //= 2
+    while columns > 4 * width and at_once * -(-m // rows) * -(-panel // columns) < enough:
+        columns = -(-columns // (2 * width)) * width
     run = gemm_parallel if threads > 1 else gemm_serial
-    run(out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns, spaces)
+    run(
+        out, a, b, _NO_BIAS[dtype] if bias is None else bias, transpose_a, transpose_b, accumulate,
+        rows, columns, panel, at_once, workspace.counters,
+        workspace.get("packed", dtype, 1, at_once * panel * depth)[0],
+        workspace.get("space", dtype, threads, BLOCK_ROWS * (width + DEPTH)),
+    )  # fmt: skip
     return out

@@ -3,30 +3,28 @@
 import numpy as np
 from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, inlined, kernel
+from tinygrad_lite.kernels.compile import CHUNKS, inlined, kernel, part_of
 
 LANES = 16  # running maxima kept side by side, so that the loop over them is vector code
 
 
 @inlined
-def row_max(x, at, n, lanes, lanes_at):
-    """The largest of x[at : at + n]; lanes[lanes_at : + LANES] is scratch.
+def row_max(x, lanes):
+    """The largest of x (n,); lanes (LANES,) is scratch.
 
     LLVM cannot vectorise a maximum that must respect NaN, so LANES maxima run in parallel.
     """
     for lane in range(LANES):
-        lanes[lanes_at + lane] = -np.inf
-    whole = n // LANES * LANES
-    for j in range(0, whole, LANES):
+        lanes[lane] = -np.inf
+    for j in range(0, x.size // LANES * LANES, LANES):
+        block = x[j : j + LANES]
         for lane in range(LANES):
-            value = x[at + j + lane]
-            best = lanes[lanes_at + lane]
-            lanes[lanes_at + lane] = value if value > best else best
-    largest = lanes[lanes_at]
+            lanes[lane] = block[lane] if block[lane] > lanes[lane] else lanes[lane]
+    largest = lanes[0]
     for lane in range(1, LANES):
-        largest = max(largest, lanes[lanes_at + lane])
-    for j in range(whole, n):
-        largest = max(largest, x[at + j])
+        largest = max(largest, lanes[lane])
+    for value in x[x.size // LANES * LANES :]:
+        largest = max(largest, value)
     return largest
 
 
@@ -35,12 +33,13 @@ def sum_rows_kernel(out, x):
     """out (C,) = sum over rows of x (N, C); each iteration owns some columns."""
     rows, columns = x.shape
     for chunk in prange(CHUNKS):
-        start, stop = columns * chunk // CHUNKS, columns * (chunk + 1) // CHUNKS
-        for j in range(start, stop):
-            out[j] = 0
+        part = part_of(columns, chunk)
+        out_ = out[part]
+        out_[:] = 0
         for i in range(rows):
-            for j in range(start, stop):
-                out[j] += x[i, j]
+            x_ = x[i, part]
+            for j in range(x_.size):
+                out_[j] += x_[j]
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:

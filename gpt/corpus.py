@@ -51,6 +51,12 @@ def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpu
     return corpus
 
 
+def located(name: str) -> str:
+    """The name by which a corpus is found again from any folder: paths become absolute."""
+    known = name == "-" or name in NAMES
+    return name if known else str(Path(name).resolve())
+
+
 def default_corpus(progress: Progress | None = None, timeout: float = 5.0) -> tuple[Corpus, bool]:
     """Shakespeare if it is here or can be had within seconds, else the sample; and which it is:
     (corpus, whether it is Shakespeare)."""

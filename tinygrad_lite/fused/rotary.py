@@ -36,6 +36,7 @@ def rotary(x, cos, sin):
             f"  got x {x.shape} and cos {cos.shape}\n  try cos, sin = rotary_angles(T, D)"
         )
     x = np.ascontiguousarray(x)
+    cos, sin = (np.ascontiguousarray(a, x.dtype) for a in (cos, sin))
     one = x.dtype.type(1)
 
     def turned(a, sign):

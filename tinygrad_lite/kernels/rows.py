@@ -1,5 +1,7 @@
 """Reductions inside a kernel: over one row, and over the rows of a matrix."""
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -44,12 +46,11 @@ def sum_rows_kernel(out, x):
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
     """(C,): the sum of x (..., C) over all axes but the last"""
-    x = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     out = np.empty(x.shape[-1], x.dtype)
-    sum_rows_kernel(out, x)
+    sum_rows_kernel(out, as_rows(x))
     return out
 
 
 def as_rows(x: np.ndarray) -> np.ndarray:
     """x (..., C) as a C-contiguous matrix (N, C)"""
-    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -135,16 +135,19 @@ def sign(x):
 @elementwise
 def maximum(a, b):
     """The larger of both; equal values share the gradient."""
-    y = np.maximum(a, b)
+    return np.maximum(a, b), lambda g: _shared(g, np.greater(a, b), np.equal(a, b))
 
-    def vjp(g):
-        share = 0.5 * np.equal(a, b)
-        return (
-            (g * (np.greater(a, b) + share)).astype(g.dtype),
-            (g * (np.less(a, b) + share)).astype(g.dtype),
-        )
 
-    return y, vjp
+@elementwise
+def minimum(a, b):
+    """The smaller of both; equal values share the gradient."""
+    return np.minimum(a, b), lambda g: _shared(g, np.less(a, b), np.equal(a, b))
+
+
+def _shared(g, of_a, of_both):
+    """g where it belongs to a, half of it where it belongs to both; and the rest, for b"""
+    da = g * (of_a + 0.5 * of_both).astype(g.dtype)
+    return da, g - da
 
 
 @elementwise
@@ -193,11 +196,6 @@ def astype(x, dtype):
     """x in another dtype; gradients come back in the dtype of x."""
     y = np.asarray(x).astype(dtype)
     return y, (lambda g: (g,)) if y.dtype.kind == "f" else None
-
-
-def minimum(a: Any, b: Any) -> Tensor:
-    """The smaller of both; equal values share the gradient."""
-    return neg(maximum(neg(a), neg(b)))
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:

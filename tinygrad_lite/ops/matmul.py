@@ -3,11 +3,13 @@
 For C = A B with the gradient dC of C:  dA = dC B^T,  dB = A^T dC.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
@@ -34,14 +36,15 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     if b.ndim == 2 and a.ndim > 2:  # one matrix B for all rows of A
-        return product(a.reshape(-1, k), b).reshape(*batch, m, n)
+        return product(as_rows(a), b).reshape(*batch, m, n)
     a, transpose_a = _laid_out(np.broadcast_to(a, (*batch, m, k)))
     b, transpose_b = _laid_out(np.broadcast_to(b, (*batch, k, n)))
     out = np.empty((*batch, m, n), dtype)
+    count = math.prod(batch)
     gemm(
-        out.reshape(-1, m, n),
-        a.reshape(-1, *a.shape[-2:]),
-        b.reshape(-1, *b.shape[-2:]),
+        out.reshape(count, m, n),
+        a.reshape(count, *a.shape[-2:]),
+        b.reshape(count, *b.shape[-2:]),
         transpose_a=transpose_a,
         transpose_b=transpose_b,
     )
@@ -56,7 +59,7 @@ def _matmul(a, b):
 
         def db():
             if b.ndim == 2 and a.ndim > 2:
-                return product(a.reshape(-1, a.shape[-1]).T, g.reshape(-1, g.shape[-1]))
+                return product(as_rows(a).T, as_rows(g))
             return unbroadcast(product(np.swapaxes(a, -1, -2), g), b.shape)
 
         return da, db

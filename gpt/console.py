@@ -1,0 +1,150 @@
+"""What the command line shows while it trains: a card before, a live line, a report after."""
+
+import math
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from gpt.config import GPTConfig, TrainConfig
+from gpt.train import EvalRecord, StepRecord
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_live() -> bool:
+    """A terminal that wants colours gets a live line; everything else gets plain lines."""
+    return console.is_terminal and "NO_COLOR" not in os.environ
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    console.print(Text(text, style=style or ""), markup=False)
+
+
+def complain(text: str) -> None:
+    errors.print(Text(text), markup=False)
+
+
+def number(n: float) -> str:
+    return f"{n:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def card(rows: dict[str, str]) -> None:
+    """The short card before step 1"""
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        say(f"  {name:<{width}}  {value}")
+
+
+def card_rows(
+    model: GPTConfig,
+    config: TrainConfig,
+    corpus: str,
+    parameters: int,
+    tokens: tuple[int, int],
+    seconds: float,
+    peak_mb: float,
+) -> dict[str, str]:
+    """What is about to happen, in words; seconds and peak_mb as measured on this machine"""
+    shape = f"{model.n_layer} layers, {model.n_head} heads, {model.n_embd} wide"
+    seen = config.steps * config.batch_size * model.block_size
+    return {
+        "corpus": f"{corpus}: {number(tokens[0])} tokens to train on, {number(tokens[1])} to validate",
+        "model": f"{number(parameters)} parameters: {shape}, block {model.block_size},"
+        f" vocabulary {model.vocab_size}",
+        "training": f"{number(config.steps)} steps of {config.batch_size} x {model.block_size}"
+        f" tokens, {seen / tokens[0]:.1f} passes over the text",
+        "here": f"about {duration(seconds)} and {peak_mb:.0f} MB, measured on this machine",
+        "guessing": f"a uniform guess has loss ln {model.vocab_size} ="
+        f" {math.log(model.vocab_size):.3f}",
+    }
+
+
+class _Speed(ProgressColumn):
+    """The numbers of the last step"""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields.get("numbers", ""))
+
+
+class TrainingLine:
+    """One live line, or plain lines at steps that are round numbers."""
+
+    def __init__(self, steps: int, done: int):
+        self.steps = steps
+        self.every = max(1, 10 ** int(math.log10(max(steps, 1))) // 10)
+        self.val_loss: float | None = None
+        self.progress: Progress | None = None
+        if is_live():
+            columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(24),
+                       _Speed(), TimeRemainingColumn(compact=True))  # fmt: skip
+            self.progress = Progress(*columns, console=console)
+            self.task = self.progress.add_task("train", total=steps, completed=done, numbers="")
+
+    def __enter__(self) -> "TrainingLine":
+        if self.progress:
+            self.progress.start()
+        self.left = None
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def step(self, record: StepRecord) -> None:
+        val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
+        numbers = (
+            f"loss {record.loss:.4f}{val} | lr {record.lr:.1e} | norm {record.grad_norm:.2f}"
+            f" | {number(record.tokens_per_second)} tokens/s"
+        )
+        if self.progress:
+            self.progress.update(self.task, completed=record.step, numbers=numbers)
+        elif record.step % self.every == 0 or record.step in (1, self.steps):
+            left = (self.steps - record.step) * record.ms / 1000
+            say(f"step {record.step}/{self.steps} | {numbers} | {duration(left)} left")
+
+    def evaluation(self, record: EvalRecord, sample: str) -> None:
+        self.val_loss = record.val_loss
+        best = ", the best so far" if record.best else ""
+        say(f"after step {record.step}: validation loss {record.val_loss:.4f}{best}", "bold")
+        say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
+
+
+class DownloadBar:
+    """Progress of a download; call it with (bytes so far, bytes in all)."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.progress is None:
+            self.progress = Progress(TextColumn("downloading"), BarColumn(), DownloadColumn(),
+                                     console=errors)  # fmt: skip
+            self.task = self.progress.add_task("download", total=total or None)
+            self.progress.start()
+        self.progress.update(self.task, completed=done)
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def flush() -> None:
+    sys.stdout.flush()

@@ -1,0 +1,30 @@
+"""What a step takes on this machine: measured by doing a few on a model that is thrown away."""
+
+import resource
+import statistics
+import sys
+import time
+
+import numpy as np
+
+from gpt.config import GPTConfig, TrainConfig
+from gpt.train import TrainState, train_step
+
+
+def measure(
+    model: GPTConfig, config: TrainConfig, training: np.ndarray, steps: int = 3
+) -> tuple[float, float]:
+    """(seconds a step, peak memory of this process in MB) after a first step that compiles."""
+    state = TrainState(model, config)
+    seconds = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        train_step(state, training)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:]), peak_memory_mb()
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MB (10^6 bytes)"""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

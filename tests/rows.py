@@ -1,0 +1,397 @@
+"""The table of ops: for each name a function of Tensors, the same in NumPy, and how to draw inputs.
+
+A draw function takes hypothesis' `draw` and returns the input arrays in float64. The generic tests
+in test_ops.py run over every row; an op of the registry without a row fails the suite.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import tinygrad_lite as tg
+from tinygrad_lite.ops import elementwise as e
+from tinygrad_lite.ops import movement as mv
+from tinygrad_lite.ops import reductions as r
+
+erf = np.vectorize(math.erf, otypes=[float])
+
+
+@dataclass(frozen=True)
+class Row:
+    function: Callable
+    reference: Callable
+    inputs: Callable[[Any], list[np.ndarray]]
+    smooth: bool = True  # whether finite differences make sense for it
+
+
+# --- drawing arrays -------------------------------------------------------------------------
+
+
+def values(draw, shape, low=None, high=None, gap=0.0):
+    """Random numbers of a shape in a random layout: contiguous, transposed or with strides.
+
+    gap   keeps values that far away from 0, where a function has no derivative
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    layout = draw(st.sampled_from(["C", "F", "strided", "reversed"]))
+
+    def numbers(shape):
+        x = rng.standard_normal(shape) if low is None else rng.uniform(low, high, shape)
+        return np.asarray(np.where(x < 0, x - gap, x + gap))
+
+    if layout == "F":
+        return np.array(numbers(shape), order="F")
+    if layout == "strided":
+        return numbers(tuple(2 * n for n in shape))[(..., *(slice(None, None, 2) for _ in shape))]
+    if layout == "reversed":
+        return numbers(shape)[(..., *(slice(None, None, -1) for _ in shape))]
+    return numbers(shape)
+
+
+def shapes(smallest=0, least=0, most=3):
+    """Shapes with least to most axes, sizes from `smallest` up; zero and one among them"""
+    return st.lists(st.integers(smallest, 4), min_size=least, max_size=most).map(tuple)
+
+
+def unary(low=None, high=None, gap=0.0):
+    return lambda draw: [values(draw, draw(shapes()), low, high, gap)]
+
+
+def broadcast(draw, count=2):
+    """Shapes that broadcast together"""
+    shape = draw(shapes())
+    result = []
+    for _ in range(count):
+        kept = shape[draw(st.integers(0, len(shape))) :]
+        result.append(tuple(1 if draw(st.booleans()) else n for n in kept))
+    return result
+
+
+def binary(low=None, high=None, gap=0.0):
+    return lambda draw: [values(draw, s, low, high, gap) for s in broadcast(draw)]
+
+
+def distinct(draw, shape):
+    """Numbers no two of which are close: extremes have derivatives"""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return rng.permutation(np.arange(int(np.prod(shape))) * 0.1 - 0.7).reshape(shape)
+
+
+def separated(draw):
+    a, b = broadcast(draw)
+    x, y = values(draw, a), values(draw, b)
+    return [np.asarray(np.round(x, 1) + 0.03), np.asarray(np.round(y, 1))]
+
+
+def axis_case(draw, smallest=1, spread=False):
+    """An array with at least one axis, and an axis (or None, or several)"""
+    shape = draw(shapes(smallest, 1, 3))
+    axis = draw(st.sampled_from([None, 0, -1, tuple(range(len(shape)))]))
+    x = distinct(draw, shape) if spread else values(draw, shape)
+    return [x, axis, draw(st.booleans())]
+
+
+def matrices(draw):
+    n, m = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    batch = draw(shapes(0, 0, 2))
+    return [values(draw, (*batch, n, m))]
+
+
+def rows_of(draw, columns=None, most=3):
+    """(..., C) with C from 1 up"""
+    c = columns or draw(st.sampled_from([1, 2, 3, 7, 16, 17]))
+    return values(draw, (*draw(shapes(0, 0, most - 1)), c))
+
+
+def matmul_case(draw):
+    m, k, n = (draw(st.sampled_from([0, 1, 2, 3, 7, 17, 33])) for _ in range(3))
+    kind = draw(st.sampled_from(["vv", "vm", "mv", "mm", "batch", "left", "broadcast"]))
+    b = draw(st.integers(0, 3))
+    a_shape, b_shape = {
+        "vv": ((k,), (k,)),
+        "vm": ((k,), (k, n)),
+        "mv": ((m, k), (k,)),
+        "mm": ((m, k), (k, n)),
+        "batch": ((b, m, k), (b, k, n)),
+        "left": ((b, 2, m, k), (k, n)),
+        "broadcast": ((b, 1, m, k), (2, k, n)),
+    }[kind]
+    return [values(draw, a_shape), values(draw, b_shape)]
+
+
+def einsum_case(draw):
+    i, j, k, b = (draw(st.integers(0, 4)) for _ in range(4))
+    sizes = {"i": i, "j": j, "k": k, "b": b}
+    formula = draw(
+        st.sampled_from(
+            ["ij,jk->ik", "bij,bjk->bik", "ij->ji", "ii->i", "ij,ij->", "i,j->ij", "bij,jk->ki",
+             "ij,jk,kb->ib", "iij->j", "ij,j"]  # fmt: skip
+        )
+    )
+    terms = formula.partition("->")[0].split(",")
+    return [formula, *[values(draw, tuple(sizes[c] for c in term)) for term in terms]]
+
+
+def linear_case(draw):
+    c, d = draw(st.sampled_from([1, 2, 7, 17])), draw(st.sampled_from([1, 3, 16, 33]))
+    inputs = [values(draw, (*draw(shapes(0, 1, 2)), c)), values(draw, (d, c))]
+    return [*inputs, values(draw, (d,))] if draw(st.booleans()) else inputs
+
+
+def norm_case(draw, count):
+    x = rows_of(draw)
+    return [x, *[values(draw, x.shape[-1:]) for _ in range(draw(st.integers(count - 1, count)))]]
+
+
+def attention_case(draw):
+    t = draw(st.sampled_from([1, 2, 5, 16, 33, 65, 70]))
+    s = t + draw(st.sampled_from([0, 0, 3]))
+    b, h, d = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 3, 17]))
+    q = values(draw, (b, h, t, d))
+    return [q, values(draw, (b, h, s, d)), values(draw, (b, h, s, d)), draw(st.booleans()), 0.5]
+
+
+def rotary_case(draw):
+    b, t, h, d = (draw(st.integers(1, 3)) for _ in range(4))
+    cos, sin = tg.rotary_angles(t, 2 * d)
+    return [values(draw, (b, t, h, 2 * d)), (cos, sin)]
+
+
+def classes_case(draw):
+    logits = rows_of(draw)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    targets = rng.integers(0, logits.shape[-1], logits.shape[:-1])
+    if draw(st.booleans()):
+        targets = np.where(rng.random(targets.shape) < 0.2, -100, targets)
+    if not np.any(targets != -100):
+        logits, targets = np.ones((1, logits.shape[-1])), np.zeros(1, int)
+    return [logits, targets]
+
+
+def embedding_case(draw):
+    v, c = draw(st.integers(1, 5)), draw(st.integers(1, 20))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return [rng.integers(0, v, draw(shapes(0, 0, 2))), values(draw, (v, c))]
+
+
+def index_case(draw):
+    x = values(draw, (3, 4, 2))
+    index = draw(
+        st.sampled_from(
+            [1, slice(1, None), (slice(None), 2), (..., 0), (None, slice(None, None, -2)),
+             np.array([0, 2, 2]), (slice(None), np.array([[1, 1], [3, 0]])), np.array([], int),
+             (np.array([0, 1]), np.array([3, 3]), np.array([0, 0])), np.array([True, False, True])]
+        )  # fmt: skip
+    )
+    return [x, index]
+
+
+def gather_case(draw):
+    x = values(draw, (3, 4))
+    axis = draw(st.sampled_from([0, 1, -1]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return [x, axis, rng.integers(0, x.shape[axis], (draw(st.integers(0, 3)), 4 if axis == 0 else 2))]
+
+
+def reshape_case(draw):
+    shape = draw(shapes(0, 1, 3))
+    to = (-1,) if 0 not in shape else (int(np.prod(shape)),)
+    return [values(draw, shape), *draw(st.sampled_from([to, shape[::-1], (1, *shape)]))]
+
+
+def permute_case(draw):
+    shape = draw(shapes(0, 1, 4))
+    return [values(draw, shape), *draw(st.permutations(range(len(shape))))]
+
+
+def with_axis(draw, smallest=0):
+    shape = draw(shapes(smallest, 1, 3))
+    return [values(draw, shape), draw(st.integers(-len(shape), len(shape) - 1))]
+
+
+def expand_case(draw):
+    shape = draw(shapes())
+    kept = tuple(1 if draw(st.booleans()) else n for n in shape)
+    return [values(draw, kept), *draw(shapes(0, 0, 1)), *shape]
+
+
+def join_case(draw, stack=False):
+    shape = draw(shapes(0, 0 if stack else 1, 3))
+    axis = draw(st.integers(0, len(shape) - (0 if stack else 1)))
+    parts = []
+    for _ in range(draw(st.integers(1, 3))):
+        size = list(shape)
+        if not stack:
+            size[axis] = draw(st.integers(0, 3))
+        parts.append(values(draw, tuple(size)))
+    return [axis, *parts]
+
+
+def pad_case(draw):
+    shape = draw(shapes(0, 1, 3))
+    pairs = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in shape]
+    return [values(draw, shape), pairs, 1.5]
+
+
+def repeat_case(draw):
+    shape = draw(shapes(0, 1, 2))
+    return [values(draw, shape), *draw(shapes(0, 0, 1)), *[draw(st.integers(0, 2)) for _ in shape]]
+
+
+# --- the same in NumPy ----------------------------------------------------------------------
+
+
+def np_softmax(x, axis=-1):
+    p = np.exp(x - x.max(axis, keepdims=True))
+    return p / p.sum(axis, keepdims=True)
+
+
+def np_logsumexp(x, axis=None, keepdim=False):
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdim))
+
+
+def np_layernorm(x, w, b=0.0):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt(np.mean(centred**2, -1, keepdims=True) + 1e-5) * w + b
+
+
+def np_rmsnorm(x, w=1.0):
+    return x / np.sqrt(np.mean(x * x, -1, keepdims=True) + 1e-6) * w
+
+
+def np_attention(q, k, v, causal, scale):
+    scores = np.einsum("bhtd,bhsd->bhts", q, k) * scale
+    if causal:
+        t, s = scores.shape[-2:]
+        scores = np.where(np.arange(s) > np.arange(t)[:, None] + s - t, -np.inf, scores)
+    return np.einsum("bhts,bhsd->bhtd", np_softmax(scores), v)
+
+
+def np_cross_entropy(x, t):
+    log_p = x - np_logsumexp(x, -1, True)
+    counted = t != -100
+    chosen = np.take_along_axis(log_p, np.where(counted, t, 0)[..., None], -1)[..., 0]
+    return -np.sum(chosen * counted) / counted.sum()
+
+
+def np_rotary(x, cos, sin):
+    half = x.shape[-1] // 2
+    a, b, c, s = x[..., :half], x[..., half:], cos[:, None], sin[:, None]
+    return np.concatenate([a * c - b * s, b * c + a * s], -1)
+
+
+def np_gelu_tanh(x):
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def reduction(function, **fixed):
+    return lambda x, axis=None, keepdim=False: function(x, axis=axis, keepdims=keepdim, **fixed)
+
+
+def one_axis(draw):
+    x, axis = with_axis(draw, 1)
+    return [distinct(draw, x.shape), axis, draw(st.booleans())]
+
+
+def two_or_more(draw):
+    x, _, keepdim = axis_case(draw, 2)
+    return [x, draw(st.sampled_from([None, 0, -1])), keepdim]
+
+
+ROWS: dict[str, Row] = {
+    "add": Row(lambda a, b: a + b, np.add, binary()),
+    "sub": Row(lambda a, b: a - b, np.subtract, binary()),
+    "mul": Row(lambda a, b: a * b, np.multiply, binary()),
+    "div": Row(lambda a, b: a / b, np.divide, binary(gap=0.5)),
+    "pow": Row(lambda a, b: a**b, np.power, binary(0.3, 2.0)),
+    "neg": Row(lambda x: -x, np.negative, unary()),
+    "exp": Row(tg.exp, np.exp, unary()),
+    "log": Row(tg.log, np.log, unary(0.2, 3.0)),
+    "sqrt": Row(tg.sqrt, np.sqrt, unary(0.2, 3.0)),
+    "rsqrt": Row(tg.rsqrt, lambda x: 1 / np.sqrt(x), unary(0.2, 3.0)),
+    "sin": Row(tg.sin, np.sin, unary()),
+    "cos": Row(tg.cos, np.cos, unary()),
+    "tanh": Row(tg.tanh, np.tanh, unary()),
+    "sigmoid": Row(tg.sigmoid, lambda x: 1 / (1 + np.exp(-x)), unary()),
+    "softplus": Row(tg.softplus, lambda x: np.log1p(np.exp(x)), unary()),
+    "abs": Row(abs, np.abs, unary(gap=0.1)),
+    "sign": Row(e.sign, np.sign, unary(gap=0.1)),
+    "maximum": Row(tg.maximum, np.maximum, separated),
+    "minimum": Row(tg.minimum, np.minimum, separated),
+    "where": Row(lambda c, a, b: tg.where(c > 0, a, b), lambda c, a, b: np.where(c > 0, a, b),
+                 lambda draw: [values(draw, s, gap=0.1) for s in broadcast(draw, 3)]),
+    "clip": Row(lambda x: x.clip(-0.5, 0.7), lambda x: np.clip(x, -0.5, 0.7),
+                lambda draw: [np.asarray(np.round(values(draw, draw(shapes())), 1) + 0.03)]),
+    "masked_fill": Row(lambda x, m: x.masked_fill(m > 0, 2.5), lambda x, m: np.where(m > 0, 2.5, x),
+                       lambda draw: [values(draw, s, gap=0.1) for s in [draw(shapes())] * 2]),
+    "relu": Row(tg.relu, lambda x: np.maximum(x, 0), unary(gap=0.1)),
+    "leaky_relu": Row(tg.leaky_relu, lambda x: np.where(x > 0, x, 0.01 * x), unary(gap=0.1)),
+    "gelu": Row(tg.gelu, lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), unary()),
+    "gelu_exact": Row(tg.gelu, lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), unary()),
+    "gelu_tanh": Row(lambda x: tg.gelu(x, "tanh"), np_gelu_tanh, unary()),
+    "silu": Row(tg.silu, lambda x: x / (1 + np.exp(-x)), unary()),
+    "relu_squared": Row(tg.relu_squared, lambda x: np.maximum(x, 0) ** 2, unary(gap=0.1)),
+    "astype": Row(lambda x: x.astype(np.float64), lambda x: x, unary()),
+    "eq": Row(lambda a, b: a == b, np.equal, binary(), smooth=False),
+    "ne": Row(lambda a, b: a != b, np.not_equal, binary(), smooth=False),
+    "lt": Row(lambda a, b: a < b, np.less, binary(), smooth=False),
+    "le": Row(lambda a, b: a <= b, np.less_equal, binary(), smooth=False),
+    "gt": Row(lambda a, b: a > b, np.greater, binary(), smooth=False),
+    "ge": Row(lambda a, b: a >= b, np.greater_equal, binary(), smooth=False),
+    "sum": Row(r.sum, reduction(np.sum), lambda d: axis_case(d, 0)),
+    "mean": Row(r.mean, reduction(np.mean), axis_case),
+    "max": Row(r.max, reduction(np.max), lambda d: axis_case(d, spread=True)),
+    "min": Row(r.min, reduction(np.min), lambda d: axis_case(d, spread=True)),
+    "prod": Row(r.prod, reduction(np.prod), lambda d: axis_case(d, 0)),
+    "var": Row(r.var, reduction(np.var, ddof=1), two_or_more),
+    "std": Row(r.std, reduction(np.std, ddof=1), two_or_more),
+    "logsumexp": Row(tg.logsumexp, np_logsumexp, axis_case),
+    "cumsum": Row(r.cumsum, np.cumsum, with_axis),
+    "argmax": Row(r.argmax, reduction(np.argmax), one_axis, smooth=False),
+    "argmin": Row(r.argmin, reduction(np.argmin), one_axis, smooth=False),
+    "reshape": Row(mv.reshape, lambda x, *s: np.reshape(x, s), reshape_case),
+    "permute": Row(mv.permute, lambda x, *s: np.transpose(x, s), permute_case),
+    "transpose": Row(mv.transpose, lambda x: np.swapaxes(x, -2, -1), matrices),
+    "expand": Row(mv.expand, lambda x, *s: np.broadcast_to(x, s), expand_case),
+    "squeeze": Row(mv.squeeze, np.squeeze, unary()),
+    "unsqueeze": Row(mv.unsqueeze, np.expand_dims, with_axis),
+    "flatten": Row(mv.flatten, lambda x: np.reshape(x, (x.size,)), unary()),
+    "flip": Row(mv.flip, np.flip, with_axis),
+    "pad": Row(mv.pad, lambda x, w, v: np.pad(x, w, constant_values=v), pad_case),
+    "cat": Row(lambda a, *x: tg.cat(x, a), lambda a, *x: np.concatenate(x, a), join_case),
+    "stack": Row(lambda a, *x: tg.stack(x, a), lambda a, *x: np.stack(x, a),
+                 lambda d: join_case(d, True)),
+    "split": Row(lambda x, a: tg.cat(mv.split(x, 2, a)[::-1], a),
+                 lambda x, a: np.concatenate(
+                     [x.take(range(i, min(i + 2, x.shape[a])), a)
+                      for i in range(0, x.shape[a], 2)][::-1], a),
+                 lambda d: with_axis(d, 1)),
+    "chunk": Row(lambda x, a: mv.chunk(x, 2, a)[0],
+                 lambda x, a: np.array_split(x, 2, a)[0], lambda d: with_axis(d, 1)),
+    "repeat": Row(mv.repeat, lambda x, *n: np.tile(x, n), repeat_case),
+    "tril": Row(tg.tril, np.tril, matrices),
+    "triu": Row(tg.triu, np.triu, matrices),
+    "getitem": Row(lambda x, i: x[i], lambda x, i: x[i], index_case),
+    "gather": Row(mv.gather, lambda x, a, i: np.take_along_axis(x, i, a)
+                  if a == 0 else np.take_along_axis(x[: len(i)], i, a), gather_case),
+    "one_hot": Row(lambda i, n: i.one_hot(n), lambda i, n: np.eye(n)[i],
+                   lambda d: [embedding_case(d)[0], 5], smooth=False),
+    "matmul": Row(lambda a, b: a @ b, np.matmul, matmul_case),
+    "dot": Row(tg.dot, np.matmul, matmul_case),
+    "einsum": Row(tg.einsum, np.einsum, einsum_case),
+    "linear": Row(tg.linear, lambda x, w, b=0.0: x @ w.T + b, linear_case),
+    "softmax": Row(tg.softmax, np_softmax, lambda d: with_axis(d, 1)),
+    "log_softmax": Row(tg.log_softmax, lambda x, a: np.log(np_softmax(x, a)),
+                       lambda d: with_axis(d, 1)),
+    "layernorm": Row(tg.layernorm, np_layernorm, lambda d: norm_case(d, 2)),
+    "rmsnorm": Row(tg.rmsnorm, np_rmsnorm, lambda d: norm_case(d, 1)),
+    "attention": Row(tg.scaled_dot_product_attention, np_attention, attention_case),
+    "cross_entropy": Row(tg.cross_entropy, np_cross_entropy, classes_case),
+    "embedding": Row(tg.embedding, lambda i, w: w[i], embedding_case),
+    "rotary": Row(lambda x, angles: tg.rotary(x, *angles),
+                  lambda x, angles: np_rotary(x, *angles), rotary_case),
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The grammar of the command line: subcommands, grouped options, help with defaults and examples."""
+"""The grammar of the command line: subcommands, grouped options, defaults, examples."""
 
 import argparse
 import difflib
@@ -34,8 +34,11 @@ class _Parser(argparse.ArgumentParser):
     """argparse with suggestions, whose errors are raised instead of printed."""
 
     def __init__(self, *args: Any, **settings: Any):
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(*args, allow_abbrev=False, **settings)
+        settings |= {
+            "formatter_class": argparse.RawDescriptionHelpFormatter,
+            "allow_abbrev": False,
+        }
+        super().__init__(*args, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(
@@ -94,15 +97,24 @@ def _add_train(commands: Any) -> None:
         " (default: shakespeare, or sample where that cannot be had)",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--preset", default=DEFAULT_PRESET, metavar="NAME",
-                     help=f"one of {', '.join(PRESETS)} (default: {DEFAULT_PRESET})")  # fmt: skip
+    run.add_argument(
+        "--preset",
+        default=DEFAULT_PRESET,
+        metavar="NAME",
+        help=f"one of {', '.join(PRESETS)} (default: {DEFAULT_PRESET})",
+    )
     run.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
     run.add_argument("--name", help="what to call the run (default: the corpus)")
     run.add_argument("--force", action="store_true", help="replace the run that --out holds")
     run.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    run.add_argument("--sample-tokens", type=int, default=160, metavar="N",
-                     help="tokens of the sample at each evaluation (default: 160)")  # fmt: skip
+    run.add_argument(
+        "--sample-tokens",
+        type=int,
+        default=160,
+        metavar="N",
+        help="tokens of the sample at each evaluation (default: 160)",
+    )
     _add_fields(parser.add_argument_group("training (default: the preset's)"), TrainConfig)
     _add_fields(parser.add_argument_group("model (default: the preset's)"), GPTConfig)
 
@@ -113,8 +125,10 @@ def _add_fields(group: Any, config: type) -> None:
         if field.name == "vocab_size":
             continue
         option = "--" + field.name.replace("_", "-")
-        chosen = {n: getattr(p, "model" if config is GPTConfig else "train").get(field.name)
-                  for n, p in PRESETS.items()}  # fmt: skip
+        chosen = {
+            n: getattr(p, "model" if config is GPTConfig else "train").get(field.name)
+            for n, p in PRESETS.items()
+        }
         usual = None if field.default is MISSING else field.default
         values = {n: usual if v is None else v for n, v in chosen.items()}
         text = ", ".join(f"{n} {v}" for n, v in values.items())
@@ -124,7 +138,7 @@ def _add_fields(group: Any, config: type) -> None:
         if field.type is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
-            settings |= {"type": field.type, "metavar": str(field.type.__name__).upper()}
+            settings |= {"type": field.type, "metavar": getattr(field.type, "__name__", "").upper()}
         group.add_argument(option, **settings)
 
 
@@ -140,16 +154,25 @@ def _add_generate(commands: Any) -> None:
     group.add_argument("--prompt", default="\n", help="what to continue (default: a new line)")
     group.add_argument("--tokens", type=int, default=500, help="how many (default: 500)")
     group = parser.add_argument_group("sampling")
-    group.add_argument("--temperature", type=float, default=0.8,
-                       help="0 for the likeliest token, higher for variety (default: 0.8)")  # fmt: skip
-    group.add_argument("--top-k", type=int, metavar="K",
-                       help="sample from the K likeliest tokens (default: all)")  # fmt: skip
+    group.add_argument(
+        "--temperature",
+        type=float,
+        default=0.8,
+        help="0 for the likeliest token, higher for variety (default: 0.8)",
+    )
+    group.add_argument(
+        "--top-k", type=int, metavar="K", help="sample from the K likeliest tokens (default: all)"
+    )
     group.add_argument("--seed", type=int, default=0, help="of the choices (default: 0)")
 
 
 def _add_eval(commands: Any) -> None:
     parser = _command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("corpus", nargs="*", metavar="CORPUS",
-                        help="another text to split and measure on (default: the run's own)")  # fmt: skip
+    parser.add_argument(
+        "corpus",
+        nargs="*",
+        metavar="CORPUS",
+        help="another text to split and measure on (default: the run's own)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")

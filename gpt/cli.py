@@ -41,7 +41,8 @@ def run(argv: Sequence[str]) -> int:
     try:
         args = parse(argv)
         commands = {"train": _train, "generate": _generate, "eval": _eval}
-        commands[args.command](args)
+        with np.errstate(all="ignore"):  # what is not finite is found, named and reported
+            commands[args.command](args)
     except NonFiniteError as error:
         console.complain(str(error))
         return 1
@@ -55,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _announce_compilation() -> None:
-    said = []
+    said: list[bool] = []
 
     def once() -> None:
         if not said:
@@ -95,13 +96,20 @@ def _train(args: Namespace) -> None:
     if args.threads is not None:
         set_num_threads(args.threads)
     if args.resume is not None:
-        require(not args.corpus, "train: a resumed run keeps its corpus.",
-                f"--resume with CORPUS {' '.join(args.corpus)}",
-                f"gpt train --resume {args.resume}")  # fmt: skip
+        require(
+            not args.corpus,
+            "train: a resumed run keeps its corpus.",
+            f"--resume with CORPUS {' '.join(args.corpus)}",
+            f"gpt train --resume {args.resume}",
+        )
         folder = Run.open(args.resume)
         model_config, config, tokenizer, names = folder.read_setup()
-        require("-" not in names, "train: a run on standard input cannot be resumed.",
-                f"--resume {args.resume}", "a run on a file")  # fmt: skip
+        require(
+            "-" not in names,
+            "train: a run on standard input cannot be resumed.",
+            f"--resume {args.resume}",
+            "a run on a file",
+        )
         names, corpus = _corpus(names)
         config = dataclasses.replace(config, **_given(args, TrainConfig))
     else:
@@ -113,8 +121,12 @@ def _train(args: Namespace) -> None:
         config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
     training, validation = _tokens(corpus, tokenizer)
     check_lengths(training, validation[1:], model_config.block_size)
-    require(args.sample_tokens >= 0, "train: --sample-tokens must not be negative.",
-            f"{args.sample_tokens}", "--sample-tokens 160")  # fmt: skip
+    require(
+        args.sample_tokens >= 0,
+        "train: --sample-tokens must not be negative.",
+        f"{args.sample_tokens}",
+        "--sample-tokens 160",
+    )
     if args.resume is None:
         folder = Run.create(args.out or Path("runs") / (args.name or corpus.name), args.force)
     seconds, peak_mb = measure(model_config, config, training)
@@ -127,8 +139,17 @@ def _train(args: Namespace) -> None:
     left = config.steps - state.step
     parameters = sum(p.size for p in state.model.parameters())
     counts = (len(training), len(validation) - 1)
-    console.card(console.card_rows(model_config, config, args.name or corpus.name, parameters,
-                                   counts, seconds * left, peak_mb))  # fmt: skip
+    console.card(
+        console.card_rows(
+            model_config,
+            config,
+            args.name or corpus.name,
+            parameters,
+            counts,
+            seconds * left,
+            peak_mb,
+        )
+    )
     with console.TrainingLine(config.steps, state.step) as line:
         for record in train(state, training, validation):
             folder.append(record)
@@ -142,8 +163,10 @@ def _train(args: Namespace) -> None:
             folder.save_last(state)
             line.evaluation(record, sample)
     bits = bits_per_token(state.best_loss)
-    say(f"best validation loss {state.best_loss:.4f} after step {state.best_step}:"
-        f" {bits:.3f} bits per character")  # fmt: skip
+    say(
+        f"best validation loss {state.best_loss:.4f} after step {state.best_step}:"
+        f" {bits:.3f} bits per character"
+    )
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {folder.folder}")
     say(f"next: gpt generate {folder.folder}")
 
@@ -163,11 +186,19 @@ def _sample(state: TrainState, tokenizer: CharTokenizer, tokens: int) -> str:
 
 def _generate(args: Namespace) -> None:
     check_sampling(args.tokens, args.temperature, args.top_k)
-    require(args.seed >= 0, "generate: the seed must not be negative.",
-            f"--seed {args.seed}", "--seed 0")  # fmt: skip
+    require(
+        args.seed >= 0,
+        "generate: the seed must not be negative.",
+        f"--seed {args.seed}",
+        "--seed 0",
+    )
     model, tokenizer = Run.open(args.run).load_best()
-    require(bool(args.prompt), "generate: the prompt must hold at least one character.",
-            "an empty prompt", "--prompt, or none for a new line")  # fmt: skip
+    require(
+        bool(args.prompt),
+        "generate: the prompt must hold at least one character.",
+        "an empty prompt",
+        "--prompt, or none for a new line",
+    )
     prompt = tokenizer.encode(args.prompt)
     size = model.config.block_size
     if len(prompt) > size:
@@ -183,9 +214,12 @@ def _generate(args: Namespace) -> None:
 def _eval(args: Namespace) -> None:
     folder = Run.open(args.run)
     _, _, _, names = folder.read_setup()
-    require(bool(args.corpus) or "-" not in names,
-            "eval: the text that a run read from standard input is not kept.",
-            f"{args.run} without CORPUS", f"gpt eval {args.run} FILE")  # fmt: skip
+    require(
+        bool(args.corpus) or "-" not in names,
+        "eval: the text that a run read from standard input is not kept.",
+        f"{args.run} without CORPUS",
+        f"gpt eval {args.run} FILE",
+    )
     model, tokenizer = folder.load_best()
     names, corpus = _corpus(args.corpus or names)
     training, validation = _tokens(corpus, tokenizer)
@@ -204,7 +238,9 @@ def _eval(args: Namespace) -> None:
     if args.json:
         console.console.out(json.dumps(result), highlight=False)
         return
-    say(f"validation loss {val_loss:.4f} over {result['val_tokens']:,} characters,"
-        f" {result['bits_per_char']:.3f} bits per character")  # fmt: skip
+    say(
+        f"validation loss {val_loss:.4f} over {result['val_tokens']:,} characters,"
+        f" {result['bits_per_char']:.3f} bits per character"
+    )
     say(f"training loss {result['train_loss']:.4f}, a uniform guess {result['uniform_loss']:.4f}")
     say(f"{result['parameters']:,} parameters")

@@ -31,17 +31,27 @@ class _Checked:
             value = getattr(self, name)
             allowed = hint.__args__ if isinstance(hint, types.UnionType) else (hint,)
             allowed = (*allowed, int) if float in allowed else allowed
-            fits = isinstance(value, allowed) and not (isinstance(value, bool) and bool not in allowed)
+            fits = isinstance(value, allowed) and not (
+                isinstance(value, bool) and bool not in allowed
+            )
             names = " or ".join(t.__name__ for t in allowed)
-            require(fits, f"{owner}: {name} must be of type {names}.",
-                    f"{name}={value!r}", "a value of that type")  # fmt: skip
+            require(
+                fits,
+                f"{owner}: {name} must be of type {names}.",
+                f"{name}={value!r}",
+                "a value of that type",
+            )
         for name in counts:
             value = getattr(self, name)
             require(value > 0, f"{owner}: {name} must be positive.", f"{name}={value}", f"{name}=1")
         for name, known in choices.items():
             value = getattr(self, name)
-            require(value in known, f"{owner}: {name} must be one of {', '.join(known)}.",
-                    f"{name}={value!r}", closest(str(value), known))  # fmt: skip
+            require(
+                value in known,
+                f"{owner}: {name} must be one of {', '.join(known)}.",
+                f"{name}={value!r}",
+                closest(str(value), known),
+            )
 
 
 @dataclass(frozen=True)
@@ -81,13 +91,24 @@ class GPTConfig(_Checked):
         n, heads = self.n_embd, self.n_head
         below, above = n // heads * heads, (n // heads + 1) * heads
         either = f"n_embd={below} or n_embd={above}" if below else f"n_embd={above}"
-        require(n % heads == 0, "GPTConfig: n_embd must be a multiple of n_head.",
-                f"n_embd={n}, n_head={heads}", either)  # fmt: skip
-        require(self.position != "rotary" or (n // heads) % 2 == 0,
-                "GPTConfig: rotary positions need heads of an even size n_embd / n_head.",
-                f"n_embd={n}, n_head={heads}", f"n_embd={2 * heads * max(1, n // heads // 2)}")  # fmt: skip
-        require(0 <= self.dropout < 1, "GPTConfig: dropout must lie in [0, 1).",
-                f"dropout={self.dropout}", "dropout=0.1")  # fmt: skip
+        require(
+            n % heads == 0,
+            "GPTConfig: n_embd must be a multiple of n_head.",
+            f"n_embd={n}, n_head={heads}",
+            either,
+        )
+        require(
+            self.position != "rotary" or (n // heads) % 2 == 0,
+            "GPTConfig: rotary positions need heads of an even size n_embd / n_head.",
+            f"n_embd={n}, n_head={heads}",
+            f"n_embd={2 * heads * max(1, n // heads // 2)}",
+        )
+        require(
+            0 <= self.dropout < 1,
+            "GPTConfig: dropout must lie in [0, 1).",
+            f"dropout={self.dropout}",
+            "dropout=0.1",
+        )
 
 
 @dataclass(frozen=True)
@@ -119,20 +140,36 @@ class TrainConfig(_Checked):
         )
         for name in ("lr", "muon_lr"):
             value = getattr(self, name)
-            require(0 < value < float("inf"), f"TrainConfig: {name} must be positive and finite.",
-                    f"{name}={value}", f"{name}=0.001")  # fmt: skip
+            require(
+                0 < value < float("inf"),
+                f"TrainConfig: {name} must be positive and finite.",
+                f"{name}={value}",
+                f"{name}=0.001",
+            )
         for name in ("weight_decay", "warmup", "grad_clip", "seed"):
             value = getattr(self, name)
-            require(value >= 0, f"TrainConfig: {name} must not be negative.",
-                    f"{name}={value}", f"{name}=0")  # fmt: skip
+            require(
+                value >= 0,
+                f"TrainConfig: {name} must not be negative.",
+                f"{name}={value}",
+                f"{name}=0",
+            )
         for name in ("muon_momentum", "beta1", "beta2"):
             value = getattr(self, name)
-            require(0 <= value < 1, f"TrainConfig: {name} must lie in [0, 1).",
-                    f"{name}={value}", f"{name}=0.9")  # fmt: skip
+            require(
+                0 <= value < 1,
+                f"TrainConfig: {name} must lie in [0, 1).",
+                f"{name}={value}",
+                f"{name}=0.9",
+            )
         for name in ("plateau", "min_lr"):
             value = getattr(self, name)
-            require(0 <= value <= 1, f"TrainConfig: {name} must lie in [0, 1].",
-                    f"{name}={value}", f"{name}=0.1")  # fmt: skip
+            require(
+                0 <= value <= 1,
+                f"TrainConfig: {name} must lie in [0, 1].",
+                f"{name}={value}",
+                f"{name}=0.1",
+            )
 
 
 @dataclass(frozen=True)
@@ -147,27 +184,64 @@ class Preset:
 PRESETS = {
     "shakespeare": Preset(
         "the best validation loss in about two minutes on two cores",
-        dict(n_layer=4, n_head=4, n_embd=192, block_size=128, position="rotary", norm="rmsnorm",
-             qk_norm=True, activation="relu_squared", zero_init=True, tie_weights=False),
-        dict(steps=450, batch_size=16, optimizer="muon", lr=6e-3, beta1=0.8, beta2=0.95,
-             muon_lr=0.02, muon_momentum=0.95, weight_decay=0.0, schedule="plateau", warmup=50,
-             plateau=0.3, min_lr=0.0, eval_interval=150),
+        dict(
+            n_layer=4,
+            n_head=4,
+            n_embd=192,
+            block_size=128,
+            position="rotary",
+            norm="rmsnorm",
+            qk_norm=True,
+            activation="relu_squared",
+            zero_init=True,
+            tie_weights=False,
+        ),
+        dict(
+            steps=450,
+            batch_size=16,
+            optimizer="muon",
+            lr=6e-3,
+            beta1=0.8,
+            beta2=0.95,
+            muon_lr=0.02,
+            muon_momentum=0.95,
+            weight_decay=0.0,
+            schedule="plateau",
+            warmup=50,
+            plateau=0.3,
+            min_lr=0.0,
+            eval_interval=150,
+        ),
     ),
     "baby": Preset(
         "nanoGPT's smallest Shakespeare model, the same numbers",
         dict(n_layer=4, n_head=4, n_embd=128, block_size=64),
-        dict(steps=2000, batch_size=12, lr=1e-3, beta1=0.9, beta2=0.99, weight_decay=0.1,
-             schedule="cosine", warmup=100, min_lr=0.1, eval_interval=500),
+        dict(
+            steps=2000,
+            batch_size=12,
+            lr=1e-3,
+            beta1=0.9,
+            beta2=0.99,
+            weight_decay=0.1,
+            schedule="cosine",
+            warmup=100,
+            min_lr=0.1,
+            eval_interval=500,
+        ),
     ),
-}  # fmt: skip
+}
 
 DEFAULT_PRESET = "shakespeare"
 
 
 def preset(name: str) -> Preset:
     """The preset called `name`."""
-    require(name in PRESETS, f"preset: there are presets named {', '.join(PRESETS)}.",
-            f"{name!r}", closest(name, PRESETS))  # fmt: skip
+    require(
+        name in PRESETS,
+        f"preset: there are presets named {', '.join(PRESETS)}.",
+        f"{name!r}",
+        closest(name, PRESETS),
+    )
     return PRESETS[name]
 
 

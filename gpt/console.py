@@ -66,7 +66,8 @@ def card_rows(
     shape = f"{model.n_layer} layers, {model.n_head} heads, {model.n_embd} wide"
     seen = config.steps * config.batch_size * model.block_size
     return {
-        "corpus": f"{corpus}: {number(tokens[0])} tokens to train on, {number(tokens[1])} to validate",
+        "corpus": f"{corpus}: {number(tokens[0])} tokens to train on,"
+        f" {number(tokens[1])} to validate",
         "model": f"{number(parameters)} parameters: {shape}, block {model.block_size},"
         f" vocabulary {model.vocab_size}",
         "training": f"{number(config.steps)} steps of {config.batch_size} x {model.block_size}"
@@ -93,8 +94,12 @@ class TrainingLine:
         self.val_loss: float | None = None
         self.progress: Progress | None = None
         if is_live():
-            columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(24),
-                       _Speed(), TimeRemainingColumn(compact=True))  # fmt: skip
+            columns = (
+                TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+                BarColumn(24),
+                _Speed(),
+                TimeRemainingColumn(compact=True),
+            )
             self.progress = Progress(*columns, console=console)
             self.task = self.progress.add_task("train", total=steps, completed=done, numbers="")
 
@@ -135,8 +140,9 @@ class DownloadBar:
 
     def __call__(self, done: int, total: int) -> None:
         if self.progress is None:
-            self.progress = Progress(TextColumn("downloading"), BarColumn(), DownloadColumn(),
-                                     console=errors)  # fmt: skip
+            self.progress = Progress(
+                TextColumn("downloading"), BarColumn(), DownloadColumn(), console=errors
+            )
             self.task = self.progress.add_task("download", total=total or None)
             self.progress.start()
         self.progress.update(self.task, completed=done)

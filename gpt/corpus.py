@@ -46,8 +46,12 @@ def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpu
     """The texts of `names`, joined: paths of files, folders (their *.txt), "-", or corpus names."""
     texts = [_read(name, progress) for name in names]
     corpus = Corpus("+".join(Path(name).name or name for name in names), "".join(texts))
-    require(bool(corpus.text), "corpus: there must be text to train on.",
-            f"an empty text from {', '.join(names)}", "gpt train sample")  # fmt: skip
+    require(
+        bool(corpus.text),
+        "corpus: there must be text to train on.",
+        f"an empty text from {', '.join(names)}",
+        "gpt train sample",
+    )
     return corpus
 
 
@@ -96,9 +100,12 @@ def _verified(path: Path) -> Path:
     import pooch
 
     found = pooch.file_hash(str(path))
-    require(found == SHAKESPEARE_SHA256, "corpus: tiny Shakespeare has a known SHA-256.",
-            f"{path} with {found}, not {SHAKESPEARE_SHA256}",
-            f"removing {path}, or gpt train {path} --name another to use it as it is")  # fmt: skip
+    require(
+        found == SHAKESPEARE_SHA256,
+        "corpus: tiny Shakespeare has a known SHA-256.",
+        f"{path} with {found}, not {SHAKESPEARE_SHA256}",
+        f"removing {path}, or gpt train {path} --name another to use it as it is",
+    )
     return path
 
 
@@ -152,14 +159,22 @@ def _read(name: str, progress: Progress | None) -> str:
     path = Path(name)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*.txt") if p.is_file())
-        require(bool(files), "corpus: a folder must hold .txt files.",
-                f"{name} without any", "the path of a text file")  # fmt: skip
+        require(
+            bool(files),
+            "corpus: a folder must hold .txt files.",
+            f"{name} without any",
+            "the path of a text file",
+        )
         return "".join(_read_file(p) for p in files)
     if not path.exists():
         near = closest(name, NAMES)
         hint = f"gpt train {near}" if near in NAMES else f"a path, or one of: {near}"
-        require(False, "corpus: each CORPUS must be a file, a folder, - or a known name.",
-                f"{name!r}, which does not exist", hint)  # fmt: skip
+        require(
+            False,
+            "corpus: each CORPUS must be a file, a folder, - or a known name.",
+            f"{name!r}, which does not exist",
+            hint,
+        )
     return _read_file(path)
 
 
@@ -176,6 +191,10 @@ def _decoded(data: bytes, source: str) -> str:
             f"  got byte 0x{data[error.start]:02x} at offset {error.start} of {source}\n"
             "  try iconv -t UTF-8 on a text in another encoding"
         ) from error
-    require("\0" not in text, "corpus: a text must not be binary.",
-            f"a zero byte at offset {data.find(0)} of {source}", "a text file")  # fmt: skip
+    require(
+        "\0" not in text,
+        "corpus: a text must not be binary.",
+        f"a zero byte at offset {data.find(0)} of {source}",
+        "a text file",
+    )
     return text

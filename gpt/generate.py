@@ -11,12 +11,24 @@ from tinygrad_lite import no_grad
 
 def check_sampling(tokens: int, temperature: float, top_k: int | None) -> None:
     """ValueError unless the settings of `generate` make sense."""
-    require(tokens >= 0, "generate: the number of tokens must not be negative.",
-            f"tokens={tokens}", "tokens=200")  # fmt: skip
-    require(0 <= temperature < float("inf"), "generate: the temperature must be at least 0.",
-            f"temperature={temperature}", "temperature=0.8, or 0 for the likeliest token")  # fmt: skip
-    require(top_k is None or top_k >= 1, "generate: top_k must be at least 1.",
-            f"top_k={top_k}", "top_k=10, or none to sample from all tokens")  # fmt: skip
+    require(
+        tokens >= 0,
+        "generate: the number of tokens must not be negative.",
+        f"tokens={tokens}",
+        "tokens=200",
+    )
+    require(
+        0 <= temperature < float("inf"),
+        "generate: the temperature must be at least 0.",
+        f"temperature={temperature}",
+        "temperature=0.8, or 0 for the likeliest token",
+    )
+    require(
+        top_k is None or top_k >= 1,
+        "generate: top_k must be at least 1.",
+        f"top_k={top_k}",
+        "top_k=10, or none to sample from all tokens",
+    )
 
 
 def generate(

@@ -1,5 +1,6 @@
 """What a step takes on this machine: measured by doing a few on a model that is thrown away."""
 
+import contextlib
 import resource
 import statistics
 import sys
@@ -8,7 +9,7 @@ import time
 import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
-from gpt.train import TrainState, train_step
+from gpt.train import NonFiniteError, TrainState, train_step
 
 
 def measure(
@@ -19,7 +20,8 @@ def measure(
     seconds = []
     for _ in range(steps + 1):
         start = time.perf_counter()
-        train_step(state, training)
+        with contextlib.suppress(NonFiniteError):  # the run itself will say so
+            train_step(state, training)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:]), peak_memory_mb()
 

@@ -39,17 +39,28 @@ class Run:
         """A new folder, or an empty one; another run's only with force, which removes that run."""
         run = cls(Path(folder))
         exists = run.folder.exists()
-        require(not exists or run.folder.is_dir(), "run: --out must name a folder.",
-                f"{folder}, which is a file", "another --out")  # fmt: skip
+        require(
+            not exists or run.folder.is_dir(),
+            "run: --out must name a folder.",
+            f"{folder}, which is a file",
+            "another --out",
+        )
         holds = sorted(p.name for p in run.folder.iterdir()) if exists else []
         is_run = "config.json" in holds
-        require(not holds or (force and is_run),
-                "run: --out must not hold anything yet; what is there is never overwritten.",
-                f"{folder} with {', '.join(holds[:5])}",
-                "another --out" + (", or --force to replace that run" if is_run else ""))  # fmt: skip
+        require(
+            not holds or (force and is_run),
+            "run: --out must not hold anything yet; what is there is never overwritten.",
+            f"{folder} with {', '.join(holds[:5])}",
+            "another --out" + (", or --force to replace that run" if is_run else ""),
+        )
         if is_run:
-            for path in (run.folder / "config.json", run.folder / "tokenizer.json", run.weights,
-                         run.log, run.samples):  # fmt: skip
+            for path in (
+                run.folder / "config.json",
+                run.folder / "tokenizer.json",
+                run.weights,
+                run.log,
+                run.samples,
+            ):
                 path.unlink(missing_ok=True)
             shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
         run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -60,10 +71,12 @@ class Run:
         """The run in `folder`."""
         run = cls(Path(folder))
         others = [p.parent.name for p in run.folder.parent.glob("*/config.json")]
-        require((run.folder / "config.json").is_file(),
-                "run: RUN must be the folder of a training run.",
-                f"{folder}, which has no config.json",
-                f"one of {', '.join(sorted(others))}" if others else "gpt train first")  # fmt: skip
+        require(
+            (run.folder / "config.json").is_file(),
+            "run: RUN must be the folder of a training run.",
+            f"{folder}, which has no config.json",
+            f"one of {', '.join(sorted(others))}" if others else "gpt train first",
+        )
         return run
 
     def write_setup(
@@ -85,10 +98,12 @@ class Run:
             corpus = [str(name) for name in setup["corpus"]]
         with _damaged(self.folder / "tokenizer.json"):
             tokenizer = tokenizer_from_json(_read_json(self.folder / "tokenizer.json"))
-        require(tokenizer.vocab_size == model.vocab_size,
-                "run: the tokenizer and the model have the same vocabulary.",
-                f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
-                "the tokenizer.json that was written with this run")  # fmt: skip
+        require(
+            tokenizer.vocab_size == model.vocab_size,
+            "run: the tokenizer and the model have the same vocabulary.",
+            f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
+            "the tokenizer.json that was written with this run",
+        )
         return model, train, tokenizer, corpus
 
     def save_best(self, state: TrainState) -> None:

@@ -1,8 +1,8 @@
 """The training loop. It yields a record for each step and prints nothing; its caller owns it.
 
-    state = TrainState.new(model_config, train_config)
-    for record in train(state, training_tokens, validation_tokens):
-        ...
+state = TrainState.new(model_config, train_config)
+for record in train(state, training_tokens, validation_tokens):
+    ...
 """
 
 import json
@@ -66,13 +66,15 @@ class TrainState:
 
     def progress(self) -> str:
         """Everything else, as JSON"""
-        return json.dumps({
-            "step": self.step,
-            "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
-            "best_step": self.best_step,
-            "batches": self.rng.bit_generator.state,
-            "dropout": self.model.rng.bit_generator.state,
-        })  # fmt: skip
+        return json.dumps(
+            {
+                "step": self.step,
+                "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
+                "best_step": self.best_step,
+                "batches": self.rng.bit_generator.state,
+                "dropout": self.model.rng.bit_generator.state,
+            }
+        )
 
     def load(self, arrays: dict[str, np.ndarray], progress: str) -> None:
         """Take over what `arrays` and `progress` of another state gave."""
@@ -90,9 +92,7 @@ class TrainState:
         self.model.rng.bit_generator.state = data["dropout"]
 
 
-def build_optimizers(
-    model: GPT, config: TrainConfig
-) -> dict[str, tuple[optim.Optimizer, float]]:
+def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.Optimizer, float]]:
     """Optimizers by name, each with its highest learning rate.
 
     Weight decay acts on matrices, not on biases and norms. With Muon, the matrices of the blocks
@@ -136,11 +136,13 @@ def batch(
 
 def check_lengths(training: np.ndarray, validation: np.ndarray, block_size: int) -> None:
     """ValueError unless a window fits into the training split and something is left to predict."""
-    require(len(training) > block_size and len(validation) > 0,
-            "train: the training split must be longer than a block, and a tenth of the text is"
-            " kept for validation.",
-            f"{len(training)} + {len(validation)} tokens with block_size={block_size}",
-            f"--block-size {max(1, len(training) // 4)}, or a longer text")  # fmt: skip
+    require(
+        len(training) > block_size and len(validation) > 0,
+        "train: the training split must be longer than a block, and a tenth of the text is"
+        " kept for validation.",
+        f"{len(training)} + {len(validation)} tokens with block_size={block_size}",
+        f"--block-size {max(1, len(training) // 4)}, or a longer text",
+    )
 
 
 def train(
@@ -168,6 +170,8 @@ def train(
         last = state.step == config.steps
         if last or state.step % config.eval_interval == 0:
             val_loss = evaluate(model, validation, None if last else config.eval_tokens)
+            if not math.isfinite(val_loss):  # before it is saved
+                raise NonFiniteError(_blame(state, val_loss))
             best = val_loss <= state.best_loss
             if best:
                 state.best_loss, state.best_step = val_loss, state.step
@@ -205,8 +209,9 @@ def _blame(state: TrainState, loss: float) -> str:
         for n, p in named
         if p.grad is not None and not np.isfinite(p.grad.data).all()
     ]
+    first = bad[0] if bad else "the logits"
     return (
-        f"train: the loss must be finite at every step.\n  got loss {loss} at step"
-        f" {state.step + 1}; the first tensor that is not finite: {bad[0] if bad else 'the logits'}\n"
+        f"train: the loss must be finite at every step.\n  got loss {loss} after {state.step} steps; the"
+        f" first tensor that is not finite: {first}\n"
         "  try a smaller --lr; the last good checkpoint is kept"
     )

@@ -128,8 +128,18 @@ def einsum_case(draw):
     sizes = {"i": i, "j": j, "k": k, "b": b}
     formula = draw(
         st.sampled_from(
-            ["ij,jk->ik", "bij,bjk->bik", "ij->ji", "ii->i", "ij,ij->", "i,j->ij", "bij,jk->ki",
-             "ij,jk,kb->ib", "iij->j", "ij,j"]  # fmt: skip
+            [
+                "ij,jk->ik",
+                "bij,bjk->bik",
+                "ij->ji",
+                "ii->i",
+                "ij,ij->",
+                "i,j->ij",
+                "bij,jk->ki",
+                "ij,jk,kb->ib",
+                "iij->j",
+                "ij,j",
+            ]
         )
     )
     terms = formula.partition("->")[0].split(",")
@@ -182,10 +192,19 @@ def index_case(draw):
     x = values(draw, (3, 4, 2))
     index = draw(
         st.sampled_from(
-            [1, slice(1, None), (slice(None), 2), (..., 0), (None, slice(None, None, -2)),
-             np.array([0, 2, 2]), (slice(None), np.array([[1, 1], [3, 0]])), np.array([], int),
-             (np.array([0, 1]), np.array([3, 3]), np.array([0, 0])), np.array([True, False, True])]
-        )  # fmt: skip
+            [
+                1,
+                slice(1, None),
+                (slice(None), 2),
+                (..., 0),
+                (None, slice(None, None, -2)),
+                np.array([0, 2, 2]),
+                (slice(None), np.array([[1, 1], [3, 0]])),
+                np.array([], int),
+                (np.array([0, 1]), np.array([3, 3]), np.array([0, 0])),
+                np.array([True, False, True]),
+            ]
+        )
     )
     return [x, index]
 
@@ -194,7 +213,11 @@ def gather_case(draw):
     x = values(draw, (3, 4))
     axis = draw(st.sampled_from([0, 1, -1]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return [x, axis, rng.integers(0, x.shape[axis], (draw(st.integers(0, 3)), 4 if axis == 0 else 2))]
+    return [
+        x,
+        axis,
+        rng.integers(0, x.shape[axis], (draw(st.integers(0, 3)), 4 if axis == 0 else 2)),
+    ]
 
 
 def reshape_case(draw):
@@ -322,12 +345,21 @@ ROWS: dict[str, Row] = {
     "sign": Row(e.sign, np.sign, unary(gap=0.1)),
     "maximum": Row(tg.maximum, np.maximum, separated),
     "minimum": Row(tg.minimum, np.minimum, separated),
-    "where": Row(lambda c, a, b: tg.where(c > 0, a, b), lambda c, a, b: np.where(c > 0, a, b),
-                 lambda draw: [values(draw, s, gap=0.1) for s in broadcast(draw, 3)]),
-    "clip": Row(lambda x: x.clip(-0.5, 0.7), lambda x: np.clip(x, -0.5, 0.7),
-                lambda draw: [np.asarray(np.round(values(draw, draw(shapes())), 1) + 0.03)]),
-    "masked_fill": Row(lambda x, m: x.masked_fill(m > 0, 2.5), lambda x, m: np.where(m > 0, 2.5, x),
-                       lambda draw: [values(draw, s, gap=0.1) for s in [draw(shapes())] * 2]),
+    "where": Row(
+        lambda c, a, b: tg.where(c > 0, a, b),
+        lambda c, a, b: np.where(c > 0, a, b),
+        lambda draw: [values(draw, s, gap=0.1) for s in broadcast(draw, 3)],
+    ),
+    "clip": Row(
+        lambda x: x.clip(-0.5, 0.7),
+        lambda x: np.clip(x, -0.5, 0.7),
+        lambda draw: [np.asarray(np.round(values(draw, draw(shapes())), 1) + 0.03)],
+    ),
+    "masked_fill": Row(
+        lambda x, m: x.masked_fill(m > 0, 2.5),
+        lambda x, m: np.where(m > 0, 2.5, x),
+        lambda draw: [values(draw, s, gap=0.1) for s in [draw(shapes())] * 2],
+    ),
     "relu": Row(tg.relu, lambda x: np.maximum(x, 0), unary(gap=0.1)),
     "leaky_relu": Row(tg.leaky_relu, lambda x: np.where(x > 0, x, 0.01 * x), unary(gap=0.1)),
     "gelu": Row(tg.gelu, lambda x: x * 0.5 * (1 + erf(x / math.sqrt(2))), unary()),
@@ -363,35 +395,54 @@ ROWS: dict[str, Row] = {
     "flip": Row(mv.flip, np.flip, with_axis),
     "pad": Row(mv.pad, lambda x, w, v: np.pad(x, w, constant_values=v), pad_case),
     "cat": Row(lambda a, *x: tg.cat(x, a), lambda a, *x: np.concatenate(x, a), join_case),
-    "stack": Row(lambda a, *x: tg.stack(x, a), lambda a, *x: np.stack(x, a),
-                 lambda d: join_case(d, True)),
-    "split": Row(lambda x, a: tg.cat(mv.split(x, 2, a)[::-1], a),
-                 lambda x, a: np.concatenate(
-                     [x.take(range(i, min(i + 2, x.shape[a])), a)
-                      for i in range(0, x.shape[a], 2)][::-1], a),
-                 lambda d: with_axis(d, 1)),
-    "chunk": Row(lambda x, a: mv.chunk(x, 2, a)[0],
-                 lambda x, a: np.array_split(x, 2, a)[0], lambda d: with_axis(d, 1)),
+    "stack": Row(
+        lambda a, *x: tg.stack(x, a), lambda a, *x: np.stack(x, a), lambda d: join_case(d, True)
+    ),
+    "split": Row(
+        lambda x, a: tg.cat(mv.split(x, 2, a)[::-1], a),
+        lambda x, a: np.concatenate(
+            [x.take(range(i, min(i + 2, x.shape[a])), a) for i in range(0, x.shape[a], 2)][::-1], a
+        ),
+        lambda d: with_axis(d, 1),
+    ),
+    "chunk": Row(
+        lambda x, a: mv.chunk(x, 2, a)[0],
+        lambda x, a: np.array_split(x, 2, a)[0],
+        lambda d: with_axis(d, 1),
+    ),
     "repeat": Row(mv.repeat, lambda x, *n: np.tile(x, n), repeat_case),
     "tril": Row(tg.tril, np.tril, matrices),
     "triu": Row(tg.triu, np.triu, matrices),
     "getitem": Row(lambda x, i: x[i], lambda x, i: x[i], index_case),
-    "gather": Row(mv.gather, lambda x, a, i: np.take_along_axis(x, i, a)
-                  if a == 0 else np.take_along_axis(x[: len(i)], i, a), gather_case),
-    "one_hot": Row(lambda i, n: i.one_hot(n), lambda i, n: np.eye(n)[i],
-                   lambda d: [embedding_case(d)[0], 5], smooth=False),
+    "gather": Row(
+        mv.gather,
+        lambda x, a, i: (
+            np.take_along_axis(x, i, a) if a == 0 else np.take_along_axis(x[: len(i)], i, a)
+        ),
+        gather_case,
+    ),
+    "one_hot": Row(
+        lambda i, n: i.one_hot(n),
+        lambda i, n: np.eye(n)[i],
+        lambda d: [embedding_case(d)[0], 5],
+        smooth=False,
+    ),
     "matmul": Row(lambda a, b: a @ b, np.matmul, matmul_case),
     "dot": Row(tg.dot, np.matmul, matmul_case),
     "einsum": Row(tg.einsum, np.einsum, einsum_case),
     "linear": Row(tg.linear, lambda x, w, b=0.0: x @ w.T + b, linear_case),
     "softmax": Row(tg.softmax, np_softmax, lambda d: with_axis(d, 1)),
-    "log_softmax": Row(tg.log_softmax, lambda x, a: np.log(np_softmax(x, a)),
-                       lambda d: with_axis(d, 1)),
+    "log_softmax": Row(
+        tg.log_softmax, lambda x, a: np.log(np_softmax(x, a)), lambda d: with_axis(d, 1)
+    ),
     "layernorm": Row(tg.layernorm, np_layernorm, lambda d: norm_case(d, 2)),
     "rmsnorm": Row(tg.rmsnorm, np_rmsnorm, lambda d: norm_case(d, 1)),
     "attention": Row(tg.scaled_dot_product_attention, np_attention, attention_case),
     "cross_entropy": Row(tg.cross_entropy, np_cross_entropy, classes_case),
     "embedding": Row(tg.embedding, lambda i, w: w[i], embedding_case),
-    "rotary": Row(lambda x, angles: tg.rotary(x, *angles),
-                  lambda x, angles: np_rotary(x, *angles), rotary_case),
-}  # fmt: skip
+    "rotary": Row(
+        lambda x, angles: tg.rotary(x, *angles),
+        lambda x, angles: np_rotary(x, *angles),
+        rotary_case,
+    ),
+}

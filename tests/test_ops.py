@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rows import ROWS, Row
 
 import tinygrad_lite as tg
-from rows import ROWS, Row
 from tinygrad_lite.methods import METHODS
 from tinygrad_lite.tensor import REGISTRY, Tensor
 
@@ -47,8 +47,10 @@ def check_row(row: Row, inputs):
 
 def prepared(row: Row, inputs):
     """Integer arrays as Tensors where the op's first argument is one"""
-    return [Tensor(x) if isinstance(x, np.ndarray) and not is_operand(x) and i == 0 else x
-            for i, x in enumerate(inputs)]  # fmt: skip
+    return [
+        Tensor(x) if isinstance(x, np.ndarray) and not is_operand(x) and i == 0 else x
+        for i, x in enumerate(inputs)
+    ]
 
 
 def test_every_op_has_a_row():
@@ -84,8 +86,9 @@ def test_float32_agrees_with_float64(name, data):
     inputs = prepared(row, row.inputs(data.draw))
     results = []
     for dtype in (np.float32, np.float64):
-        tensors = [Tensor(x.astype(dtype), requires_grad=True) if is_operand(x) else x
-                   for x in inputs]  # fmt: skip
+        tensors = [
+            Tensor(x.astype(dtype), requires_grad=True) if is_operand(x) else x for x in inputs
+        ]
         out = row.function(*tensors)
         if name != "astype":
             assert out.dtype == dtype

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import find, settings
 from hypothesis import strategies as st
-
 from rows import ROWS, Row
 from test_ops import SMOOTH, check_row, missing_rows, prepared
+
 from tinygrad_lite.tensor import REGISTRY, Tensor, op
 
 # The derivative of these is 0 wherever it exists: 0.1 % more of it is the same.
@@ -47,8 +47,14 @@ def test_a_wrong_derivative_is_found(name):
             return "finite differences" in str(error)
         return False
 
-    assert find(inputs(), rejected, settings=settings(max_examples=100, database=None,
-                derandomize=True, deadline=None)) is not None  # fmt: skip
+    assert (
+        find(
+            inputs(),
+            rejected,
+            settings=settings(max_examples=100, database=None, derandomize=True, deadline=None),
+        )
+        is not None
+    )
 
 
 def test_the_right_derivative_passes():

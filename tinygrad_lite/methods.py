@@ -35,6 +35,15 @@ def _reflected(function):
     return lambda self, other: function(other, self)
 
 
+_SPECIAL = {
+    "__hash__": object.__hash__,  # tensors compare by element, but are keys by identity
+    "__neg__": e.neg,
+    "__abs__": e.abs,
+    "__getitem__": mv.getitem,
+    "where": lambda self, condition, other: e.where(condition, self, other),
+    "T": property(lambda self: mv.permute(self, *range(self.ndim)[::-1])),
+}
+
 for _method in METHODS:
     setattr(Tensor, _method.__name__, _method)
 for _name, _function in OPERATORS.items():
@@ -42,9 +51,5 @@ for _name, _function in OPERATORS.items():
     setattr(Tensor, f"__r{_name}__", _reflected(_function))
 for _name, _function in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _function)
-Tensor.__hash__ = object.__hash__  # tensors compare by element, but are keys by identity
-Tensor.__neg__ = e.neg
-Tensor.__abs__ = e.abs
-Tensor.__getitem__ = mv.getitem
-Tensor.where = lambda self, condition, other: e.where(condition, self, other)
-Tensor.T = property(lambda self: mv.permute(self, *range(self.ndim)[::-1]))
+for _name, _value in _SPECIAL.items():
+    setattr(Tensor, _name, _value)

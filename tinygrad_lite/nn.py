@@ -73,7 +73,9 @@ class Module:
             if name in values and values[name].shape != p.shape
         ]
         if wrong:
-            listed = "; ".join(wrong[:8]) + ("" if len(wrong) <= 8 else f"; and {len(wrong) - 8} more")
+            listed = "; ".join(wrong[:8]) + (
+                "" if len(wrong) <= 8 else f"; and {len(wrong) - 8} more"
+            )
             raise ValueError(
                 "load_state_dict: the state must hold exactly the model's parameters.\n"
                 f"  got {listed}\n  try a model of the same configuration"

@@ -167,7 +167,7 @@ class AdamW(Optimizer):
 
 
 class Adam(AdamW):
-    """Adam (Kingma, Ba 2014, arXiv:1412.6980), as torch.optim.Adam: weight_decay is an L2 penalty"""
+    """Adam (Kingma, Ba 2014, arXiv:1412.6980), as torch.optim.Adam: an L2 penalty"""
 
     coupled = True
 

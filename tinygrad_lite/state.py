@@ -42,7 +42,7 @@ def save_state(
 ) -> None:
     """Write named tensors, and strings beside them, to a safetensors file, atomically."""
     arrays = {
-        name: np.ascontiguousarray(value.data if isinstance(value, Tensor) else value)
+        name: np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
         for name, value in state.items()
     }
     write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays, metadata)))

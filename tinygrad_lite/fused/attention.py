@@ -20,22 +20,13 @@ import math
 import numpy as np
 from numba import prange
 
-from tinygrad_lite.kernels.compile import get_num_threads, kernel
-from tinygrad_lite.kernels.gemm import (
-    BLOCK_ROWS,
-    COLUMNS_FLOAT32,
-    COLUMNS_FLOAT64,
-    ROWS,
-    columns_of,
-    multiply,
-    pack,
-    take,
-    workspace,
-)
-from tinygrad_lite.kernels.rows import LANES, row_max
-from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
+from tinygrad_lite.kernels.compile import get_num_threads, kernel
+from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply, pack, workspace
+from tinygrad_lite.kernels.rows import LANES, row_max
+from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.kernels.tile import ROWS, columns_of, take
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask
@@ -51,7 +42,6 @@ def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
     keys = k.shape[1]
     width = columns_of(q)
     wide = (keys + width - 1) // width * width
-    size_wide = (size + width - 1) // width * width
     ld, row = wide + LANES, heads * size
     q_, k_, v_, out_ = q.reshape(-1), k.reshape(-1), v.reshape(-1), out.reshape(-1)
     space, space_size = spaces.reshape(-1), spaces.shape[1]
@@ -169,7 +159,7 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters
 def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
     """Scratch for each thread: the edge tile, two blocks of scores, packed keys and values."""
     size = q.shape[-1]
-    width = COLUMNS_FLOAT32 if q.dtype == np.float32 else COLUMNS_FLOAT64
+    width = columns_of(q)
     wide, size_wide = -(-keys // width) * width, -(-size // width) * width
     need = (
         BLOCK_ROWS * width

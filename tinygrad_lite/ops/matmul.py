@@ -157,7 +157,10 @@ def _contract(
         x = permute(x, *[term.index(c) for group in groups for c in group])
         return reshape(x, *[int(np.prod([size[c] for c in g], dtype=int)) for g in groups])
 
-    left, right = arranged(a, term_a, batch, rows, inner), arranged(b, term_b, batch, inner, columns)
+    left, right = (
+        arranged(a, term_a, batch, rows, inner),
+        arranged(b, term_b, batch, inner, columns),
+    )
     out = _matmul(left, right) if inner else mul(left, right)
     result = batch + rows + columns
     return "".join(result), reshape(out, *[size[c] for c in result])

@@ -4,6 +4,7 @@ A view of the data where NumPy can give one. Shapes and axes may be given one by
 `x.reshape(2, 3)` and `x.reshape((2, 3))`.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,9 +160,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
             )
     ends = np.cumsum([0, *parts])
     before = (slice(None),) * (axis % x.ndim)
-    return [
-        getitem(x, (*before, slice(int(a), int(b)))) for a, b in zip(ends, ends[1:], strict=False)
-    ]
+    return [getitem(x, (*before, slice(int(a), int(b)))) for a, b in itertools.pairwise(ends)]
 
 
 def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
@@ -192,7 +191,11 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0) -> Tensor:
     if flat:
         pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding) - 1, 2)][::-1]
         pairs = [(0, 0)] * (x.ndim - len(pairs)) + pairs
-    if len(pairs) != x.ndim or any(n < 0 for pair in pairs for n in pair) or len(padding) % 2 * flat:
+    if (
+        len(pairs) != x.ndim
+        or any(n < 0 for pair in pairs for n in pair)
+        or len(padding) % 2 * flat
+    ):
         raise ValueError(
             "pad: a width from 0 up is needed before and after each padded axis.\n"
             f"  got {padding} for shape {x.shape}\n  try {[(1, 1)] * x.ndim}"

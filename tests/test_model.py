@@ -1,0 +1,218 @@
+"""The GPT: sizes, causality, every option, gradients of the whole."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import tinygrad_lite as tg
+from gpt.config import PRESETS, GPTConfig, TrainConfig, preset
+from gpt.evaluate import evaluate
+from gpt.generate import generate
+from gpt.model import GPT
+
+SMALL = dict(vocab_size=11, n_layer=2, n_head=2, n_embd=8, block_size=6)
+RNG = np.random.default_rng(0)
+TOKENS = RNG.integers(0, 11, (3, 6))
+
+
+def count(model):
+    return sum(p.size for p in model.parameters())
+
+
+def test_gpt2_has_its_number_of_parameters():
+    config = GPTConfig(
+        vocab_size=50257,
+        n_layer=12,
+        n_head=12,
+        n_embd=768,
+        block_size=1024,
+        bias=True,
+        activation="gelu_tanh",
+    )
+    assert count(GPT(config)) == 124_439_808
+
+
+def test_baby_has_nanogpts_number_of_parameters():
+    # 65*128 + 64*128 + 4 * (12 * 128**2 + 2 * 128) + 128
+    assert count(GPT(GPTConfig(vocab_size=65, **PRESETS["baby"].model))) == 804_096
+
+
+def test_hello_sized_post_norm_model():
+    config = GPTConfig(
+        vocab_size=5,
+        n_layer=1,
+        n_head=2,
+        n_embd=16,
+        block_size=4,
+        d_ff=32,
+        bias=True,
+        norm_placement="post",
+        activation="relu",
+        final_norm=False,
+        tie_weights=False,
+        head_bias=True,
+    )
+    assert count(GPT(config)) == 2453
+
+
+OPTIONS = {
+    "norm_placement": ["pre", "post"],
+    "norm": ["layernorm", "rmsnorm"],
+    "activation": ["gelu", "gelu_tanh", "relu", "silu", "relu_squared"],
+    "position": ["learned", "rotary"],
+    "qk_norm": [False, True],
+    "tie_weights": [True, False],
+    "bias": [False, True],
+    "head_bias": [True],
+    "final_norm": [False],
+    "d_ff": [12],
+    "dropout": [0.3],
+}
+
+
+@pytest.mark.parametrize(
+    "option", [(n, v) for n, vs in OPTIONS.items() for v in vs], ids=lambda o: f"{o[0]}={o[1]}"
+)
+def test_every_option_builds_trains_and_is_causal(option):
+    model = GPT(GPTConfig(**SMALL, **dict([option])), seed=1)
+    for p in model.parameters():  # enough noise that every path carries signal
+        p.data += 0.3 * RNG.standard_normal(p.shape).astype(np.float32)
+    model.loss(TOKENS, TOKENS).backward()
+    assert all(p.grad is not None and np.abs(p.grad.numpy()).max() > 0 for p in model.parameters())
+    model.eval()
+    changed = TOKENS.copy()
+    changed[:, 3] = (changed[:, 3] + 1) % 11
+    a, b = model(TOKENS).numpy(), model(changed).numpy()
+    assert a.shape == (3, 6, 11)
+    assert (a[:, :3] == b[:, :3]).all()
+    assert (a[:, 3] != b[:, 3]).any()
+    assert (a[:, 5] != b[:, 5]).any()
+
+
+def test_first_loss_is_that_of_a_uniform_guess():
+    for options in (PRESETS["baby"].model, PRESETS["shakespeare"].model):
+        model = GPT(GPTConfig(vocab_size=65, **options))
+        tokens = RNG.integers(0, 65, (4, 32))
+        assert model.loss(tokens, tokens[:, ::-1]).item() == pytest.approx(np.log(65), abs=0.15)
+
+
+def test_zero_init_starts_with_zero_outputs():
+    model = GPT(GPTConfig(vocab_size=65, **PRESETS["shakespeare"].model))
+    zeros = [n for n, p in model.named_parameters() if not p.numpy().any()]
+    assert len(zeros) == 2 * 4 + 1
+
+
+@pytest.mark.parametrize("name", ["baby", "shakespeare"])
+def test_gradients_of_the_whole_by_finite_differences(name):
+    options = {**preset(name).model, "n_layer": 1, "n_head": 2, "n_embd": 8, "block_size": 6}
+    model = GPT(GPTConfig(vocab_size=11, **options))
+    named = list(model.named_parameters())
+    for _, p in named:
+        p.data = p.data.astype(np.float64) + 0.2 * RNG.standard_normal(p.shape)
+    if hasattr(model.position, "angles"):
+        model.position.angles = [a.astype(np.float64) for a in model.position.angles]
+
+    def loss(*values):
+        for (owner, attribute), value in zip(places(model), values, strict=True):
+            setattr(owner, attribute, value)
+        if options.get("tie_weights", True):
+            model.head.weight = model.token_embedding.weight
+        return model.loss(TOKENS, TOKENS)
+
+    tg.check_gradients(loss, *[p.data for _, p in named], tolerance=2e-5)
+
+
+def places(model):
+    """(module, attribute) of each parameter, in the order of named_parameters"""
+    seen = set()
+    for _, module in model.named_modules():
+        for name, value in list(vars(module).items()):
+            if isinstance(value, tg.Tensor) and id(value) not in seen:
+                seen.add(id(value))
+                yield module, name
+
+
+def test_seeds_decide_initial_values_and_dropout():
+    def losses(seed):
+        model = GPT(GPTConfig(**SMALL, dropout=0.5), seed)
+        return [model.loss(TOKENS, TOKENS).item() for _ in range(3)]
+
+    assert losses(3) == losses(3)
+    assert losses(3) != losses(4)
+    assert len(set(losses(3))) == 3
+
+
+def test_evaluate_predicts_every_token_once():
+    model = GPT(GPTConfig(**SMALL))
+    for p in model.parameters():
+        p.data += 0.3 * RNG.standard_normal(p.shape).astype(np.float32)
+    model.eval()
+    tokens = RNG.integers(0, 11, 6 * 40 + 3)
+    total = 0.0
+    for start in range(0, len(tokens) - 1, 6):
+        x, t = tokens[start : start + 6], tokens[start + 1 : start + 7]
+        logits = model(x[None, : len(t)]).numpy()[0].astype(np.float64)
+        log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        total -= log_p[np.arange(len(t)), t].sum()
+    assert evaluate(model, tokens) == pytest.approx(total / (len(tokens) - 1), abs=1e-5)
+    assert evaluate(model, tokens[:3]) > 0
+    assert evaluate(model, tokens, most=60) == evaluate(model, tokens, most=60)
+
+
+def test_generation_follows_the_likeliest_token_and_the_seed():
+    model = GPT(GPTConfig(**SMALL), seed=2)
+    for p in model.parameters():
+        p.data += 0.5 * RNG.standard_normal(p.shape).astype(np.float32)
+    prompt = np.array([1, 2])
+    greedy = list(generate(model, prompt, 9, temperature=0))
+    text = list(prompt)
+    model.eval()
+    for token in greedy:  # also past block_size
+        assert token == int(np.argmax(model(np.array(text[-6:])[None]).numpy()[0, -1]))
+        text.append(token)
+    assert list(generate(model, prompt, 9, top_k=1, seed=5)) == greedy
+    draws = {tuple(generate(model, prompt, 9, temperature=1.5, seed=s)) for s in (1, 1, 2, 3)}
+    assert len(draws) == 3
+
+
+def test_top_k_limits_what_can_come():
+    model = GPT(GPTConfig(**SMALL), seed=2)
+    first = {next(generate(model, np.array([1]), 1, 5.0, 2, seed=s)) for s in range(60)}
+    assert len(first) == 2
+
+
+ERRORS = {
+    "n_embd must be a multiple": lambda: GPTConfig(11, n_embd=100, n_head=6),
+    "rotary positions need": lambda: GPTConfig(11, n_embd=6, n_head=2, position="rotary"),
+    "n_layer must be positive": lambda: GPTConfig(11, n_layer=0),
+    "vocab_size must be positive": lambda: GPTConfig(-1),
+    "n_head must be of type int": lambda: GPTConfig(11, n_head=2.5),
+    "dropout must lie": lambda: GPTConfig(11, dropout=1.0),
+    "activation must be one of": lambda: GPTConfig(11, activation="gelo"),
+    "norm_placement must be one of": lambda: GPTConfig(11, norm_placement="middle"),
+    "steps must be positive": lambda: TrainConfig(steps=0),
+    "lr must be positive": lambda: TrainConfig(lr=0.0),
+    "warmup must not be negative": lambda: TrainConfig(warmup=-1),
+    "beta2 must lie": lambda: TrainConfig(beta2=1.0),
+    "min_lr must lie": lambda: TrainConfig(min_lr=2.0),
+    "optimizer must be one of": lambda: TrainConfig(optimizer="adam"),
+    "there are presets named": lambda: preset("babi"),
+    "tokens are": lambda: GPT(GPTConfig(**SMALL))(np.zeros((1, 7), int)),
+    "temperature must be": lambda: list(generate(GPT(GPTConfig(**SMALL)), TOKENS[0], 1, -1.0)),
+    "top_k must be": lambda: list(generate(GPT(GPTConfig(**SMALL)), TOKENS[0], 1, 1.0, 0)),
+}
+
+
+@pytest.mark.parametrize("beginning", ERRORS)
+def test_errors(beginning):
+    with pytest.raises(ValueError, match=beginning) as error:
+        ERRORS[beginning]()
+    assert "\n  got " in str(error.value)
+    assert "\n  try " in str(error.value)
+
+
+def test_presets_are_valid_in_every_combination():
+    for model, training in itertools.product(PRESETS.values(), repeat=2):
+        GPTConfig(vocab_size=65, **model.model)
+        TrainConfig(**training.train)

@@ -1,0 +1,167 @@
+"""The loop and the run's folder: determinism, resuming, crashes, damage."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import tinygrad_lite as tg
+from gpt.config import GPTConfig, TrainConfig
+from gpt.run import Run
+from gpt.tokenizers import CharTokenizer
+from gpt.train import EvalRecord, NonFiniteError, StepRecord, TrainState, train
+
+TEXT = "the quick brown fox jumps over the lazy dog. " * 40
+TOKENIZER = CharTokenizer(TEXT)
+IDS = TOKENIZER.encode(TEXT)
+SPLITS = IDS[:1500], IDS[1499:]
+MODEL = GPTConfig(TOKENIZER.vocab_size, n_layer=1, n_head=2, n_embd=16, block_size=16, dropout=0.1)
+MUON = TrainConfig(steps=12, batch_size=4, optimizer="muon", eval_interval=5, warmup=2, lr=3e-3)
+ADAMW = TrainConfig(steps=12, batch_size=4, eval_interval=5, warmup=2, lr=3e-3, grad_clip=0.0)
+
+
+def losses(config, threads=None):
+    before = tg.get_num_threads()
+    try:
+        tg.set_num_threads(threads or before)
+        state = TrainState(MODEL, config)
+        records = list(train(state, *SPLITS))
+    finally:
+        tg.set_num_threads(before)
+    return [r.loss if isinstance(r, StepRecord) else r.val_loss for r in records]
+
+
+@pytest.mark.parametrize("config", [MUON, ADAMW], ids=["muon", "adamw"])
+def test_the_same_seed_gives_the_same_bits_with_any_threads(config):
+    first = losses(config)
+    assert first == losses(config)
+    assert first == losses(config, threads=1)
+    assert first[0] > first[-1]
+
+
+def test_evaluations_come_at_the_interval_and_at_the_end():
+    records = list(train(TrainState(MODEL, MUON), *SPLITS))
+    assert [r.step for r in records if isinstance(r, EvalRecord)] == [5, 10, 12]
+    assert [r.step for r in records if isinstance(r, StepRecord)] == list(range(1, 13))
+
+
+def run_of(folder, config=MUON, stop=None):
+    """Train with checkpoints as the command line does; stop after that step without warning"""
+    run = Run.create(folder)
+    run.write_setup(MODEL, config, TOKENIZER, ["x.txt"])
+    state = TrainState(MODEL, config)
+    for record in train(state, *SPLITS):
+        run.append(record)
+        if isinstance(record, EvalRecord):
+            if record.best:
+                run.save_best(state)
+            run.save_last(state)
+        if record.step == stop:
+            break
+    return run, state
+
+
+@pytest.mark.parametrize("config", [MUON, ADAMW], ids=["muon", "adamw"])
+def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, config):
+    _, whole = run_of(tmp_path / "whole", config)
+    run, _ = run_of(tmp_path / "part", config, stop=8)  # two steps after its checkpoint
+    state = TrainState(MODEL, config)
+    run.load_last(state)
+    run.rewind_log(state.step)
+    assert state.step == 5
+    for record in train(state, *SPLITS):
+        run.append(record)
+    for a, b in zip(whole.model.parameters(), state.model.parameters(), strict=True):
+        assert (a.numpy() == b.numpy()).all()
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in ("ms", "tokens_per_second")}
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "part")
+    ]
+    assert logs[0] == logs[1]
+    assert set(logs[0][0]) == {"step", "loss", "lr", "grad_norm"}
+    assert set(logs[0][5]) == {"step", "val_loss"}
+
+
+def test_the_best_weights_are_loaded_with_their_tokenizer(tmp_path):
+    run, state = run_of(tmp_path / "run")
+    model, tokenizer = Run.open(run.folder).load_best()
+    assert tokenizer.characters == TOKENIZER.characters
+    assert state.best_step == 12
+    for a, b in zip(model.parameters(), state.model.parameters(), strict=True):
+        assert (a.numpy() == b.numpy()).all()
+
+
+def test_a_non_finite_loss_names_the_tensor():
+    state = TrainState(MODEL, MUON)
+    name, parameter = list(state.model.named_parameters())[3]
+    parameter.data[0, 0] = np.nan
+    with pytest.raises(NonFiniteError, match=rf"loss nan after 0 steps; .* not finite: {name}"):
+        list(train(state, *SPLITS))
+
+
+def test_a_short_text_is_refused():
+    with pytest.raises(ValueError, match="the training split must be longer than a block"):
+        list(train(TrainState(MODEL, MUON), IDS[:10], IDS[:5]))
+
+
+def damaged(tmp_path, name, change):
+    run, _ = run_of(tmp_path / "run")
+    change(run.folder / name)
+    return run.folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    cut = damaged(tmp_path, name, lambda path: path.write_bytes(path.read_bytes()[:20]))
+    with pytest.raises(ValueError, match=rf"run: {name} must be as it was written"):
+        Run.open(cut).load_best()
+
+
+def test_missing_files_are_named(tmp_path):
+    folder = damaged(tmp_path, "model.safetensors", lambda path: path.unlink())
+    with pytest.raises(ValueError, match=r"model\.safetensors must be as it was written"):
+        Run.open(folder).load_best()
+    (folder / "config.json").unlink()
+    with pytest.raises(ValueError, match="RUN must be the folder of a training run"):
+        Run.open(folder)
+
+
+def test_a_foreign_tokenizer_is_refused(tmp_path):
+    run, _ = run_of(tmp_path / "run")
+    other = json.dumps(CharTokenizer("abc").as_json())
+    (run.folder / "tokenizer.json").write_text(other)
+    with pytest.raises(ValueError, match="the same vocabulary"):
+        run.load_best()
+
+
+def test_nothing_is_overwritten_without_force(tmp_path):
+    run, _ = run_of(tmp_path / "run")
+    weights = run.weights.read_bytes()
+    with pytest.raises(ValueError, match="--force to replace that run"):
+        Run.create(run.folder)
+    assert run.weights.read_bytes() == weights
+    Run.create(run.folder, force=True)
+    assert not run.weights.exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    for force in (False, True):
+        with pytest.raises(ValueError, match="never overwritten"):
+            Run.create(other, force)
+    with pytest.raises(ValueError, match="which is a file"):
+        Run.create(other / "thesis.txt")
+
+
+def test_a_crash_while_saving_keeps_the_checkpoint(tmp_path, monkeypatch):
+    run, state = run_of(tmp_path / "run")
+    before = run.checkpoint.read_bytes()
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("power cut")))
+    with pytest.raises(OSError, match="power cut"):
+        run.save_last(state)
+    assert run.checkpoint.read_bytes() == before
+    assert [p.name for p in run.checkpoint.parent.iterdir()] == ["checkpoint.safetensors"]
+    shutil.rmtree(run.folder)

@@ -1,0 +1,229 @@
+"""What the matrix product emits as LLVM instructions: a register tile, a copy, a task counter.
+
+Each intrinsic has a twin in plain Python, which explains it and runs under NUMBA_DISABLE_JIT=1.
+The tile's shape follows the vector registers of the CPU that Numba compiles for; on a CPU with
+narrower registers LLVM splits the vectors, and the results are the same up to rounding.
+"""
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+
+def _vector_bytes_and_registers() -> tuple[int, int]:
+    """Width and number of the vector registers of the CPU that Numba compiles for."""
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        features = llvm.get_host_cpu_features().flatten()
+    if "+avx512f" in features:
+        return 64, 32
+    if "+avx" in features:
+        return 32, 16
+    if "+neon" in features:
+        return 16, 32
+    return 16, 16
+
+
+VECTOR_BYTES, _REGISTERS = _vector_bytes_and_registers()
+# Accumulators fill most registers; the others hold a row of B and a broadcast number of A.
+ROWS = 12 if _REGISTERS == 32 else 6
+VECTORS = 2  # vectors in a row of a tile
+FEW_ROWS = 4  # the last rows of a block that is no multiple of ROWS go in fours, then singly
+COLUMNS_FLOAT32 = VECTORS * VECTOR_BYTES // 4
+COLUMNS_FLOAT64 = VECTORS * VECTOR_BYTES // 8
+
+
+def columns_of(array):
+    """Width of a tile for the dtype of an array, or of Numba's type of one"""
+    return COLUMNS_FLOAT32 if str(array.dtype) == "float32" else COLUMNS_FLOAT64
+
+
+@overload(columns_of)
+def _overload_columns_of(array):
+    width = columns_of(array)
+    return lambda array: width
+
+
+def tile_in_python(rows: int) -> Any:
+    """What `tile` computes: C[i, :] (+)= sum over k of A[i, k] * B[k, :], a strip of B wide."""
+
+    def tile(c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
+        columns = columns_of(c)
+        b_strip = b[b_at : b_at + depth * columns].reshape(depth, columns)
+        for i in range(rows):
+            a_i = a[a_at + i * a_row :: a_column][:depth]
+            row = c[c_at + i * ldc : c_at + i * ldc + columns]
+            row[:] = a_i @ b_strip + (row if accumulate else 0)
+
+    return tile
+
+
+def _tile_in_llvm(rows: int) -> Any:
+    """The same as an LLVM loop over k with `rows` x `VECTORS` accumulators in registers."""
+
+    @intrinsic
+    def tile(typing, c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
+        i64 = types.int64
+        signature = types.void(c, i64, i64, a, i64, i64, i64, b, i64, i64, types.boolean)
+
+        def generate(context, builder, sig, args):
+            def pointer(position, offset):
+                array = context.make_array(sig.args[position])(context, builder, args[position])
+                return builder.gep(array.data, [args[offset]])
+
+            number = context.get_data_type(c.dtype)
+            function = _tile_function(builder.module, rows, number, c.dtype.bitwidth)
+            c_start, a_start, b_start = pointer(0, 1), pointer(3, 4), pointer(7, 8)
+            flag = builder.icmp_unsigned("!=", args[10], args[10].type(0))
+            builder.call(
+                function,
+                [c_start, args[2], a_start, args[5], args[6], b_start, args[9], flag],
+            )
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> ir.Function:
+    """The LLVM function tile(c, ldc, a, a_row, a_column, b, depth, accumulate) in `module`."""
+    name = f"tinygrad_lite_tile_{rows}_float{bits}"
+    if name in module.globals:
+        return module.globals[name]
+    word, lanes = ir.IntType(64), VECTOR_BYTES * 8 // bits
+    vector, here = ir.VectorType(number, lanes), number.as_pointer()
+    function = ir.Function(
+        module,
+        ir.FunctionType(ir.VoidType(), [here, word, here, word, word, here, word, ir.IntType(1)]),
+        name,
+    )
+    # One copy, called and never inlined: this is what keeps the time to compile short.
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    c, ldc, a, a_row, a_column, b, depth, accumulate = function.args
+    start, loop, after, add, replace = (
+        function.append_basic_block(block) for block in ("start", "loop", "after", "add", "replace")
+    )
+    builder = ir.IRBuilder(start)
+    nothing = ir.Constant(vector, [0.0] * lanes)
+    undefined = ir.Constant(vector, ir.Undefined)
+    lane_0 = ir.Constant(ir.IntType(32), 0)
+    every_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    tiles = [(i, v) for i in range(rows) for v in range(VECTORS)]
+
+    def vector_at(pointer, offset):
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+    builder.cbranch(builder.icmp_signed(">", depth, word(0)), loop, after)
+
+    builder.position_at_end(loop)
+    k, a_k, b_k = builder.phi(word), builder.phi(here), builder.phi(here)
+    sums = {tile: builder.phi(vector) for tile in tiles}
+    b_row = [builder.load(vector_at(b_k, word(v * lanes)), align=bits // 8) for v in range(VECTORS)]
+    later = {}
+    for i in range(rows):
+        a_ik = builder.load(builder.gep(a_k, [builder.mul(a_row, word(i))]))
+        a_ik = builder.insert_element(undefined, a_ik, lane_0)
+        a_ik = builder.shuffle_vector(a_ik, undefined, every_lane)
+        for v in range(VECTORS):
+            # "contract": one fused multiply-add where the CPU has it.
+            product = builder.fmul(a_ik, b_row[v], flags=["contract"])
+            later[i, v] = builder.fadd(sums[i, v], product, flags=["contract"])
+    next_k = builder.add(k, word(1))
+    next_a = builder.gep(a_k, [a_column])
+    next_b = builder.gep(b_k, [word(VECTORS * lanes)])
+    phis = [(k, word(0), next_k), (a_k, a, next_a), (b_k, b, next_b)]
+    for phi, first, following in phis + [(sums[t], nothing, later[t]) for t in tiles]:
+        phi.add_incoming(first, start)
+        phi.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+
+    builder.position_at_end(after)
+    totals = {tile: builder.phi(vector) for tile in tiles}
+    for tile, total in totals.items():
+        total.add_incoming(nothing, start)
+        total.add_incoming(later[tile], loop)
+    builder.cbranch(accumulate, add, replace)
+    for block in (add, replace):
+        builder.position_at_end(block)
+        for (i, v), total in totals.items():
+            place = vector_at(c, builder.add(builder.mul(ldc, word(i)), word(v * lanes)))
+            if block is add:
+                total = builder.fadd(builder.load(place, align=bits // 8), total)
+            builder.store(total, place, align=bits // 8)
+        builder.ret_void()
+    return function
+
+
+def copy_in_python(width_of: Any) -> Any:
+    """What `copy` does: `depth` rows of `width_of` numbers, b_row apart, one after the other."""
+
+    def copy(packed, at, b, b_at, b_row, depth):
+        width = width_of(packed)
+        for k in range(depth):
+            source = b_at + k * b_row
+            packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
+
+    return copy
+
+
+def _copy_in_llvm(width_of: Any) -> Any:
+    """The same with vector loads and stores: in a loop over numbers LLVM fears that they overlap."""
+
+    @intrinsic
+    def copy(typing, packed, at, b, b_at, b_row, depth):
+        i64 = types.int64
+        signature = types.void(packed, i64, b, i64, i64, i64)
+
+        def generate(context, builder, sig, args):
+            number = context.get_data_type(packed.dtype)
+            width, align = width_of(packed), packed.dtype.bitwidth // 8
+            vector, word = ir.VectorType(number, width), ir.IntType(64)
+            start = []
+            for position in (0, 2):
+                array = context.make_array(sig.args[position])(context, builder, args[position])
+                start.append(builder.gep(array.data, [args[position + 1]]))
+            with cgutils.for_range(builder, args[5]) as loop:
+                to = builder.gep(start[0], [builder.mul(loop.index, word(width))])
+                source = builder.gep(start[1], [builder.mul(loop.index, args[4])])
+                row = builder.load(builder.bitcast(source, vector.as_pointer()), align=align)
+                builder.store(row, builder.bitcast(to, vector.as_pointer()), align=align)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return copy
+
+
+def take_in_python(counters, i):
+    """The value of counters[i], which is then one higher: the next task, taken by one thread."""
+    counters[i] += 1
+    return counters[i] - 1
+
+
+@intrinsic
+def _take_in_llvm(typing, counters, i):
+    """The same, atomically. A thread that gets less of its core takes fewer tasks."""
+
+    def generate(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        return builder.atomic_rmw(
+            "add", builder.gep(array.data, [args[1]]), args[1].type(1), "monotonic"
+        )
+
+    return types.int64(counters, types.int64), generate
+
+
+_in_python = numba.config.DISABLE_JIT
+_make_tile = tile_in_python if _in_python else _tile_in_llvm
+_make_copy = copy_in_python if _in_python else _copy_in_llvm
+tile_rows, tile_few, tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
+take = take_in_python if _in_python else _take_in_llvm
+copy_columns = _make_copy(columns_of)
+copy_rows = _make_copy(lambda array: ROWS)

@@ -24,6 +24,10 @@ EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
   gpt eval runs/shakespeare other.txt --json
 """
+PLOT_EXAMPLES = """examples:
+  gpt plot runs/shakespeare
+  gpt plot runs/shakespeare --out loss.png
+"""
 
 
 class UsageError(Exception):
@@ -74,6 +78,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_train(commands)
     _add_generate(commands)
     _add_eval(commands)
+    _add_plot(commands)
     if not argv:
         parser.print_help(sys.stderr)
         raise SystemExit(2)
@@ -176,3 +181,9 @@ def _add_eval(commands: Any) -> None:
         help="another text to split and measure on (default: the run's own)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_plot(commands: Any) -> None:
+    parser = _command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument("--out", metavar="FILE", help="a PNG file (default: RUN/loss.png)")

@@ -23,6 +23,7 @@ from gpt.corpus import Corpus, default_corpus, load_corpus, located
 from gpt.evaluate import bits_per_token, evaluate
 from gpt.generate import check_sampling, generate
 from gpt.measure import measure
+from gpt.plot import plot_loss
 from gpt.run import Run
 from gpt.tokenizers import CharTokenizer
 from gpt.train import NonFiniteError, StepRecord, TrainState, check_lengths, train
@@ -40,7 +41,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     try:
         args = parse(argv)
-        commands = {"train": _train, "generate": _generate, "eval": _eval}
+        commands = {"train": _train, "generate": _generate, "eval": _eval, "plot": _plot}
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
             commands[args.command](args)
     except NonFiniteError as error:
@@ -168,7 +169,7 @@ def _train(args: Namespace) -> None:
         f" {bits:.3f} bits per character"
     )
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {folder.folder}")
-    say(f"next: gpt generate {folder.folder}")
+    say(f"next: gpt generate {folder.folder}, or gpt plot {folder.folder}")
 
 
 def _given(args: Namespace, config: type) -> dict:
@@ -244,3 +245,11 @@ def _eval(args: Namespace) -> None:
     )
     say(f"training loss {result['train_loss']:.4f}, a uniform guess {result['uniform_loss']:.4f}")
     say(f"{result['parameters']:,} parameters")
+
+
+def _plot(args: Namespace) -> None:
+    folder = Run.open(args.run)
+    model_config, *_ = folder.read_setup()
+    path = Path(args.out) if args.out else folder.folder / "loss.png"
+    plot_loss(folder.log, path, model_config.vocab_size)
+    say(f"the loss of {args.run} is drawn in {path}")

@@ -51,6 +51,7 @@ class TrainState:
     def __init__(self, model_config: GPTConfig, config: TrainConfig):
         self.config = config
         self.model = GPT(model_config, seed=config.seed)
+        self.parameters = self.model.parameters()
         self.optimizers = build_optimizers(self.model, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0
@@ -187,11 +188,10 @@ def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     if not math.isfinite(value):
         raise NonFiniteError(_blame(state, value))
     loss.backward()
-    parameters = model.parameters()
     if config.grad_clip:
-        norm = optim.clip_grad_norm(parameters, config.grad_clip)
+        norm = optim.clip_grad_norm(state.parameters, config.grad_clip)
     else:
-        norm = optim.grad_norm(parameters)
+        norm = optim.grad_norm(state.parameters)
     if not math.isfinite(norm):
         raise NonFiniteError(_blame(state, value))
     for optimizer, _ in state.optimizers.values():
@@ -211,7 +211,8 @@ def _blame(state: TrainState, loss: float) -> str:
     ]
     first = bad[0] if bad else "the logits"
     return (
-        f"train: the loss must be finite at every step.\n  got loss {loss} after {state.step} steps; the"
-        f" first tensor that is not finite: {first}\n"
+        "train: the loss must be finite at every step.\n"
+        f"  got loss {loss} after {state.step} steps;"
+        f" the first tensor that is not finite: {first}\n"
         "  try a smaller --lr; the last good checkpoint is kept"
     )

@@ -93,6 +93,15 @@ def test_generate_is_repeatable_and_says_when_a_prompt_is_too_long(trained, caps
     assert len(outputs[0]) == 25 + 30 + 1
 
 
+def test_plot_draws_a_picture(trained, tmp_path, capsys):
+    for arguments, name in (([], "runs/a/loss.png"), (["--out", "x.png"], "x.png")):
+        assert run(["plot", "runs/a", *arguments]) == 0
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "runs" / "a" / "log.jsonl").write_text("")
+    assert run(["plot", "runs/a"]) == 2
+    assert "plot: a log must hold" in capsys.readouterr().err
+
+
 def test_resume_goes_on(trained, capsys):
     assert run(["train", "--resume", "runs/a", "--steps", "9"]) == 0
     assert "step 9/9" in capsys.readouterr().out
@@ -193,7 +202,7 @@ def test_a_non_finite_loss_stops_with_status_1_and_keeps_the_checkpoint(trained,
     assert saved.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "eval"])
+@pytest.mark.parametrize("command", ["train", "generate", "eval", "plot"])
 def test_help_has_groups_defaults_and_examples(command, capsys):
     with pytest.raises(SystemExit) as stop:
         parse([command, "--help"])

@@ -16,6 +16,9 @@ from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.tensor import Tensor
 
 
+SMALL = 4096  # numbers for which NumPy is done before a second thread has begun
+
+
 @kernel
 def sgd_kernel(w, momentum, g, lr, beta, weight_decay):
     """momentum may be empty; torch.optim.SGD's form: m = beta * m + g, w -= lr * m"""
@@ -255,13 +258,15 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
 
 def grad_norm(params: Iterable[Tensor]) -> float:
     """The Euclidean norm of all gradients together"""
-    total = 0.0
-    partial = np.empty(CHUNKS)
-    for parameter in params:
-        if parameter.grad is not None:
-            sum_of_squares_kernel(partial, parameter.grad.data.reshape(-1))
-            total += float(partial.sum())
-    return math.sqrt(total)
+    gradients = [p.grad.data.reshape(-1) for p in params if p.grad is not None]
+    partial = np.empty((len(gradients), CHUNKS))
+    for row, gradient in zip(partial, gradients, strict=True):
+        if gradient.size > SMALL:
+            sum_of_squares_kernel(row, gradient)
+        else:
+            row[:] = 0
+            row[0] = np.dot(gradient, gradient)
+    return math.sqrt(partial.sum())
 
 
 def clip_grad_norm(params: Sequence[Tensor], max_norm: float) -> float:

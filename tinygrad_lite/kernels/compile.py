@@ -10,6 +10,7 @@ The contract of a kernel
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,18 @@ def set_num_threads(n: int) -> None:
             f"  try {min(max(n, 1), most)}, or set NUMBA_NUM_THREADS before Python starts"
         )
     numba.set_num_threads(n)
+    _threads.count = n
 
 
 def get_num_threads() -> int:
     """Threads that kernels called from this Python thread use."""
-    return numba.get_num_threads()
+    if _threads.count == 0:  # asking Numba takes longer than a small kernel
+        _threads.count = numba.get_num_threads()
+    return _threads.count
+
+
+class _Threads(threading.local):
+    count = 0
+
+
+_threads = _Threads()

@@ -47,7 +47,7 @@ from tinygrad_lite.kernels.tile import (
     tile_rows,
 )
 
-DEPTH = 256  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, takes half of an L1 cache
+DEPTH = 384  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, and one of A fit an L1 cache
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
 PACKED = 1 << 20  # numbers of B packed at a time: they stay in the L3 cache
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves

@@ -174,7 +174,7 @@ def copy_in_python(width_of: Any) -> Any:
 
 
 def _copy_in_llvm(width_of: Any) -> Any:
-    """The same with vector loads and stores: in a loop over numbers LLVM fears that they overlap."""
+    """The same with vector moves: for a loop over numbers LLVM must fear that arrays overlap."""
 
     @intrinsic
     def copy(typing, packed, at, b, b_at, b_row, depth):

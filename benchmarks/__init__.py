@@ -1,0 +1,1 @@
+"""Ours beside NumPy and PyTorch, in one run: `python -m benchmarks --help`."""

@@ -1,0 +1,164 @@
+"""Contenders take turns, so that a machine whose speed drifts is slow or fast for all of them."""
+
+import multiprocessing
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import numba
+import numpy as np
+
+import tinygrad_lite as tg
+from gpt.measure import peak_memory_mb
+
+
+@dataclass
+class Row:
+    """One contender in one benchmark; first_s is its set-up and first call, compilation included"""
+
+    benchmark: str
+    config: str
+    contender: str
+    median_ms: float
+    min_ms: float
+    first_s: float
+    peak_mb: float
+    gflops: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+REST = 0.03  # seconds between turns: thread pools spin for a while after their last work
+TURN = 0.3  # seconds of measured calls in a turn, one call at least
+
+# Builds a contender in its own process: returns the call to time, and what it computes, to compare.
+Factory = Callable[..., tuple[Callable[[], object], dict[str, np.ndarray]]]
+
+
+def race(
+    benchmark: str,
+    config: str,
+    contenders: dict[str, tuple[Factory, tuple]],
+    rounds: int,
+    tolerance: float,
+    flops: float | None = None,
+) -> list[Row]:
+    """Contenders take turns (A B A B ...), `rounds` of them, after two calls to warm up.
+
+    Each lives in a process of its own: the thread pools of two libraries in one process keep each
+    other from their cores, and one of them would be measured at a tenth of its speed.
+    """
+    workers = {
+        name: _Worker(factory, arguments) for name, (factory, arguments) in contenders.items()
+    }
+    try:
+        results = {name: worker.receive() for name, worker in workers.items()}
+        _compare({name: result for name, (_, result) in results.items()}, tolerance)
+        for worker in workers.values():
+            worker.call()
+        seconds: dict[str, list[float]] = {name: [] for name in workers}
+        for _ in range(rounds):
+            for name, worker in workers.items():
+                time.sleep(REST)
+                seconds[name] += worker.call()
+        peaks = {name: worker.stop() for name, worker in workers.items()}
+    finally:
+        for worker in workers.values():
+            worker.process.kill()
+    return [
+        Row(
+            benchmark,
+            config,
+            name,
+            1000 * statistics.median(times),
+            1000 * min(times),
+            results[name][0],
+            peaks[name],
+            None if flops is None else flops / statistics.median(times) / 1e9,
+        )
+        for name, times in seconds.items()
+    ]
+
+
+class _Worker:
+    """A contender in its own process: it says how long its first call took, then takes turns."""
+
+    def __init__(self, factory: Factory, arguments: tuple):
+        spawn = multiprocessing.get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_serve, args=(theirs, factory, arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def receive(self) -> Any:
+        return self.pipe.recv()
+
+    def call(self) -> list[float]:
+        self.pipe.send("call")
+        return self.receive()
+
+    def stop(self) -> float:
+        """The peak memory of the process in MB"""
+        self.pipe.send("stop")
+        return self.receive()
+
+
+def _serve(pipe: Any, factory: Factory, arguments: tuple) -> None:
+    start = time.perf_counter()
+    call, result = factory(*arguments)
+    call()
+    pipe.send((time.perf_counter() - start, result))
+    while pipe.recv() == "call":
+        call()  # wakes the threads, fills the caches
+        seconds: list[float] = []
+        while sum(seconds) < TURN:
+            start = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - start)
+        pipe.send(seconds)
+    pipe.send(peak_memory_mb())
+
+
+def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> None:
+    """RuntimeError unless all contenders computed the same."""
+    (first, expected), *others = results.items()
+    for name, result in others:
+        for key, value in result.items():
+            difference = np.linalg.norm(value - expected[key])
+            if not difference <= tolerance * (np.linalg.norm(expected[key]) + 1e-12):
+                raise RuntimeError(
+                    "benchmarks: contenders must compute the same.\n"
+                    f"  got {key} of {name} {difference} apart from that of {first}\n"
+                    "  try pytest tests/test_torch.py"
+                )
+
+
+def machine() -> dict[str, Any]:
+    """Hardware, versions and threads, as they are printed with every result"""
+    versions = {"python": platform.python_version()}
+    for package in ("numpy", "numba", "torch"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "cpu": _cpu_name(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": tg.get_num_threads(),
+        "cores": numba.config.NUMBA_NUM_THREADS,
+        **versions,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or "unknown"

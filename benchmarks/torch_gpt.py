@@ -1,0 +1,88 @@
+"""The GPT of gpt/model.py from PyTorch's own fast parts, with the same parameters."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from gpt.model import GPT
+
+
+class TorchGPT(torch.nn.Module):
+    """Pre-norm models with any position, norm and head; queries, keys and values in one product"""
+
+    def __init__(self, model: GPT):
+        super().__init__()
+        self.config = model.config
+        self.names: dict[str, list[str]] = {}  # a parameter here, and those of ours that it joins
+        own = dict(model.named_parameters())
+        for name in own:
+            fused = name.replace(".query.", ".qkv.").replace(".key.", ".qkv.")
+            self.names.setdefault(fused.replace(".value.", ".qkv."), []).append(name)
+        self.p = torch.nn.ParameterDict(
+            {
+                name.replace(".", "/"): torch.nn.Parameter(
+                    torch.cat([torch.tensor(own[part].numpy()) for part in parts])
+                )
+                for name, parts in self.names.items()
+            }
+        )
+        c = self.config
+        half = c.n_embd // c.n_head // 2
+        angle = torch.outer(torch.arange(c.block_size), 1e4 ** (-torch.arange(half) / half))
+        self.register_buffer("cos", angle.cos()[:, None])
+        self.register_buffer("sin", angle.sin()[:, None])
+
+    def get(self, name: str) -> Any:
+        return self.p.get(name.replace(".", "/"), None)
+
+    def norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        size = (x.shape[-1],)
+        if self.config.norm == "rmsnorm":
+            return F.rms_norm(x, size, eps=1e-6)
+        return F.layer_norm(x, size, self.get(name + ".weight"), self.get(name + ".bias"))
+
+    def linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.get(name + ".weight"), self.get(name + ".bias"))
+
+    def placed(self, x: torch.Tensor) -> torch.Tensor:
+        """QK-norm and rotary positions of x (B, T, H, D)"""
+        if self.config.qk_norm:
+            x = F.rms_norm(x, x.shape[-1:], eps=1e-6)
+        if self.config.position != "rotary":
+            return x
+        a, b = x.chunk(2, -1)
+        cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
+
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        c = self.config
+        x = F.embedding(tokens, self.get("token_embedding.weight"))
+        b, t, n = x.shape
+        if c.position == "learned":
+            x = x + self.get("position.embedding.weight")[:t]
+        for i in range(c.n_layer):
+            block = f"blocks.{i}."
+            q, k, v = self.linear(block + "attention.qkv", self.norm(block + "norm_1", x)).split(
+                n, -1
+            )
+            q, k, v = (z.view(b, t, c.n_head, n // c.n_head) for z in (q, k, v))
+            q, k, v = (z.transpose(1, 2) for z in (self.placed(q), self.placed(k), v))
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.linear(block + "attention.output", y.transpose(1, 2).reshape(b, t, n))
+            y = self.linear(block + "mlp.up", self.norm(block + "norm_2", x))
+            y = F.relu(y).square() if c.activation == "relu_squared" else F.gelu(y)
+            x = x + self.linear(block + "mlp.output", y)
+        x = self.norm("final_norm", x)
+        head = self.get("token_embedding.weight" if c.tie_weights else "head.weight")
+        return F.cross_entropy(F.linear(x, head).flatten(0, 1), targets.flatten())
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """The gradients under the names of our parameters"""
+        found: dict[str, np.ndarray] = {}
+        for name, parts in self.names.items():
+            gradient = self.get(name).grad.numpy()
+            pieces = np.split(gradient, len(parts))
+            found.update(zip(parts, pieces, strict=True))
+        return found

@@ -51,7 +51,8 @@ def show(rows: list[Row]) -> None:
         rate = "" if row.gflops is None else f"  {row.gflops:6.0f} GFLOP/s"
         print(
             f"{row.benchmark:5} {row.config:15} {row.contender:14} median {row.median_ms:8.2f} ms"
-            f"  min {row.min_ms:8.2f} ms{rate}  first {row.first_s:.1f} s  peak {row.peak_mb:.0f} MB"
+            f"  min {row.min_ms:8.2f} ms{rate}  first {row.first_s:.1f} s"
+            f"  peak {row.peak_mb:.0f} MB"
         )
     others = [row for row in rows if not row.contender.startswith("ours")]
     if others:

@@ -14,6 +14,7 @@ from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
+from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
 from tinygrad_lite.ops.creation import (
     arange,
     eye,
@@ -52,6 +53,7 @@ from tinygrad_lite.state import load_metadata, load_state, save_state, write_ato
 from tinygrad_lite.tensor import Tensor, elementwise, no_grad, op
 
 __version__ = "0.1.0"
+_keep_freed_memory()
 del _methods
 
 __all__ = [name for name in dir() if not name.startswith("_")]

@@ -15,7 +15,6 @@ from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.tensor import Tensor
 
-
 SMALL = 4096  # numbers for which NumPy is done before a second thread has begun
 
 

@@ -185,9 +185,9 @@ PRESETS = {
     "shakespeare": Preset(
         "the best validation loss in about two minutes on two cores",
         dict(
-            n_layer=4,
+            n_layer=3,
             n_head=4,
-            n_embd=192,
+            n_embd=128,
             block_size=128,
             position="rotary",
             norm="rmsnorm",
@@ -197,7 +197,7 @@ PRESETS = {
             tie_weights=False,
         ),
         dict(
-            steps=450,
+            steps=650,
             batch_size=16,
             optimizer="muon",
             lr=6e-3,
@@ -210,7 +210,7 @@ PRESETS = {
             warmup=50,
             plateau=0.3,
             min_lr=0.0,
-            eval_interval=150,
+            eval_interval=250,
         ),
     ),
     "baby": Preset(

@@ -1,0 +1,84 @@
+"""Every code block of the README runs: Python blocks print what they claim, commands succeed.
+
+Commands run as they are written, with `python3 -m venv` and `pip` doing nothing (the tests are
+installed already), `pytest` only collecting, and `gpt train` with a tiny model for a few steps.
+"""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+TINY = "--steps 2 --n-layer 1 --n-head 2 --n-embd 16 --batch-size 2 --sample-tokens 8"
+
+SHIMS = {
+    "pip": "exit 0",
+    "python3": 'if [ "$1 $2" = "-m venv" ]; then exit 0; fi; exec "$PYTHON" "$@"',
+    "python": 'exec "$PYTHON" "$@"',
+    "pytest": 'exec "$PYTHON" -m pytest --collect-only -q "$ROOT/tests" "$@"',
+    "gpt": f'if [ "$1" = train ] && [ "$2" != --resume ]; then set -- "$@" {TINY}; fi; '
+    'exec "$PYTHON" -m gpt "$@"',
+}
+
+
+def run(command, folder, **environment):
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_python_blocks_print_what_follows_them(tmp_path):
+    found = 0
+    for (language, code), (next_language, output) in zip(BLOCKS, BLOCKS[1:], strict=False):
+        if language == "python":
+            assert next_language == "text"
+            path = tmp_path / "example.py"
+            path.write_text(code)
+            done = run([sys.executable, str(path)], tmp_path)
+            assert done.stderr == ""
+            assert done.stdout == output
+            found += 1
+    assert found == sum(language == "python" for language, _ in BLOCKS)
+    assert found >= 2
+
+
+def test_commands_succeed(tmp_path):
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    for name, body in SHIMS.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    offline = {name: "http://127.0.0.1:1" for name in ("HTTPS_PROXY", "https_proxy")}
+    lines = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+    assert len(lines) >= 6
+    for line in lines:
+        path = f"{folder}:{os.environ['PATH']}"
+        done = run(["bash", "-c", line], tmp_path, PATH=path, ROOT=str(ROOT), **offline)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def test_the_map_names_what_is_there():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in re.findall(r"^ *([\w/.]+\.py|\w+/)(?:  |, )", readme, re.M):
+        matches = list(ROOT.glob(name.rstrip("/"))) + list(ROOT.glob(f"*/{name.rstrip('/')}"))
+        assert matches, f"{name} is in the README's map, but not in the project"
+
+
+def test_links_lead_to_files():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", readme):
+        if not (ROOT / target).exists():
+            pytest.fail(f"the README links to {target}, which does not exist")

@@ -4,6 +4,7 @@ Commands run as they are written, with `python3 -m venv` and `pip` doing nothing
 installed already), `pytest` only collecting, and `gpt train` with a tiny model for a few steps.
 """
 
+import itertools
 import os
 import re
 import stat
@@ -40,7 +41,7 @@ def run(command, folder, **environment):
 
 def test_python_blocks_print_what_follows_them(tmp_path):
     found = 0
-    for (language, code), (next_language, output) in zip(BLOCKS, BLOCKS[1:], strict=False):
+    for (language, code), (next_language, output) in itertools.pairwise(BLOCKS):
         if language == "python":
             assert next_language == "text"
             path = tmp_path / "example.py"

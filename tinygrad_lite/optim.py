@@ -15,8 +15,6 @@ from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.tensor import Tensor
 
-SMALL = 4096  # numbers for which NumPy is done before a second thread has begun
-
 
 @kernel
 def sgd_kernel(w, momentum, g, lr, beta, weight_decay):
@@ -46,17 +44,6 @@ def adamw_kernel(w, m, v, g, lr, beta_1, beta_2, eps, decay, correction_1, corre
             v_[i] = beta_2 * v_[i] + (one - beta_2) * d * d
             step = m_[i] * correction_1 / (np.sqrt(v_[i] * correction_2) + eps)
             w_[i] = w_[i] * decay - lr * step
-
-
-@kernel
-def sum_of_squares_kernel(partial, x):
-    """partial (CHUNKS,) float64"""
-    for chunk in prange(CHUNKS):
-        total = 0.0
-        x_ = x[part_of(x.size, chunk)]
-        for i in range(x_.size):
-            total += np.float64(x_[i]) * np.float64(x_[i])
-        partial[chunk] = total
 
 
 class Optimizer:
@@ -256,16 +243,9 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
 
 
 def grad_norm(params: Iterable[Tensor]) -> float:
-    """The Euclidean norm of all gradients together"""
-    gradients = [p.grad.data.reshape(-1) for p in params if p.grad is not None]
-    partial = np.empty((len(gradients), CHUNKS))
-    for row, gradient in zip(partial, gradients, strict=True):
-        if gradient.size > SMALL:
-            sum_of_squares_kernel(row, gradient)
-        else:
-            row[:] = 0
-            row[0] = np.dot(gradient, gradient)
-    return math.sqrt(partial.sum())
+    """The Euclidean norm of all gradients together, summed in float64"""
+    gradients = (p.grad.data for p in params if p.grad is not None)
+    return math.sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in gradients))
 
 
 def clip_grad_norm(params: Sequence[Tensor], max_norm: float) -> float:

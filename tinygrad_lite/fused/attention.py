@@ -24,7 +24,7 @@ from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.compile import get_num_threads, kernel
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply, pack, workspace
-from tinygrad_lite.kernels.rows import LANES, row_max
+from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tile import ROWS, columns_of, take
 from tinygrad_lite.ops.elementwise import mul
@@ -51,8 +51,7 @@ def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
     counters[0] = 0
     for t in prange(threads):
         edge = t * space_size
-        scores = edge + BLOCK_ROWS * width + LANES
-        lanes = space[scores - LANES : scores]
+        scores = edge + BLOCK_ROWS * width
         k_t = scores + BLOCK * ld
         values = k_t + size * wide
         task = take(counters, 0)
@@ -72,13 +71,12 @@ def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
                     row_at = scores + r * ld
                     visible = min(seen, keys - time + i + r + 1) if causal else seen
                     p = space[row_at : row_at + visible]
-                    largest = row_max(p, lanes) * scale
-                    total = q.dtype.type(0)
+                    shift = largest(p) * scale
                     for j in range(visible):
-                        p[j] = exp(p[j] * scale - largest)
-                        total += p[j]
-                    lse[b, h, i + r] = largest + np.log(total)
-                    inverse = one / total
+                        p[j] = exp(p[j] * scale - shift)
+                    sum_p = total(p)
+                    lse[b, h, i + r] = shift + np.log(sum_p)
+                    inverse = one / sum_p
                     for j in range(visible):
                         p[j] *= inverse
                     space[row_at + visible : row_at + seen] = 0
@@ -132,10 +130,7 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters
                          block, seen_wide, size, False, space, edge)  # fmt: skip
                 for r in range(block):
                     p_r, ds_r, g_r = p_at + r * ld, ds_at + r * ld, here + r * row
-                    dout, o = g_[g_r : g_r + size], out_[g_r : g_r + size]
-                    delta = q.dtype.type(0)
-                    for d in range(size):
-                        delta += dout[d] * o[d]
+                    delta = dot(g_[g_r : g_r + size], out_[g_r : g_r + size])
                     visible = min(seen, keys - time + i + r + 1) if causal else seen
                     p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
                     shift = lse[b, h, i + r]
@@ -167,7 +162,6 @@ def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
         + 2 * size * wide
         + keys * size_wide
         + 2 * BLOCK * size_wide
-        + LANES
     )
     return workspace.get("attention", q.dtype, get_num_threads(), need)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from tinygrad_lite.kernels.compile import kernel
-from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.rows import as_rows, largest
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.tensor import op
 
@@ -20,17 +20,15 @@ def cross_entropy_forward(losses, lse, x, targets, ignored):
     """losses (N,) float64, lse (N,); a row whose target is `ignored` has loss 0."""
     rows, classes = x.shape
     for i in prange(rows):
-        largest = x[i, 0]
-        for j in range(1, classes):
-            largest = max(largest, x[i, j])
+        highest = largest(x[i])
         total = 0.0
         for j in range(classes):
-            total += exp(x[i, j] - largest)
-        lse[i] = largest + x.dtype.type(np.log(total))
+            total += exp(x[i, j] - highest)
+        lse[i] = highest + x.dtype.type(np.log(total))
         if targets[i] == ignored:
             losses[i] = 0.0
         else:
-            losses[i] = np.log(total) + (np.float64(largest) - np.float64(x[i, targets[i]]))
+            losses[i] = np.log(total) + (np.float64(highest) - np.float64(x[i, targets[i]]))
 
 
 @kernel

@@ -9,53 +9,47 @@ import numpy as np
 from numba import prange
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel
-from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.rows import as_rows, dot, total
 from tinygrad_lite.tensor import op
 
 
 @kernel
-def layernorm_forward(y, mean, rstd, x, w, b, eps):
-    """mean, rstd (N,) are kept for the backward pass; b may be empty."""
+def layernorm_forward(y, xhat, rstd, x, w, b, eps):
+    """xhat (N, C) and rstd (N,) are kept for the backward pass; b may be empty."""
     rows, columns = x.shape
-    one = x.dtype.type(1)
+    one, n = x.dtype.type(1), x.dtype.type(columns)
     for i in prange(rows):
-        total = 0.0
+        mean = total(x[i]) / n
         for j in range(columns):
-            total += x[i, j]
-        mu = x.dtype.type(total / columns)
-        squares = x.dtype.type(0)
+            xhat[i, j] = x[i, j] - mean
+        scale = one / np.sqrt(dot(xhat[i], xhat[i]) / n + x.dtype.type(eps))
+        rstd[i] = scale
         for j in range(columns):
-            squares += (x[i, j] - mu) * (x[i, j] - mu)
-        scale = one / np.sqrt(squares / x.dtype.type(columns) + x.dtype.type(eps))
-        mean[i], rstd[i] = mu, scale
+            xhat[i, j] *= scale
         if b.size:
             for j in range(columns):
-                y[i, j] = (x[i, j] - mu) * scale * w[j] + b[j]
+                y[i, j] = xhat[i, j] * w[j] + b[j]
         else:
             for j in range(columns):
-                y[i, j] = (x[i, j] - mu) * scale * w[j]
+                y[i, j] = xhat[i, j] * w[j]
 
 
 @kernel
-def layernorm_backward(dx, dw_chunks, db_chunks, g, x, w, mean, rstd):
+def layernorm_backward(dx, dw_chunks, db_chunks, g, xhat, w, rstd):
     """dw_chunks, db_chunks (CHUNKS, C): partial sums over rows, zeros on entry."""
-    rows, columns = x.shape
-    n = x.dtype.type(columns)
+    rows, columns = xhat.shape
+    n = xhat.dtype.type(columns)
     for chunk in prange(CHUNKS):
         dw, db = dw_chunks[chunk], db_chunks[chunk]
         for i in range(rows * chunk // CHUNKS, rows * (chunk + 1) // CHUNKS):
             # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
-            sum_dxhat, sum_dxhat_xhat = x.dtype.type(0), x.dtype.type(0)
             for j in range(columns):
-                xhat = (x[i, j] - mean[i]) * rstd[i]
-                dw[j] += g[i, j] * xhat
+                dw[j] += g[i, j] * xhat[i, j]
                 db[j] += g[i, j]
-                sum_dxhat += g[i, j] * w[j]
-                sum_dxhat_xhat += g[i, j] * w[j] * xhat
-            a, c = sum_dxhat / n, sum_dxhat_xhat / n
+                dx[i, j] = g[i, j] * w[j]
+            a, c = total(dx[i]) / n, dot(dx[i], xhat[i]) / n
             for j in range(columns):
-                xhat = (x[i, j] - mean[i]) * rstd[i]
-                dx[i, j] = (g[i, j] * w[j] - a - xhat * c) * rstd[i]
+                dx[i, j] = (dx[i, j] - a - xhat[i, j] * c) * rstd[i]
 
 
 @op
@@ -67,14 +61,14 @@ def layernorm(x, weight, bias=None, eps=1e-5):
             f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
         )
     rows = as_rows(x)
-    y, mean, rstd = np.empty_like(rows), np.empty_like(rows[:, 0]), np.empty_like(rows[:, 0])
+    y, xhat, rstd = np.empty_like(rows), np.empty_like(rows), np.empty_like(rows[:, 0])
     b = np.empty(0, x.dtype) if bias is None else bias
-    layernorm_forward(y, mean, rstd, rows, weight, b, eps)
+    layernorm_forward(y, xhat, rstd, rows, weight, b, eps)
 
     def vjp(g):
         dx = np.empty_like(rows)
         sums = np.zeros((2, CHUNKS, rows.shape[1]), rows.dtype)
-        layernorm_backward(dx, sums[0], sums[1], as_rows(g), rows, weight, mean, rstd)
+        layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, weight, rstd)
         dw, db = sums.sum(axis=1)
         grads = (dx.reshape(x.shape), dw)
         return grads if bias is None else (*grads, db)

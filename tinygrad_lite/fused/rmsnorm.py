@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel
-from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.rows import as_rows, dot
 from tinygrad_lite.tensor import op
 
 
@@ -19,10 +19,7 @@ def rmsnorm_forward(y, rrms, x, w, eps):
     rows, columns = x.shape
     one = x.dtype.type(1)
     for i in prange(rows):
-        squares = x.dtype.type(0)
-        for j in range(columns):
-            squares += x[i, j] * x[i, j]
-        scale = one / np.sqrt(squares / x.dtype.type(columns) + x.dtype.type(eps))
+        scale = one / np.sqrt(dot(x[i], x[i]) / x.dtype.type(columns) + x.dtype.type(eps))
         rrms[i] = scale
         if w.size:
             for j in range(columns):
@@ -41,19 +38,17 @@ def rmsnorm_backward(dx, dw_chunks, g, x, w, rrms):
         dw = dw_chunks[chunk]
         for i in range(rows * chunk // CHUNKS, rows * (chunk + 1) // CHUNKS):
             # forward: xhat = x * rrms, y = xhat * w, therefore:
-            dot = x.dtype.type(0)
+            r = rrms[i]
             if w.size:
                 for j in range(columns):
-                    xhat = x[i, j] * rrms[i]
-                    dw[j] += g[i, j] * xhat
-                    dot += g[i, j] * w[j] * xhat
-                for j in range(columns):
-                    dx[i, j] = (g[i, j] * w[j] - x[i, j] * rrms[i] * dot / n) * rrms[i]
+                    dw[j] += g[i, j] * x[i, j] * r
+                    dx[i, j] = g[i, j] * w[j]
             else:
                 for j in range(columns):
-                    dot += g[i, j] * x[i, j] * rrms[i]
-                for j in range(columns):
-                    dx[i, j] = (g[i, j] - x[i, j] * rrms[i] * dot / n) * rrms[i]
+                    dx[i, j] = g[i, j]
+            scale = dot(dx[i], x[i]) * r * r / n
+            for j in range(columns):
+                dx[i, j] = (dx[i, j] - x[i, j] * scale) * r
 
 
 @op

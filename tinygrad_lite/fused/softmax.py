@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from tinygrad_lite.kernels.compile import kernel
-from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.rows import as_rows, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
@@ -19,16 +19,12 @@ from tinygrad_lite.tensor import op
 @kernel
 def softmax_forward(p, x):
     rows, columns = x.shape
+    one = x.dtype.type(1)
     for i in prange(rows):
-        largest = x[i, 0]
-        for j in range(1, columns):
-            largest = max(largest, x[i, j])
-        total = 0.0
+        shift = largest(x[i])
         for j in range(columns):
-            e = exp(x[i, j] - largest)
-            p[i, j] = e
-            total += e
-        scale = x.dtype.type(1.0 / total)
+            p[i, j] = exp(x[i, j] - shift)
+        scale = one / total(p[i])
         for j in range(columns):
             p[i, j] *= scale
 
@@ -37,24 +33,19 @@ def softmax_forward(p, x):
 def softmax_backward(dx, g, p):
     rows, columns = p.shape
     for i in prange(rows):
-        dot = g.dtype.type(0)
+        g_p = dot(g[i], p[i])
         for j in range(columns):
-            dot += g[i, j] * p[i, j]
-        for j in range(columns):
-            dx[i, j] = p[i, j] * (g[i, j] - dot)
+            dx[i, j] = p[i, j] * (g[i, j] - g_p)
 
 
 @kernel
 def log_softmax_forward(y, x):
     rows, columns = x.shape
     for i in prange(rows):
-        largest = x[i, 0]
-        for j in range(1, columns):
-            largest = max(largest, x[i, j])
-        total = 0.0
+        highest = largest(x[i])
         for j in range(columns):
-            total += exp(x[i, j] - largest)
-        shift = largest + x.dtype.type(np.log(total))
+            y[i, j] = exp(x[i, j] - highest)
+        shift = highest + np.log(total(y[i]))
         for j in range(columns):
             y[i, j] = x[i, j] - shift
 
@@ -63,11 +54,9 @@ def log_softmax_forward(y, x):
 def log_softmax_backward(dx, g, y):
     rows, columns = y.shape
     for i in prange(rows):
-        total = g.dtype.type(0)
+        sum_g = total(g[i])
         for j in range(columns):
-            total += g[i, j]
-        for j in range(columns):
-            dx[i, j] = g[i, j] - exp(y[i, j]) * total
+            dx[i, j] = g[i, j] - exp(y[i, j]) * sum_g
 
 
 def _along_last(x, axis):

@@ -19,9 +19,11 @@ import numba
 from numba.core import event
 from numba.extending import register_jitable
 
-# Reassociation lets LLVM vectorise sums. `nnan` and `ninf` stay out: masks use -inf, and a NaN
-# must remain visible.
-FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
+# Only what cannot change a result but the sign of a zero. With freedom to reorder sums or to fuse a
+# multiplication and an addition, LLVM uses it differently right after compiling and after loading
+# from disk, and the first run of a program would not give the bits of later ones. Sums that must
+# be fast are in rows.py. `nnan` and `ninf` would hide NaNs and break masks of -inf.
+FASTMATH = {"nsz"}
 
 # Partial sums of a reduction across rows: more than the cores of an ordinary machine, and fixed.
 CHUNKS = 16

@@ -1,33 +1,128 @@
-"""Reductions inside a kernel: over one row, and over the rows of a matrix."""
+"""Reductions: of one row inside a kernel (`total`, `dot`, `largest`), and over rows of a matrix.
+
+LLVM may vectorise a sum only if it may reorder it, and then reorders it as it likes: differently
+right after compiling and after loading from disk, and differently on other CPUs. These reductions
+are emitted as vector instructions with LANES partial results, which are always combined in the
+same order.
+"""
 
 import math
+from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
 from numba import prange
+from numba.extending import intrinsic
 
-from tinygrad_lite.kernels.compile import CHUNKS, inlined, kernel, part_of
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 
-LANES = 16  # running maxima kept side by side, so that the loop over them is vector code
+LANES = 16
 
 
-@inlined
-def row_max(x, lanes):
-    """The largest of x (n,); lanes (LANES,) is scratch.
+def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
+    """A reduction of one or two rows of equal length, contiguous, to a number"""
+    if numba.config.DISABLE_JIT:
+        return twin
 
-    LLVM cannot vectorise a maximum that must respect NaN, so LANES maxima run in parallel.
-    """
-    for lane in range(LANES):
-        lanes[lane] = -np.inf
-    for j in range(0, x.size // LANES * LANES, LANES):
-        block = x[j : j + LANES]
-        for lane in range(LANES):
-            lanes[lane] = block[lane] if block[lane] > lanes[lane] else lanes[lane]
-    largest = lanes[0]
-    for lane in range(1, LANES):
-        largest = max(largest, lanes[lane])
-    for value in x[x.size // LANES * LANES :]:
-        largest = max(largest, value)
-    return largest
+    def generate(context, builder, sig, args):
+        number, bits = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth
+        function = _reduction_function(builder.module, name, start, arguments, number, bits)
+        rows = [context.make_array(t)(context, builder, a) for t, a in zip(sig.args, args)]  # noqa: B905
+        return builder.call(function, [row.data for row in rows] + [rows[0].nitems])
+
+    if arguments == 1:
+
+        @intrinsic
+        def one(typing, x):
+            return x.dtype(x), generate
+
+        return one
+
+    @intrinsic
+    def two(typing, x, y):
+        return x.dtype(x, y), generate
+
+    return two
+
+
+def _reduction_function(
+    module: ir.Module, name: str, start: float, arguments: int, number: ir.Type, bits: int
+) -> ir.Function:
+    """The LLVM function name(row, ..., n) in `module`"""
+    full_name = f"tinygrad_lite_{name}_float{bits}"
+    if full_name in module.globals:
+        return module.globals[full_name]
+    word, vector, here = ir.IntType(64), ir.VectorType(number, LANES), number.as_pointer()
+    kind = ir.FunctionType(number, [here] * arguments + [word])
+    function = ir.Function(module, kind, full_name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    *rows, n = function.args
+    blocks = [function.append_basic_block(b) for b in ("start", "wide", "fold", "single", "end")]
+    first, wide, fold, single, end = blocks
+    builder = ir.IRBuilder(first)
+
+    def combine(a, b):
+        if name == "largest":
+            return builder.select(builder.fcmp_ordered(">", b, a), b, a)
+        return builder.fadd(a, b)
+
+    def element(kind, i):
+        values = []
+        for row in rows:
+            pointer = builder.bitcast(builder.gep(row, [i]), kind.as_pointer())
+            values.append(builder.load(pointer, align=bits // 8))
+        return values[0] if len(values) == 1 else builder.fmul(*values)
+
+    def advance(phi, value, before, block):
+        phi.add_incoming(value[0], before)
+        phi.add_incoming(value[1], block)
+
+    whole = builder.and_(n, word(-LANES))
+    nothing = ir.Constant(vector, [start] * LANES)
+    builder.cbranch(builder.icmp_signed(">", whole, word(0)), wide, fold)
+
+    builder.position_at_end(wide)
+    i, lanes = builder.phi(word), builder.phi(vector)
+    next_lanes = combine(lanes, element(vector, i))
+    next_i = builder.add(i, word(LANES))
+    advance(i, (word(0), next_i), first, wide)
+    advance(lanes, (nothing, next_lanes), first, wide)
+    builder.cbranch(builder.icmp_signed("<", next_i, whole), wide, fold)
+
+    builder.position_at_end(fold)
+    partial = builder.phi(vector)
+    advance(partial, (nothing, next_lanes), first, wide)
+    width, folded = LANES, partial
+    while width > 1:
+        width //= 2
+        undefined = ir.Constant(folded.type, ir.Undefined)
+        picks = [ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(at, at + width)))
+                 for at in (0, width)]  # fmt: skip
+        folded = combine(*(builder.shuffle_vector(folded, undefined, p) for p in picks))
+    result = builder.extract_element(folded, ir.IntType(32)(0))
+    builder.cbranch(builder.icmp_signed("<", whole, n), single, end)
+
+    builder.position_at_end(single)
+    j, running = builder.phi(word), builder.phi(number)
+    next_running = combine(running, element(number, j))
+    next_j = builder.add(j, word(1))
+    advance(j, (whole, next_j), fold, single)
+    advance(running, (result, next_running), fold, single)
+    builder.cbranch(builder.icmp_signed("<", next_j, n), single, end)
+
+    builder.position_at_end(end)
+    final = builder.phi(number)
+    advance(final, (result, next_running), fold, single)
+    builder.ret(final)
+    return function
+
+
+total = _reduction("total", 0.0, lambda x: x.sum(), 1)
+dot = _reduction("dot", 0.0, lambda x, y: (x * y).sum(), 2)
+# A NaN is passed over here; it shows when the row is used.
+largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)
 
 
 @kernel

@@ -194,8 +194,8 @@ def test_mistakes_with_a_run_lose_nothing(trained, capsys, tmp_path):
 def test_a_non_finite_loss_stops_with_status_1_and_keeps_the_checkpoint(trained, capsys, tmp_path):
     saved = tmp_path / "runs" / "a" / "last" / "checkpoint.safetensors"
     before = saved.read_bytes()
-    explode = ["--lr", "1e30", "--muon-lr", "1e30", "--grad-clip", "0", "--eval-interval", "1"]
-    assert run(["train", "--resume", "runs/a", "--steps", "9", *explode]) == 1
+    explode = ["--lr", "1e30", "--muon-lr", "1e30", "--grad-clip", "0", "--eval-interval", "99"]
+    assert run(["train", "--resume", "runs/a", "--steps", "40", *explode]) == 1
     error = capsys.readouterr().err
     assert "the loss must be finite" in error
     assert "the first tensor that is not finite" in error

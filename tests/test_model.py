@@ -100,7 +100,7 @@ def test_first_loss_is_that_of_a_uniform_guess():
 def test_zero_init_starts_with_zero_outputs():
     model = GPT(GPTConfig(vocab_size=65, **PRESETS["shakespeare"].model))
     zeros = [n for n, p in model.named_parameters() if not p.numpy().any()]
-    assert len(zeros) == 2 * 4 + 1
+    assert len(zeros) == 2 * model.config.n_layer + 1
 
 
 @pytest.mark.parametrize("name", ["baby", "shakespeare"])

@@ -53,9 +53,9 @@ def kernel(function: Callable | None = None, *, parallel: bool = True) -> Any:
     return compiled
 
 
-def inlined(function: Callable) -> Any:
+def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) -> Any:
     """A device function: part of the kernels that call it, with the same arithmetic."""
-    return register_jitable(fastmath=FASTMATH, error_model="numpy")(function)
+    return register_jitable(fastmath=set(fastmath), error_model="numpy")(function)
 
 
 @inlined

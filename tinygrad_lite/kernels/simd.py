@@ -6,6 +6,7 @@ versions here are plain arithmetic, so the loop around them becomes vector code.
 functions are what runs under `NUMBA_DISABLE_JIT=1`.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -13,6 +14,9 @@ from numba import types
 from numba.extending import overload
 
 from tinygrad_lite.kernels.compile import FASTMATH, inlined
+
+# Each sum here has one product in it, so that there is one way to fuse the two (see compile.py).
+POLYNOMIAL = {*FASTMATH, "contract"}
 
 _LOG2_E = np.float32(1.44269504)
 _LN2_HIGH = np.float32(0.693359375)  # few mantissa bits: n * _LN2_HIGH is exact
@@ -34,7 +38,7 @@ def exp(x):
     return np.exp(x)
 
 
-@inlined
+@functools.partial(inlined, fastmath=POLYNOMIAL)
 def _exp_float32(x):
     """exp(x) = 2**n * exp(r) with n = round(x / ln 2) and |r| <= ln(2)/2."""
     clamped = min(max(x, _SMALLEST), _LARGEST)
@@ -54,7 +58,7 @@ def _exp_float32(x):
     return y if x == x else x
 
 
-@overload(exp, jit_options={"fastmath": FASTMATH})
+@overload(exp, jit_options={"fastmath": POLYNOMIAL})
 def _overload_exp(x):
     if x == types.float32:
         return lambda x: _exp_float32(x)
@@ -66,7 +70,7 @@ def tanh(x):
     return np.tanh(x)
 
 
-@overload(tanh, jit_options={"fastmath": FASTMATH})
+@overload(tanh, jit_options={"fastmath": POLYNOMIAL})
 def _overload_tanh(x):
     if x == types.float32:
         return lambda x: _ONE - np.float32(2.0) / (_ONE + _exp_float32(x + x))
@@ -78,7 +82,7 @@ def erf(x):
     return x.dtype.type(math.erf(x))
 
 
-@inlined
+@functools.partial(inlined, fastmath=POLYNOMIAL)
 def _erf_float32(x):
     """Abramowitz and Stegun (1964), formula 7.1.26."""
     a = abs(x)
@@ -92,7 +96,7 @@ def _erf_float32(x):
     return -y if x < _ZERO else y
 
 
-@overload(erf, jit_options={"fastmath": FASTMATH})
+@overload(erf, jit_options={"fastmath": POLYNOMIAL})
 def _overload_erf(x):
     if x == types.float32:
         return lambda x: _erf_float32(x)

@@ -67,6 +67,12 @@ def test_threads_do_not_change_a_bit(shape):
     assert all((r == results[0]).all() for r in results)
 
 
+@pytest.mark.skipif(not hasattr(g.gemm_serial, "_cache"), reason="kernels are plain Python here")
+def test_the_serial_and_the_parallel_kernel_have_their_own_cache_files():
+    names = {k._cache._cache_file._index_path for k in (g.gemm_serial, g.gemm_parallel)}
+    assert len(names) == 2
+
+
 def test_nan_and_infinity_stay_visible():
     a, b = np.ones((1, 8, 8), np.float32), np.ones((1, 8, 8), np.float32)
     a[0, 2, 3] = np.nan

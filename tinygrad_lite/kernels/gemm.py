@@ -29,6 +29,7 @@ Matrix Multiplication", 2008, and the BLIS papers):
 
 import threading
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 from numba import prange
@@ -212,7 +213,7 @@ def _gemm(c3, a3, b3, bias, transpose_a, transpose_b, accumulate, block_rows, bl
                 task = take(counters, 0)
 
 
-def _called(function: FunctionType, name: str) -> FunctionType:
+def _called(function: Any, name: str) -> Any:
     """The function under another name: Numba's disk cache knows a kernel by its name and its
     argument types, not by whether it is parallel."""
     copy = FunctionType(function.__code__, function.__globals__, name)

@@ -1,6 +1,5 @@
 """What a model is (GPTConfig), how it is trained (TrainConfig), and named presets of both."""
 
-import dataclasses
 import difflib
 import types
 import typing
@@ -243,7 +242,3 @@ def preset(name: str) -> Preset:
         closest(name, PRESETS),
     )
     return PRESETS[name]
-
-
-def as_json(config: GPTConfig | TrainConfig) -> dict[str, Any]:
-    return dataclasses.asdict(config)

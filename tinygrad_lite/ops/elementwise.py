@@ -153,11 +153,10 @@ def _shared(g, of_a, of_both):
 @elementwise
 def where(condition, a, b):
     """a where the condition holds, else b"""
-    zero = 0
     return np.where(condition, a, b), lambda g: (
         None,
-        np.where(condition, g, zero),
-        np.where(condition, zero, g),
+        np.where(condition, g, 0),
+        np.where(condition, 0, g),
     )
 
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks [step|gemm|all] [--config NAME] [--peers torch] [--json FILE]"""
+"""python -m benchmarks [step|gemm|all] [--config NAME] [--peers torch,jax] [--json FILE]"""
 
 import argparse
 import importlib.util
@@ -10,14 +10,14 @@ from benchmarks import gemm, step
 from benchmarks.timing import Row, machine
 
 BENCHMARKS = {"step": (step.run, list(step.CONFIGS)), "gemm": (gemm.run, list(gemm.SHAPES))}
-PEERS = ("torch",)
+PEERS = ("torch", "jax")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("benchmark", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
     parser.add_argument("--config", action="append", help="only this one (may be repeated)")
-    parser.add_argument("--peers", default="torch", help="comma-separated (default: torch)")
+    parser.add_argument("--peers", default="torch,jax", help="comma-separated (default: torch,jax)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     args = parser.parse_args()
     wanted = [peer for peer in args.peers.split(",") if peer]

@@ -1,4 +1,4 @@
-"""One training step: forward, backward, clip at 1.0, AdamW. Ours beside PyTorch's."""
+"""One training step: forward, backward, clip at 1.0, AdamW. Ours beside PyTorch's and JAX's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,33 +10,49 @@ from gpt.config import PRESETS, GPTConfig
 from gpt.model import GPT
 from tinygrad_lite import Tensor, get_num_threads, optim
 
-CONFIGS: dict[str, tuple[dict[str, Any], int]] = {
-    "baby": (dict(vocab_size=65, **PRESETS["baby"].model), PRESETS["baby"].train["batch_size"]),
-    "recipe": (
-        dict(vocab_size=65, **PRESETS["shakespeare"].model),
-        PRESETS["shakespeare"].train["batch_size"],
-    ),
-    "shake": (dict(vocab_size=65, n_layer=6, n_head=6, n_embd=384, block_size=256), 8),
+HELLO = dict(
+    n_layer=1, n_head=2, n_embd=16, block_size=4, d_ff=32, norm_placement="post",
+    final_norm=False, activation="relu", bias=True, tie_weights=False, head_bias=True,
+)  # fmt: skip
+GPT2 = dict(n_layer=12, n_head=12, n_embd=768, block_size=64, bias=True)
+RECIPE = PRESETS["shakespeare"]
+
+# Each with its batch size and the turns of a race
+CONFIGS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "hello": (dict(vocab_size=5, **HELLO), 7, 20),
+    "baby": (dict(vocab_size=65, **PRESETS["baby"].model), 12, 20),
+    "recipe": (dict(vocab_size=65, **RECIPE.model), RECIPE.train["batch_size"], 15),
+    "shake": (dict(vocab_size=65, n_layer=6, n_head=6, n_embd=384, block_size=256), 8, 8),
+    "gpt2": (dict(vocab_size=50304, **GPT2), 4, 5),
 }
-ROUNDS = {"baby": 20, "recipe": 15, "shake": 8}
+LR, WEIGHT_DECAY = 1e-4, 0.01
 
 
 def run(config: str, peers: list[str]) -> list[Row]:
-    contenders: dict[str, tuple[Factory, tuple]] = {"ours float32": (ours, (config,))}
+    return race("step", config, contenders(config, peers), CONFIGS[config][2], tolerance=1e-3)
+
+
+def contenders(config: str, peers: list[str]) -> dict[str, tuple[Factory, tuple]]:
+    threads = get_num_threads()
+    found: dict[str, tuple[Factory, tuple]] = {"ours float32": (ours, (config,))}
     if "torch" in peers:
-        contenders["torch float32"] = (torch_eager, (config, get_num_threads()))
-    return race("step", config, contenders, ROUNDS[config], tolerance=1e-3)
+        found["torch float32"] = (of_torch, (config, threads, "eager"))
+        found["torch compile"] = (of_torch, (config, threads, "compile"))
+    if "jax" in peers:
+        found["jax float32"] = (of_jax, (config, "float32"))
+    return found
 
 
-def _setup(config: str) -> tuple[GPT, np.ndarray]:
-    """A model and a batch, the same in every process"""
-    options, batch_size = CONFIGS[config]
+def _setup(config: str) -> tuple[GPT, np.ndarray, np.ndarray]:
+    """A model, tokens and targets, the same in every process"""
+    options, batch_size, _ = CONFIGS[config]
     model = GPT(GPTConfig(**options))
     rng = np.random.default_rng(0)
     for p in model.parameters():  # zero-initialised weights would hide gradients
         p.data += 0.02 * rng.standard_normal(p.shape, np.float32)
     shape = (batch_size, model.config.block_size + 1)
-    return model, rng.integers(0, model.config.vocab_size, shape)
+    batch = rng.integers(0, model.config.vocab_size, shape)
+    return model, batch[:, :-1].copy(), batch[:, 1:].copy()
 
 
 def _gradient(parameter: Tensor) -> np.ndarray:
@@ -45,12 +61,12 @@ def _gradient(parameter: Tensor) -> np.ndarray:
 
 
 def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
-    model, tokens = _setup(config)
+    model, tokens, targets = _setup(config)
     parameters = model.parameters()
-    adamw = optim.AdamW(parameters, lr=1e-4)
+    adamw = optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY)
 
     def backward() -> float:
-        loss = model.loss(tokens[:, :-1], tokens[:, 1:])
+        loss = model.loss(tokens, targets)
         loss.backward()
         return loss.item()
 
@@ -66,28 +82,57 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
     return step, result
 
 
-def torch_eager(config: str, threads: int) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+def of_torch(
+    config: str, threads: int, kind: str
+) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+    """kind: "eager" or "compile", in float32, or "autocast", eager with products in bfloat16"""
     import torch
 
     from benchmarks.torch_gpt import TorchGPT
 
     torch.set_num_threads(threads)
-    model, batch = _setup(config)
-    other = TorchGPT(model)
-    tokens = torch.tensor(batch)
-    adamw = torch.optim.AdamW(other.parameters(), lr=1e-4)
+    other = TorchGPT(_setup(config)[0])
+    tokens, targets = (torch.tensor(a) for a in _setup(config)[1:])
+    parameters = list(other.parameters())
+    adamw = torch.optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
+    loss_of = torch.compile(other.loss) if kind == "compile" else other.loss
 
     def backward() -> torch.Tensor:
-        loss = other.loss(tokens[:, :-1], tokens[:, 1:])
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast"):
+            loss = loss_of(tokens, targets)
         loss.backward()
-        return loss
+        return loss.detach()
 
     def step() -> None:
         backward()
-        torch.nn.utils.clip_grad_norm_(other.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         adamw.step()
         adamw.zero_grad(set_to_none=True)
 
     result = {"loss": np.array(backward().item()), **other.gradients()}
     adamw.zero_grad(set_to_none=True)
     return step, result
+
+
+def of_jax(config: str, dtype: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.jax_gpt import joined, loss_function, separated, train_step
+
+    model, *batch = _setup(config)
+    tokens, targets = (jnp.asarray(a) for a in batch)
+    p = joined({n: jnp.asarray(a.numpy()) for n, a in model.named_parameters()})
+    loss = loss_function(model.config, jnp.dtype(dtype))
+    value, gradients = jax.jit(jax.value_and_grad(loss))(p, tokens, targets)
+    result = {"loss": np.array(value), **separated(gradients)}
+    step = train_step(loss, LR, WEIGHT_DECAY)
+    moments = ({n: jnp.zeros_like(w) for n, w in p.items()} for _ in range(2))
+    state = (p, *moments, jnp.zeros((), jnp.float32))
+
+    def call() -> None:
+        nonlocal state
+        state = step(*state, tokens, targets)
+        jax.block_until_ready(state)
+
+    return call, result

@@ -9,8 +9,15 @@ import torch.nn.functional as F
 from gpt.model import GPT
 
 
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "relu_squared": lambda x: F.relu(x).square(),
+}
+
+
 class TorchGPT(torch.nn.Module):
-    """Pre-norm models with any position, norm and head; queries, keys and values in one product"""
+    """The same options; queries, keys and values come from one product."""
 
     def __init__(self, model: GPT):
         super().__init__()
@@ -56,27 +63,34 @@ class TorchGPT(torch.nn.Module):
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
 
+    def attention(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        (b, t, c), h = x.shape, self.config.n_head
+        q, k, v = (z.view(b, t, h, c // h) for z in self.linear(name + ".qkv", x).split(c, -1))
+        q, k, v = (z.transpose(1, 2) for z in (self.placed(q), self.placed(k), v))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.linear(name + ".output", y.transpose(1, 2).reshape(b, t, c))
+
+    def mlp(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(name + ".output", ACTIVATIONS[self.config.activation](
+            self.linear(name + ".up", x)))  # fmt: skip
+
     def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         c = self.config
         x = F.embedding(tokens, self.get("token_embedding.weight"))
-        b, t, n = x.shape
         if c.position == "learned":
-            x = x + self.get("position.embedding.weight")[:t]
+            x = x + self.get("position.embedding.weight")[: x.shape[1]]
         for i in range(c.n_layer):
             block = f"blocks.{i}."
-            q, k, v = self.linear(block + "attention.qkv", self.norm(block + "norm_1", x)).split(
-                n, -1
-            )
-            q, k, v = (z.view(b, t, c.n_head, n // c.n_head) for z in (q, k, v))
-            q, k, v = (z.transpose(1, 2) for z in (self.placed(q), self.placed(k), v))
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.linear(block + "attention.output", y.transpose(1, 2).reshape(b, t, n))
-            y = self.linear(block + "mlp.up", self.norm(block + "norm_2", x))
-            y = F.relu(y).square() if c.activation == "relu_squared" else F.gelu(y)
-            x = x + self.linear(block + "mlp.output", y)
-        x = self.norm("final_norm", x)
+            for part, norm in ((self.attention, "norm_1"), (self.mlp, "norm_2")):
+                name = block + part.__name__
+                if c.norm_placement == "pre":
+                    x = x + part(name, self.norm(block + norm, x))
+                else:
+                    x = self.norm(block + norm, x + part(name, x))
+        x = self.norm("final_norm", x) if c.final_norm else x
         head = self.get("token_embedding.weight" if c.tie_weights else "head.weight")
-        return F.cross_entropy(F.linear(x, head).flatten(0, 1), targets.flatten())
+        logits = F.linear(x, head, self.get("head.bias"))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients under the names of our parameters"""

@@ -1,5 +1,7 @@
 """The packed matrix product: any shape, either operand transposed, any number of threads."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,10 +69,12 @@ def test_threads_do_not_change_a_bit(shape):
     assert all((r == results[0]).all() for r in results)
 
 
-@pytest.mark.skipif(not hasattr(g.gemm_serial, "_cache"), reason="kernels are plain Python here")
-def test_the_serial_and_the_parallel_kernel_have_their_own_cache_files():
-    names = {k._cache._cache_file._index_path for k in (g.gemm_serial, g.gemm_parallel)}
-    assert len(names) == 2
+def test_products_in_several_python_threads_at_once():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 1, 130, 130))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: g.gemm(np.empty((1, 130, 130)), a, b), range(40)))
+    np.testing.assert_allclose(results, np.stack([a @ b] * 40), rtol=1e-11, atol=1e-11)
 
 
 def test_nan_and_infinity_stay_visible():
@@ -96,7 +100,11 @@ def test_the_python_twins_say_the_same():
             )
     np.testing.assert_allclose(c, expected)
     packed = np.zeros(depth * width)
-    tile.copy_in_python(tile.columns_of)(packed, 0, np.arange(500.0), 3, 50, depth)
+    tile.copy_columns_in_python(packed, 0, np.arange(500.0), 3, 50, depth)
     assert packed[width] == 53
+    strips = np.zeros(2 * depth * tile.ROWS)
+    tile.copy_rows_in_python(strips, 0, np.arange(500.0), 3, 50, 2, depth)
+    assert strips[tile.ROWS] == 53
+    assert strips[depth * tile.ROWS] == 3 + tile.ROWS
     counters = np.array([4])
     assert (tile.take_in_python(counters, 0), counters[0]) == (4, 5)

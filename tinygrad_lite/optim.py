@@ -9,41 +9,38 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.tensor import Tensor
 
 
 @kernel
-def sgd_kernel(w, momentum, g, lr, beta, weight_decay):
+def sgd_kernel(chunk, w, momentum, g, lr, beta, weight_decay):
     """momentum may be empty; torch.optim.SGD's form: m = beta * m + g, w -= lr * m"""
-    for chunk in prange(CHUNKS):
-        part = part_of(w.size, chunk)
-        w_, g_, momentum_ = w[part], g[part], momentum[part]
-        for i in range(w_.size):
-            d = g_[i] + weight_decay * w_[i]
-            if momentum.size:
-                d += beta * momentum_[i]
-                momentum_[i] = d
-            w_[i] -= lr * d
+    part = part_of(w.size, chunk)
+    w, g, momentum = w[part], g[part], momentum[part]
+    for i in range(w.size):
+        d = g[i] + weight_decay * w[i]
+        if momentum.size:
+            d += beta * momentum[i]
+            momentum[i] = d
+        w[i] -= lr * d
 
 
 @kernel
-def adamw_kernel(w, m, v, g, lr, beta_1, beta_2, eps, decay, correction_1, correction_2, l2):
+def adamw_kernel(chunk, w, m, v, g, lr, beta_1, beta_2, eps, decay, correction_1, correction_2, l2):
     """Loshchilov, Hutter 2017 (arXiv:1711.05101), algorithm 2: the decay acts on w, not on g; with
     l2 > 0, Adam (Kingma, Ba 2014) with the penalty added to g."""
     one = w.dtype.type(1)
-    for chunk in prange(CHUNKS):
-        part = part_of(w.size, chunk)
-        w_, m_, v_, g_ = w[part], m[part], v[part], g[part]
-        for i in range(w_.size):
-            d = g_[i] + l2 * w_[i]
-            m_[i] = beta_1 * m_[i] + (one - beta_1) * d
-            v_[i] = beta_2 * v_[i] + (one - beta_2) * d * d
-            step = m_[i] * correction_1 / (np.sqrt(v_[i] * correction_2) + eps)
-            w_[i] = w_[i] * decay - lr * step
+    part = part_of(w.size, chunk)
+    w, m, v, g = w[part], m[part], v[part], g[part]
+    for i in range(w.size):
+        d = g[i] + l2 * w[i]
+        m[i] = beta_1 * m[i] + (one - beta_1) * d
+        v[i] = beta_2 * v[i] + (one - beta_2) * d * d
+        step = m[i] * correction_1 / (np.sqrt(v[i] * correction_2) + eps)
+        w[i] = w[i] * decay - lr * step
 
 
 class Optimizer:

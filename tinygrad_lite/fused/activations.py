@@ -11,9 +11,8 @@ Each backward kernel computes dx = g * f'(x) from x: recomputing costs less than
 import math
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.simd import erf, exp, tanh
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
@@ -25,100 +24,92 @@ _CUBIC = 0.044715
 
 
 @kernel
-def gelu_forward(y, x):
+def gelu_forward(chunk, y, x):
     f = x.dtype.type
     half, one, scale = f(0.5), f(1), f(_SQRT_HALF)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        y_, x_ = y[part], x[part]
-        for i in range(x_.size):
-            y_[i] = x_[i] * half * (one + erf(x_[i] * scale))
+    part = part_of(x.size, chunk)
+    y_, x_ = y[part], x[part]
+    for i in range(x_.size):
+        y_[i] = x_[i] * half * (one + erf(x_[i] * scale))
 
 
 @kernel
-def gelu_backward(dx, g, x):
+def gelu_backward(chunk, dx, g, x):
     f = x.dtype.type
     half, one, scale, density = f(0.5), f(1), f(_SQRT_HALF), f(_DENSITY_AT_0)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        dx_, g_, x_ = dx[part], g[part], x[part]
-        for i in range(x_.size):
-            # forward: y = x * Phi(x), therefore: dx = g * (Phi(x) + x * density(x))
-            phi = half * (one + erf(x_[i] * scale))
-            dx_[i] = g_[i] * (phi + x_[i] * density * exp(-half * x_[i] * x_[i]))
+    part = part_of(x.size, chunk)
+    dx_, g_, x_ = dx[part], g[part], x[part]
+    for i in range(x_.size):
+        # forward: y = x * Phi(x), therefore: dx = g * (Phi(x) + x * density(x))
+        phi = half * (one + erf(x_[i] * scale))
+        dx_[i] = g_[i] * (phi + x_[i] * density * exp(-half * x_[i] * x_[i]))
 
 
 @kernel
-def gelu_tanh_forward(y, x):
+def gelu_tanh_forward(chunk, y, x):
     f = x.dtype.type
     half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        y_, x_ = y[part], x[part]
-        for i in range(x_.size):
-            v = x_[i]
-            y_[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
+    part = part_of(x.size, chunk)
+    y_, x_ = y[part], x[part]
+    for i in range(x_.size):
+        v = x_[i]
+        y_[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
 
 
 @kernel
-def gelu_tanh_backward(dx, g, x):
+def gelu_tanh_backward(chunk, dx, g, x):
     f = x.dtype.type
     half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
     three = f(3)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        dx_, g_, x_ = dx[part], g[part], x[part]
-        for i in range(x_.size):
-            # forward: u = scale * (x + cubic * x^3), y = x/2 * (1 + tanh(u)), therefore:
-            v = x_[i]
-            t = tanh(scale * (v + cubic * v * v * v))
-            du = scale * (one + three * cubic * v * v)
-            dx_[i] = g_[i] * half * (one + t + v * (one - t * t) * du)
+    part = part_of(x.size, chunk)
+    dx_, g_, x_ = dx[part], g[part], x[part]
+    for i in range(x_.size):
+        # forward: u = scale * (x + cubic * x^3), y = x/2 * (1 + tanh(u)), therefore:
+        v = x_[i]
+        t = tanh(scale * (v + cubic * v * v * v))
+        du = scale * (one + three * cubic * v * v)
+        dx_[i] = g_[i] * half * (one + t + v * (one - t * t) * du)
 
 
 @kernel
-def silu_forward(y, x):
+def silu_forward(chunk, y, x):
     one = x.dtype.type(1)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        y_, x_ = y[part], x[part]
-        for i in range(x_.size):
-            y_[i] = x_[i] / (one + exp(-x_[i]))
+    part = part_of(x.size, chunk)
+    y_, x_ = y[part], x[part]
+    for i in range(x_.size):
+        y_[i] = x_[i] / (one + exp(-x_[i]))
 
 
 @kernel
-def silu_backward(dx, g, x):
+def silu_backward(chunk, dx, g, x):
     one = x.dtype.type(1)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        dx_, g_, x_ = dx[part], g[part], x[part]
-        for i in range(x_.size):
-            # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
-            s = one / (one + exp(-x_[i]))
-            dx_[i] = g_[i] * s * (one + x_[i] * (one - s))
+    part = part_of(x.size, chunk)
+    dx_, g_, x_ = dx[part], g[part], x[part]
+    for i in range(x_.size):
+        # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
+        s = one / (one + exp(-x_[i]))
+        dx_[i] = g_[i] * s * (one + x_[i] * (one - s))
 
 
 @kernel
-def relu_squared_forward(y, x):
+def relu_squared_forward(chunk, y, x):
     zero = x.dtype.type(0)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        y_, x_ = y[part], x[part]
-        for i in range(x_.size):
-            r = zero if x_[i] < zero else x_[i]
-            y_[i] = r * r
+    part = part_of(x.size, chunk)
+    y_, x_ = y[part], x[part]
+    for i in range(x_.size):
+        r = zero if x_[i] < zero else x_[i]
+        y_[i] = r * r
 
 
 @kernel
-def relu_squared_backward(dx, g, x):
+def relu_squared_backward(chunk, dx, g, x):
     zero = x.dtype.type(0)
-    for chunk in prange(CHUNKS):
-        part = part_of(x.size, chunk)
-        dx_, g_, x_ = dx[part], g[part], x[part]
-        for i in range(x_.size):
-            # forward: y = max(x, 0)^2, therefore: dx = 2 * g * max(x, 0)
-            r = zero if x_[i] < zero else x_[i]
-            dx_[i] = g_[i] * (r + r)
+    part = part_of(x.size, chunk)
+    dx_, g_, x_ = dx[part], g[part], x[part]
+    for i in range(x_.size):
+        # forward: y = max(x, 0)^2, therefore: dx = 2 * g * max(x, 0)
+        r = zero if x_[i] < zero else x_[i]
+        dx_[i] = g_[i] * (r + r)
 
 
 def _each(x, forward, backward):

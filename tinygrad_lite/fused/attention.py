@@ -18,12 +18,11 @@ Kernels take (B, T, H, D), the order in which a linear layer leaves the heads.
 import math
 
 import numpy as np
-from numba import prange
 
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.compile import get_num_threads, kernel
-from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply, pack, workspace
+from tinygrad_lite.kernels.gemm import BLOCK_ROWS, TAKEN, multiply, pack, reset, workspace
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tile import ROWS, columns_of, take
@@ -36,7 +35,7 @@ BLOCK = 64  # queries at a time: their scores stay in the L2 cache
 
 
 @kernel
-def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
+def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
     """out (B, T, H, D), lse (B, H, T): logsumexp of each row of scores"""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
@@ -44,50 +43,48 @@ def attention_forward(out, lse, q, k, v, scale, causal, counters, spaces):
     wide = (keys + width - 1) // width * width
     ld, row = wide + LANES, heads * size
     q_, k_, v_, out_ = q.reshape(-1), k.reshape(-1), v.reshape(-1), out.reshape(-1)
-    space, space_size = spaces.reshape(-1), spaces.shape[1]
-    threads = spaces.shape[0]
+    space = spaces[t]
     work = batch * heads
     one = q.dtype.type(1)
-    counters[0] = 0
-    for t in prange(threads):
-        edge = t * space_size
-        scores = edge + BLOCK_ROWS * width
-        k_t = scores + BLOCK * ld
-        values = k_t + size * wide
-        task = take(counters, 0)
-        while task < work:
-            b, h = task // heads, task % heads
-            q_at, k_at = b * time * row + h * size, b * keys * row + h * size
-            pack(space, k_t, k_, k_at, 1, row, size, keys)
-            pack(space, values, v_, k_at, row, 1, keys, size)
-            for i in range(0, time, BLOCK):
-                block = min(BLOCK, time - i)
-                seen = min(keys, keys - time + i + block) if causal else keys
-                seen_wide = (seen + width - 1) // width * width
-                multiply(space, scores, ld, q_, q_at + i * row, row, 1, ROWS * row,
-                         space, k_t, size * width, block, seen_wide, size, False,
-                         space, edge)  # fmt: skip
-                for r in range(block):
-                    row_at = scores + r * ld
-                    visible = min(seen, keys - time + i + r + 1) if causal else seen
-                    p = space[row_at : row_at + visible]
-                    shift = largest(p) * scale
-                    for j in range(visible):
-                        p[j] = exp(p[j] * scale - shift)
-                    sum_p = total(p)
-                    lse[b, h, i + r] = shift + np.log(sum_p)
-                    inverse = one / sum_p
-                    for j in range(visible):
-                        p[j] *= inverse
-                    space[row_at + visible : row_at + seen] = 0
-                multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
-                         space, values, keys * width, block, size, seen, False,
-                         space, edge)  # fmt: skip
-            task = take(counters, 0)
+    edge = 0
+    scores = edge + BLOCK_ROWS * width
+    k_t = scores + BLOCK * ld
+    values = k_t + size * wide
+    task = take(counters, TAKEN)
+    while task < work:
+        b, h = task // heads, task % heads
+        q_at, k_at = b * time * row + h * size, b * keys * row + h * size
+        pack(space, k_t, k_, k_at, 1, row, size, keys)
+        pack(space, values, v_, k_at, row, 1, keys, size)
+        for i in range(0, time, BLOCK):
+            block = min(BLOCK, time - i)
+            seen = min(keys, keys - time + i + block) if causal else keys
+            seen_wide = (seen + width - 1) // width * width
+            multiply(space, scores, ld, q_, q_at + i * row, row, 1, ROWS * row,
+                     space, k_t, size * width, block, seen_wide, size, False,
+                     space, edge)  # fmt: skip
+            for r in range(block):
+                row_at = scores + r * ld
+                visible = min(seen, keys - time + i + r + 1) if causal else seen
+                p = space[row_at : row_at + visible]
+                shift = largest(p) * scale
+                for j in range(visible):
+                    p[j] = exp(p[j] * scale - shift)
+                sum_p = total(p)
+                lse[b, h, i + r] = shift + np.log(sum_p)
+                inverse = one / sum_p
+                for j in range(visible):
+                    p[j] *= inverse
+                space[row_at + visible : row_at + seen] = 0
+            multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
+                     space, values, keys * width, block, size, seen, False,
+                     space, edge)  # fmt: skip
+        task = take(counters, TAKEN)
+    reset(counters, len(spaces))
 
 
 @kernel
-def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters, spaces):
+def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters, spaces):
     """dk and dv hold zeros on entry."""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
@@ -97,58 +94,56 @@ def attention_backward(dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters
     ld, row = wide + LANES, heads * size
     q_, k_, v_, g_ = q.reshape(-1), k.reshape(-1), v.reshape(-1), g.reshape(-1)
     dq_, dk_, dv_, out_ = dq.reshape(-1), dk.reshape(-1), dv.reshape(-1), out.reshape(-1)
-    space, space_size = spaces.reshape(-1), spaces.shape[1]
-    threads = spaces.shape[0]
+    space = spaces[t]
     work = batch * heads
-    counters[0] = 0
-    for t in prange(threads):
-        edge = t * space_size
-        p_at = edge + BLOCK_ROWS * width
-        ds_at = p_at + BLOCK * ld
-        k_t = ds_at + BLOCK * ld
-        v_t = k_t + size * wide
-        k_rows = v_t + size * wide
-        q_rows = k_rows + keys * size_wide
-        g_rows = q_rows + BLOCK * size_wide
-        task = take(counters, 0)
-        while task < work:
-            b, h = task // heads, task % heads
-            q_at, k_at = b * time * row + h * size, b * keys * row + h * size
-            pack(space, k_t, k_, k_at, 1, row, size, keys)
-            pack(space, v_t, v_, k_at, 1, row, size, keys)
-            pack(space, k_rows, k_, k_at, row, 1, keys, size)
-            for i in range(0, time, BLOCK):
-                block = min(BLOCK, time - i)
-                seen = min(keys, keys - time + i + block) if causal else keys
-                seen_wide = (seen + width - 1) // width * width
-                here = q_at + i * row
-                # forward: S = Q K^T * scale, P = exp(S - lse)
-                multiply(space, p_at, ld, q_, here, row, 1, ROWS * row, space, k_t, size * width,
-                         block, seen_wide, size, False, space, edge)  # fmt: skip
-                # forward: O = P V, therefore: dP = dO V^T
-                multiply(space, ds_at, ld, g_, here, row, 1, ROWS * row, space, v_t, size * width,
-                         block, seen_wide, size, False, space, edge)  # fmt: skip
-                for r in range(block):
-                    p_r, ds_r, g_r = p_at + r * ld, ds_at + r * ld, here + r * row
-                    delta = dot(g_[g_r : g_r + size], out_[g_r : g_r + size])
-                    visible = min(seen, keys - time + i + r + 1) if causal else seen
-                    p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
-                    shift = lse[b, h, i + r]
-                    for j in range(visible):
-                        p[j] = exp(p[j] * scale - shift)
-                        ds[j] = p[j] * (ds[j] - delta) * scale
-                    space[p_r + visible : p_r + seen] = 0
-                    space[ds_r + visible : ds_r + seen] = 0
-                pack(space, q_rows, q_, here, row, 1, block, size)
-                pack(space, g_rows, g_, here, row, 1, block, size)
-                # dQ = dS K,  dK += dS^T Q,  dV += P^T dO
-                multiply(dq_, here, row, space, ds_at, ld, 1, ROWS * ld, space, k_rows,
-                         keys * width, block, size, seen, False, space, edge)  # fmt: skip
-                multiply(dk_, k_at, row, space, ds_at, 1, ld, ROWS, space, q_rows,
-                         block * width, seen, size, block, True, space, edge)  # fmt: skip
-                multiply(dv_, k_at, row, space, p_at, 1, ld, ROWS, space, g_rows,
-                         block * width, seen, size, block, True, space, edge)  # fmt: skip
-            task = take(counters, 0)
+    edge = 0
+    p_at = edge + BLOCK_ROWS * width
+    ds_at = p_at + BLOCK * ld
+    k_t = ds_at + BLOCK * ld
+    v_t = k_t + size * wide
+    k_rows = v_t + size * wide
+    q_rows = k_rows + keys * size_wide
+    g_rows = q_rows + BLOCK * size_wide
+    task = take(counters, TAKEN)
+    while task < work:
+        b, h = task // heads, task % heads
+        q_at, k_at = b * time * row + h * size, b * keys * row + h * size
+        pack(space, k_t, k_, k_at, 1, row, size, keys)
+        pack(space, v_t, v_, k_at, 1, row, size, keys)
+        pack(space, k_rows, k_, k_at, row, 1, keys, size)
+        for i in range(0, time, BLOCK):
+            block = min(BLOCK, time - i)
+            seen = min(keys, keys - time + i + block) if causal else keys
+            seen_wide = (seen + width - 1) // width * width
+            here = q_at + i * row
+            # forward: S = Q K^T * scale, P = exp(S - lse)
+            multiply(space, p_at, ld, q_, here, row, 1, ROWS * row, space, k_t, size * width,
+                     block, seen_wide, size, False, space, edge)  # fmt: skip
+            # forward: O = P V, therefore: dP = dO V^T
+            multiply(space, ds_at, ld, g_, here, row, 1, ROWS * row, space, v_t, size * width,
+                     block, seen_wide, size, False, space, edge)  # fmt: skip
+            for r in range(block):
+                p_r, ds_r, g_r = p_at + r * ld, ds_at + r * ld, here + r * row
+                delta = dot(g_[g_r : g_r + size], out_[g_r : g_r + size])
+                visible = min(seen, keys - time + i + r + 1) if causal else seen
+                p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
+                shift = lse[b, h, i + r]
+                for j in range(visible):
+                    p[j] = exp(p[j] * scale - shift)
+                    ds[j] = p[j] * (ds[j] - delta) * scale
+                space[p_r + visible : p_r + seen] = 0
+                space[ds_r + visible : ds_r + seen] = 0
+            pack(space, q_rows, q_, here, row, 1, block, size)
+            pack(space, g_rows, g_, here, row, 1, block, size)
+            # dQ = dS K,  dK += dS^T Q,  dV += P^T dO
+            multiply(dq_, here, row, space, ds_at, ld, 1, ROWS * ld, space, k_rows,
+                     keys * width, block, size, seen, False, space, edge)  # fmt: skip
+            multiply(dk_, k_at, row, space, ds_at, 1, ld, ROWS, space, q_rows,
+                     block * width, seen, size, block, True, space, edge)  # fmt: skip
+            multiply(dv_, k_at, row, space, p_at, 1, ld, ROWS, space, g_rows,
+                     block * width, seen, size, block, True, space, edge)  # fmt: skip
+        task = take(counters, TAKEN)
+    reset(counters, len(spaces))
 
 
 def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
@@ -177,13 +172,15 @@ def _attention(q, k, v, is_causal, scale):
     q, k, v = _heads_inside(q), _heads_inside(k), _heads_inside(v)
     out = np.empty_like(q)
     lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
-    attention_forward(out, lse, q, k, v, scale, is_causal, workspace.counters,
-                      _spaces(q, k.shape[1]))  # fmt: skip
+    spaces = _spaces(q, k.shape[1])
+    attention_forward.run(len(spaces), len(spaces), out, lse, q, k, v, scale, is_causal,
+                          workspace.counters, spaces)  # fmt: skip
 
     def vjp(g):
         dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
-        attention_backward(dq, dk, dv, _heads_inside(g), q, k, v, out, lse, scale, is_causal,
-                           workspace.counters, _spaces(q, k.shape[1]))  # fmt: skip
+        spaces = _spaces(q, k.shape[1])
+        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, _heads_inside(g), q, k, v, out,
+                               lse, scale, is_causal, workspace.counters, spaces)  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 
     return np.swapaxes(out, 1, 2), vjp

@@ -7,34 +7,41 @@ Only the logsumexp of each row is kept, not a second copy of the logits.
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import kernel
-from tinygrad_lite.kernels.rows import as_rows, largest
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.rows import as_rows, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.tensor import op
 
+BLOCK = 512  # classes whose exponentials are summed at a time
+
 
 @kernel
-def cross_entropy_forward(losses, lse, x, targets, ignored):
-    """losses (N,) float64, lse (N,); a row whose target is `ignored` has loss 0."""
-    rows, classes = x.shape
-    for i in prange(rows):
+def cross_entropy_forward(chunk, losses, lse, block, x, targets, ignored):
+    """losses (N,) float64, lse (N,), block (CHUNKS, BLOCK) scratch; a row whose target is `ignored`
+    has loss 0."""
+    rows, block = part_of(len(x), chunk), block[chunk]
+    losses, lse, x, targets = losses[rows], lse[rows], x[rows], targets[rows]
+    for i in range(len(x)):
         highest = largest(x[i])
-        total = 0.0
-        for j in range(classes):
-            total += exp(x[i, j] - highest)
-        lse[i] = highest + x.dtype.type(np.log(total))
+        sum_exp = 0.0
+        for start in range(0, x.shape[1], BLOCK):
+            part = x[i, start : start + BLOCK]
+            for j in range(part.size):
+                block[j] = exp(part[j] - highest)
+            sum_exp += total(block[: part.size])
+        lse[i] = highest + x.dtype.type(np.log(sum_exp))
         if targets[i] == ignored:
             losses[i] = 0.0
         else:
-            losses[i] = np.log(total) + (np.float64(highest) - np.float64(x[i, targets[i]]))
+            losses[i] = np.log(sum_exp) + (np.float64(highest) - np.float64(x[i, targets[i]]))
 
 
 @kernel
-def cross_entropy_backward(dx, scale, x, lse, targets, ignored):
-    rows, classes = x.shape
-    for i in prange(rows):
+def cross_entropy_backward(chunk, dx, scale, x, lse, targets, ignored):
+    rows, classes = part_of(len(x), chunk), x.shape[1]
+    dx, x, lse, targets = dx[rows], x[rows], lse[rows], targets[rows]
+    for i in range(len(x)):
         if targets[i] == ignored:
             for j in range(classes):
                 dx[i, j] = 0
@@ -66,7 +73,8 @@ def cross_entropy(logits, targets, ignore_index=-100):
             f"  got {t[bad][0]}\n  try logits with a class for each target, or ignore_index"
         )
     losses, lse = np.empty(len(t)), np.empty(len(t), rows.dtype)
-    cross_entropy_forward(losses, lse, rows, t, ignore_index)
+    block = np.empty((CHUNKS, BLOCK), rows.dtype)
+    cross_entropy_forward(losses, lse, block, rows, t, ignore_index)
     count = np.count_nonzero(counted)
 
     def vjp(g):

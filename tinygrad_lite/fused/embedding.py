@@ -5,30 +5,32 @@ some columns, so that the sums need no locks and have one order.
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.tensor import op
 
 
 @kernel
-def embedding_forward(y, weight, index):
-    for n in prange(index.size):
-        for j in range(weight.shape[1]):
-            y[n, j] = weight[index[n], j]
+def embedding_forward(chunk, y, weight, index):
+    rows = part_of(index.size, chunk)
+    y, index = y[rows], index[rows]
+    for n in range(index.size):
+        row = weight[index[n]]
+        for j in range(row.size):
+            y[n, j] = row[j]
 
 
 @kernel
-def embedding_backward(dweight, g, index):
-    """dweight (V, C): zeros on entry"""
-    columns = g.shape[1]
-    for chunk in prange(CHUNKS):
-        part = part_of(columns, chunk)
-        for n in range(index.size):
-            row, g_ = dweight[index[n], part], g[n, part]
-            for j in range(row.size):
-                row[j] += g_[j]
+def embedding_backward(chunk, dweight, g, index):
+    """dweight (V, C) is filled with zeros first."""
+    part = part_of(g.shape[1], chunk)
+    for v in range(len(dweight)):
+        dweight[v, part] = 0
+    for n in range(index.size):
+        row, g_ = dweight[index[n], part], g[n, part]
+        for j in range(row.size):
+            row[j] += g_[j]
 
 
 @op
@@ -50,7 +52,7 @@ def embedding(index, weight):
 
     def vjp(g):
         def dweight():
-            out = np.zeros_like(table)
+            out = np.empty_like(table)
             embedding_backward(out, as_rows(g), flat)
             return out
 

@@ -6,19 +6,19 @@ xhat = (x - mean) / sqrt(var + eps),  y = xhat * w + b
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import as_rows, dot, total
 from tinygrad_lite.tensor import op
 
 
 @kernel
-def layernorm_forward(y, xhat, rstd, x, w, b, eps):
+def layernorm_forward(chunk, y, xhat, rstd, x, w, b, eps):
     """xhat (N, C) and rstd (N,) are kept for the backward pass; b may be empty."""
-    rows, columns = x.shape
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    y, xhat, rstd, x = y[rows], xhat[rows], rstd[rows], x[rows]
     one, n = x.dtype.type(1), x.dtype.type(columns)
-    for i in prange(rows):
+    for i in range(len(x)):
         mean = total(x[i]) / n
         for j in range(columns):
             xhat[i, j] = x[i, j] - mean
@@ -35,21 +35,21 @@ def layernorm_forward(y, xhat, rstd, x, w, b, eps):
 
 
 @kernel
-def layernorm_backward(dx, dw_chunks, db_chunks, g, xhat, w, rstd):
+def layernorm_backward(chunk, dx, dw_chunks, db_chunks, g, xhat, w, rstd):
     """dw_chunks, db_chunks (CHUNKS, C): partial sums over rows, zeros on entry."""
-    rows, columns = xhat.shape
+    rows, columns = part_of(len(xhat), chunk), xhat.shape[1]
+    dx, g, xhat, rstd = dx[rows], g[rows], xhat[rows], rstd[rows]
+    dw, db = dw_chunks[chunk], db_chunks[chunk]
     n = xhat.dtype.type(columns)
-    for chunk in prange(CHUNKS):
-        dw, db = dw_chunks[chunk], db_chunks[chunk]
-        for i in range(rows * chunk // CHUNKS, rows * (chunk + 1) // CHUNKS):
-            # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
-            for j in range(columns):
-                dw[j] += g[i, j] * xhat[i, j]
-                db[j] += g[i, j]
-                dx[i, j] = g[i, j] * w[j]
-            a, c = total(dx[i]) / n, dot(dx[i], xhat[i]) / n
-            for j in range(columns):
-                dx[i, j] = (dx[i, j] - a - xhat[i, j] * c) * rstd[i]
+    for i in range(len(xhat)):
+        # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
+        for j in range(columns):
+            dw[j] += g[i, j] * xhat[i, j]
+            db[j] += g[i, j]
+            dx[i, j] = g[i, j] * w[j]
+        a, c = total(dx[i]) / n, dot(dx[i], xhat[i]) / n
+        for j in range(columns):
+            dx[i, j] = (dx[i, j] - a - xhat[i, j] * c) * rstd[i]
 
 
 @op

@@ -6,19 +6,19 @@ xhat = x / sqrt(mean(x^2) + eps),  y = xhat * w
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import as_rows, dot
 from tinygrad_lite.tensor import op
 
 
 @kernel
-def rmsnorm_forward(y, rrms, x, w, eps):
+def rmsnorm_forward(chunk, y, rrms, x, w, eps):
     """rrms (N,) is kept for the backward pass; an empty w means ones."""
-    rows, columns = x.shape
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    y, rrms, x = y[rows], rrms[rows], x[rows]
     one = x.dtype.type(1)
-    for i in prange(rows):
+    for i in range(len(x)):
         scale = one / np.sqrt(dot(x[i], x[i]) / x.dtype.type(columns) + x.dtype.type(eps))
         rrms[i] = scale
         if w.size:
@@ -30,25 +30,25 @@ def rmsnorm_forward(y, rrms, x, w, eps):
 
 
 @kernel
-def rmsnorm_backward(dx, dw_chunks, g, x, w, rrms):
+def rmsnorm_backward(chunk, dx, dw_chunks, g, x, w, rrms):
     """dw_chunks (CHUNKS, C): partial sums over rows, zeros on entry; unused for an empty w."""
-    rows, columns = x.shape
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    dx, g, x, rrms = dx[rows], g[rows], x[rows], rrms[rows]
+    dw = dw_chunks[chunk]
     n = x.dtype.type(columns)
-    for chunk in prange(CHUNKS):
-        dw = dw_chunks[chunk]
-        for i in range(rows * chunk // CHUNKS, rows * (chunk + 1) // CHUNKS):
-            # forward: xhat = x * rrms, y = xhat * w, therefore:
-            r = rrms[i]
-            if w.size:
-                for j in range(columns):
-                    dw[j] += g[i, j] * x[i, j] * r
-                    dx[i, j] = g[i, j] * w[j]
-            else:
-                for j in range(columns):
-                    dx[i, j] = g[i, j]
-            scale = dot(dx[i], x[i]) * r * r / n
+    for i in range(len(x)):
+        # forward: xhat = x * rrms, y = xhat * w, therefore:
+        r = rrms[i]
+        if w.size:
             for j in range(columns):
-                dx[i, j] = (dx[i, j] - x[i, j] * scale) * r
+                dw[j] += g[i, j] * x[i, j] * r
+                dx[i, j] = g[i, j] * w[j]
+        else:
+            for j in range(columns):
+                dx[i, j] = g[i, j]
+        scale = dot(dx[i], x[i]) * r * r / n
+        for j in range(columns):
+            dx[i, j] = (dx[i, j] - x[i, j] * scale) * r
 
 
 @op

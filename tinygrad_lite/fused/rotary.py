@@ -6,25 +6,25 @@ The gradient turns back: the same with -sin.
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import kernel
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.tensor import op
 
 
 @kernel
-def rotary_kernel(y, x, cos, sin, sign):
-    """x, y (N, T, H, D); cos, sin (T, D/2); sign is 1 forward and -1 backward"""
-    batch, time, heads, size = x.shape
-    half = size // 2
-    for n in prange(batch * time):
-        t = n % time
-        for h in range(heads):
-            a, b = x[n // time, t, h, :half], x[n // time, t, h, half:]
+def rotary_kernel(chunk, y, x, cos, sin, sign):
+    """x, y (B * T, H * D); cos, sin (T, D/2); sign is 1 forward and -1 backward"""
+    rows, (time, half) = part_of(len(x), chunk), cos.shape
+    y, x = y[rows], x[rows]
+    for n in range(len(x)):
+        t = (rows.start + n) % time
+        c, s = cos[t], sin[t]
+        for h in range(0, x.shape[1], 2 * half):
+            a, b = x[n, h : h + half], x[n, h + half : h + 2 * half]
+            a_turned, b_turned = y[n, h : h + half], y[n, h + half : h + 2 * half]
             for i in range(half):
-                c, s = cos[t, i], sin[t, i] * sign
-                y[n // time, t, h, i] = a[i] * c - b[i] * s
-                y[n // time, t, h, half + i] = b[i] * c + a[i] * s
+                a_turned[i] = a[i] * c[i] - b[i] * (s[i] * sign)
+                b_turned[i] = b[i] * c[i] + a[i] * (s[i] * sign)
 
 
 @op
@@ -41,7 +41,8 @@ def rotary(x, cos, sin):
 
     def turned(a, sign):
         y = np.empty_like(x)
-        rotary_kernel(y, np.ascontiguousarray(a), cos, sin, sign)
+        rows = (x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
+        rotary_kernel(y.reshape(rows), np.ascontiguousarray(a).reshape(rows), cos, sin, sign)
         return y
 
     return turned(x, one), lambda g: (turned(g, -one), None, None)

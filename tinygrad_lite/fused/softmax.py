@@ -7,9 +7,8 @@ log p[i] = x[i] - m - log(sum over j of exp(x[j] - m))
 """
 
 import numpy as np
-from numba import prange
 
-from tinygrad_lite.kernels.compile import kernel
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.rows import as_rows, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.ops.elementwise import floating
@@ -17,10 +16,11 @@ from tinygrad_lite.tensor import op
 
 
 @kernel
-def softmax_forward(p, x):
-    rows, columns = x.shape
+def softmax_forward(chunk, p, x):
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    p, x = p[rows], x[rows]
     one = x.dtype.type(1)
-    for i in prange(rows):
+    for i in range(len(x)):
         shift = largest(x[i])
         for j in range(columns):
             p[i, j] = exp(x[i, j] - shift)
@@ -30,18 +30,20 @@ def softmax_forward(p, x):
 
 
 @kernel
-def softmax_backward(dx, g, p):
-    rows, columns = p.shape
-    for i in prange(rows):
+def softmax_backward(chunk, dx, g, p):
+    rows, columns = part_of(len(p), chunk), p.shape[1]
+    dx, g, p = dx[rows], g[rows], p[rows]
+    for i in range(len(p)):
         g_p = dot(g[i], p[i])
         for j in range(columns):
             dx[i, j] = p[i, j] * (g[i, j] - g_p)
 
 
 @kernel
-def log_softmax_forward(y, x):
-    rows, columns = x.shape
-    for i in prange(rows):
+def log_softmax_forward(chunk, y, x):
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    y, x = y[rows], x[rows]
+    for i in range(len(x)):
         highest = largest(x[i])
         for j in range(columns):
             y[i, j] = exp(x[i, j] - highest)
@@ -51,9 +53,10 @@ def log_softmax_forward(y, x):
 
 
 @kernel
-def log_softmax_backward(dx, g, y):
-    rows, columns = y.shape
-    for i in prange(rows):
+def log_softmax_backward(chunk, dx, g, y):
+    rows, columns = part_of(len(y), chunk), y.shape[1]
+    dx, g, y = dx[rows], g[rows], y[rows]
+    for i in range(len(y)):
         sum_g = total(g[i])
         for j in range(columns):
             dx[i, j] = g[i, j] - exp(y[i, j]) * sum_g

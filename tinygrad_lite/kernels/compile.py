@@ -1,23 +1,27 @@
 """The `@kernel` decorator: how every compiled loop of the engine is compiled, cached and called.
 
 The contract of a kernel
-    * outputs first, then inputs, then scalars; arrays are C-contiguous;
+    * its body does one task: the first parameter is the task's number;
+    * then outputs, then inputs, then scalars; arrays are C-contiguous;
     * it fills what it is given, allocates nothing and returns nothing;
     * one source serves float32 (training) and float64 (gradient checks);
-    * each `prange` iteration owns what it writes, and sums across rows go to `CHUNKS` partial
-      sums, a constant: the same bits come out with one thread or with many.
+    * each task owns what it writes, and sums across rows go to `CHUNKS` partial sums, a constant:
+      the same bits come out with one thread or with many.
 
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
 
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba.core import event
-from numba.extending import register_jitable
+
+from tinygrad_lite.kernels.launch import entry_function
 
 # Only what cannot change a result but the sign of a zero. With freedom to reorder sums or to fuse a
 # multiplication and an addition, LLVM uses it differently right after compiling and after loading
@@ -25,8 +29,10 @@ from numba.extending import register_jitable
 # be fast are in rows.py. `nnan` and `ninf` would hide NaNs and break masks of -inf.
 FASTMATH = {"nsz"}
 
-# Partial sums of a reduction across rows: more than the cores of an ordinary machine, and fixed.
+# Tasks of a kernel, and partial sums of a reduction across rows: more than the cores of an ordinary
+# machine, and fixed.
 CHUNKS = 16
+SERIAL_SIZE = 8192  # numbers below which starting threads costs more than it saves
 
 
 def _stamp_of(folder: Path) -> tuple[float, int]:
@@ -38,29 +44,47 @@ def _stamp_of(folder: Path) -> tuple[float, int]:
 _SHARED_STAMP = _stamp_of(Path(__file__).parent)
 
 
-def kernel(function: Callable | None = None, *, parallel: bool = True) -> Any:
-    """Compile `function` with Numba: `@kernel` for `prange` loops, `@kernel(parallel=False)`."""
-    if function is None:
-        return lambda f: kernel(f, parallel=parallel)
-    compiled = numba.njit(
-        function, cache=True, nogil=True, parallel=parallel, fastmath=FASTMATH, error_model="numpy"
-    )
-    cache = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if cache is not None and hasattr(cache, "_source_stamp"):
+class Kernel:
+    """A compiled loop: `kernel(*arguments)` runs its body for CHUNKS tasks."""
+
+    def __init__(self, function: Callable):
+        functools.update_wrapper(self, function)
+        self.body = inlined(function)
+        self.entry = self._in_python if numba.config.DISABLE_JIT else self._first_call
+
+    def __call__(self, *arguments: Any) -> None:
+        work = max(a.size for a in arguments if isinstance(a, np.ndarray))
+        self.run(CHUNKS, 1 if work < SERIAL_SIZE else get_num_threads(), *arguments)
+
+    def run(self, tasks: int, threads: int, *arguments: Any) -> None:
+        """The body for tasks 0, ..., tasks - 1, on `threads` threads"""
+        self.entry(tasks, threads, *arguments)
+
+    def _first_call(self, *arguments: Any) -> None:
+        numba.get_num_threads()  # starts the thread pool, to which the compiled code is linked
+        self.entry = numba.njit(entry_function(self.body), cache=True, nogil=True)
+        cache = self.entry._cache._cache_file
         # Numba's disk cache watches only the file that holds the kernel. What is shared from this
         # folder is compiled into every kernel, so a change here must make them all stale.
         cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP)
-    return compiled
+        self.entry(*arguments)
+
+    def _in_python(self, tasks: int, threads: int, *arguments: Any) -> None:
+        for task in range(tasks):
+            self.body(task, *arguments)
+
+
+kernel = Kernel
 
 
 def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) -> Any:
     """A device function: part of the kernels that call it, with the same arithmetic."""
-    return register_jitable(fastmath=set(fastmath), error_model="numpy")(function)
+    return numba.njit(function, nogil=True, fastmath=set(fastmath), error_model="numpy")
 
 
 @inlined
 def part_of(n, chunk):
-    """The slice of n numbers that belongs to `chunk` of CHUNKS.
+    """The slice of n numbers, or rows, that belongs to `chunk` of CHUNKS.
 
     Kernels loop over slices from 0: for an index that might be negative, Numba adds a check to each
     access, and the loop is no longer vector code.

@@ -28,11 +28,8 @@ Matrix Multiplication", 2008, and the BLIS papers):
 """
 
 import threading
-from types import FunctionType
-from typing import Any
 
 import numpy as np
-from numba import prange
 
 from tinygrad_lite.kernels.compile import get_num_threads, inlined, kernel
 from tinygrad_lite.kernels.tile import (
@@ -47,12 +44,22 @@ from tinygrad_lite.kernels.tile import (
     tile_few,
     tile_one,
     tile_rows,
+    wait,
 )
 
 DEPTH = 384  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, and one of A fit an L1 cache
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
 PACKED = 1 << 20  # numbers of B packed at a time: they stay in the L3 cache
+# Places of the counters that threads share, each in a cache line of its own
+TAKEN, PACKED_STRIPS, MULTIPLIED, LEFT, COUNTERS = 0, 8, 16, 24, 32
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
+
+
+@inlined
+def reset(counters, threads):
+    """At a kernel's end: the last thread sets the counters to 0 for the next kernel."""
+    if take(counters, LEFT) == threads - 1:
+        counters[:] = 0
 
 
 @inlined
@@ -123,106 +130,85 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
 
 
 @inlined
-def _pack_rows(packed, at, a, a_at, lda, rows, depth):
+def pack_rows(packed, at, a, a_at, lda, rows, depth):
     """Copy `rows` rows of A, A[i, k] = a[a_at + k * lda + i], to strips of ROWS rows."""
-    for i in range(0, rows, ROWS):
-        strip = at + i * depth
-        present = min(ROWS, rows - i)
-        if present == ROWS:
-            copy_rows(packed, strip, a, a_at + i, lda, depth)
-        else:
-            for k in range(depth):
-                to, row = packed[strip + k * ROWS :], a[a_at + k * lda + i :]
-                for r in range(present):
-                    to[r] = row[r]
+    whole = rows // ROWS
+    copy_rows(packed, at, a, a_at, lda, whole, depth)
+    for i in range(whole * ROWS, rows):
+        to, column = packed[at + whole * ROWS * depth + i % ROWS :: ROWS], a[a_at + i :: lda]
+        for k in range(depth):
+            to[k] = column[k]
 
 
-def _gemm(c3, a3, b3, bias, transpose_a, transpose_b, accumulate, block_rows, block_columns,
-          panel_columns, panels_at_once, counters, packed, spaces):  # fmt: skip
+@kernel
+def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, block_rows,
+                block_columns, panel_columns, first, panels, counters, packed, spaces):  # fmt: skip
+    """What one thread does of `panels` panels of B, beginning with panel `first`."""
     batch, m, n = c3.shape
     depth_all = a3.shape[1] if transpose_a else a3.shape[2]
-    c, a, b, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), spaces.reshape(-1)
-    threads, space_size = spaces.shape
+    c, a, b, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), spaces[t]
     width = columns_of(c)
-    has_bias = bias.size > 0
     steps = max(1, (depth_all + DEPTH - 1) // DEPTH)
     row_blocks = (m + block_rows - 1) // block_rows
     panels_each = (n + panel_columns - 1) // panel_columns
     strips = panel_columns // width
     panel_size = depth_all * panel_columns
-    for first in range(0, batch * panels_each, panels_at_once):
-        panels = min(panels_at_once, batch * panels_each - first)
 
-        counters[0] = 0
-        for _ in prange(threads):  # phase 1: pack B
-            task = take(counters, 0)
-            while task < panels * strips:
-                panel = task // strips
-                which, j_0 = (first + panel) // panels_each, (first + panel) % panels_each
-                j = j_0 * panel_columns + task % strips * width
-                base = which * depth_all * n
-                for step in range(steps if j < n else 0):
-                    k = step * DEPTH
-                    depth = min(DEPTH, depth_all - k)
-                    at = panel * panel_size + k * panel_columns + task % strips * width * depth
-                    if transpose_b:
-                        pack(packed, at, b, base + j * depth_all + k, 1, depth_all,
-                             depth, min(width, n - j))  # fmt: skip
-                    else:
-                        pack(packed, at, b, base + k * n + j, n, 1, depth, min(width, n - j))
-                task = take(counters, 0)
+    # Phase 1: pack B, a strip at a time.
+    b_row, b_column = (1, depth_all) if transpose_b else (n, 1)
+    task = take(counters, TAKEN)
+    while task < panels * strips:
+        panel = task // strips
+        which, j_0 = (first + panel) // panels_each, (first + panel) % panels_each
+        j = j_0 * panel_columns + task % strips * width
+        base = which * depth_all * n
+        for step in range(steps if j < n else 0):
+            k = step * DEPTH
+            depth = min(DEPTH, depth_all - k)
+            at = panel * panel_size + k * panel_columns + task % strips * width * depth
+            pack(packed, at, b, base + k * b_row + j * b_column, b_row, b_column,
+                 depth, min(width, n - j))  # fmt: skip
+        take(counters, PACKED_STRIPS)
+        task = take(counters, TAKEN)
+    wait(counters, PACKED_STRIPS, panels * strips)
 
-        counters[0] = 0
-        blocks = (min(panel_columns, n) + block_columns - 1) // block_columns
-        for t in prange(threads):  # phase 2: multiply
-            edge_at = t * space_size
-            a_at = edge_at + BLOCK_ROWS * width
-            task = take(counters, 0)
-            while task < panels * row_blocks * blocks:
-                panel, rest = task // (row_blocks * blocks), task % (row_blocks * blocks)
-                which = (first + panel) // panels_each
-                panel_start = (first + panel) % panels_each * panel_columns
-                i = rest // blocks * block_rows
-                rows = min(block_rows, m - i)
-                j_start = rest % blocks * block_columns
-                j = panel_start + j_start
-                columns = min(block_columns, panel_columns - j_start, n - j)
-                c_at = which * m * n + i * n + j
-                if has_bias and columns > 0:
-                    for r in range(rows):
-                        for s in range(columns):
-                            c[c_at + r * n + s] = bias[j + s]
-                for step in range(steps if columns > 0 else 0):
-                    k = step * DEPTH
-                    depth = min(DEPTH, depth_all - k)
-                    if transpose_a:
-                        _pack_rows(
-                            space, a_at, a, which * m * depth_all + k * m + i, m, rows, depth
-                        )
-                    multiply(
-                        c, c_at, n,
-                        space if transpose_a else a,
-                        a_at if transpose_a else which * m * depth_all + i * depth_all + k,
-                        1 if transpose_a else depth_all,
-                        ROWS if transpose_a else 1,
-                        ROWS * (depth if transpose_a else depth_all),
-                        packed, panel * panel_size + k * panel_columns + j_start * depth,
-                        depth * width, rows, columns, depth,
-                        accumulate or has_bias or k > 0, space, edge_at,
-                    )  # fmt: skip
-                task = take(counters, 0)
-
-
-def _called(function: Any, name: str) -> Any:
-    """The function under another name: Numba's disk cache knows a kernel by its name and its
-    argument types, not by whether it is parallel."""
-    copy = FunctionType(function.__code__, function.__globals__, name)
-    copy.__qualname__ = name
-    return copy
-
-
-gemm_parallel = kernel(_called(_gemm, "gemm_parallel"))
-gemm_serial = kernel(_called(_gemm, "gemm_serial"), parallel=False)
+    # Phase 2: multiply.
+    a_at = BLOCK_ROWS * width
+    blocks = (min(panel_columns, n) + block_columns - 1) // block_columns
+    task = take(counters, MULTIPLIED)
+    while task < panels * row_blocks * blocks:
+        panel, rest = task // (row_blocks * blocks), task % (row_blocks * blocks)
+        which = (first + panel) // panels_each
+        panel_start = (first + panel) % panels_each * panel_columns
+        i = rest // blocks * block_rows
+        rows = min(block_rows, m - i)
+        j_start = rest % blocks * block_columns
+        j = panel_start + j_start
+        columns = min(block_columns, panel_columns - j_start, n - j)
+        c_at = which * m * n + i * n + j
+        if bias.size and columns > 0:
+            for r in range(rows):
+                to, row = c[c_at + r * n : c_at + r * n + columns], bias[j : j + columns]
+                for s in range(row.size):
+                    to[s] = row[s]
+        for step in range(steps if columns > 0 else 0):
+            k = step * DEPTH
+            depth = min(DEPTH, depth_all - k)
+            if transpose_a:
+                pack_rows(space, a_at, a, which * m * depth_all + k * m + i, m, rows, depth)
+            multiply(
+                c, c_at, n,
+                space if transpose_a else a,
+                a_at if transpose_a else which * m * depth_all + i * depth_all + k,
+                1 if transpose_a else depth_all,
+                ROWS if transpose_a else 1,
+                ROWS * (depth if transpose_a else depth_all),
+                packed, panel * panel_size + k * panel_columns + j_start * depth,
+                depth * width, rows, columns, depth,
+                accumulate or bias.size > 0 or k > 0, space, 0,
+            )  # fmt: skip
+        task = take(counters, MULTIPLIED)
+    reset(counters, len(spaces))
 
 
 class _Spaces(threading.local):
@@ -230,7 +216,7 @@ class _Spaces(threading.local):
 
     def __init__(self) -> None:
         self.arrays: dict[tuple[str, np.dtype], np.ndarray] = {}
-        self.counters = np.zeros(1, np.int64)
+        self.counters = np.zeros(COUNTERS, np.int64)
 
     def get(self, name: str, dtype: np.dtype, rows: int, size: int) -> np.ndarray:
         """An array (rows, at least `size`), its contents arbitrary."""
@@ -270,11 +256,14 @@ def gemm(
         rows //= 2
     while columns > 4 * width and at_once * -(-m // rows) * -(-panel // columns) < enough:
         columns = -(-columns // (2 * width)) * width
-    run = gemm_parallel if threads > 1 else gemm_serial
-    run(
-        out, a, b, _NO_BIAS[dtype] if bias is None else bias, transpose_a, transpose_b, accumulate,
-        rows, columns, panel, at_once, workspace.counters,
-        workspace.get("packed", dtype, 1, at_once * panel * depth)[0],
-        workspace.get("space", dtype, threads, BLOCK_ROWS * (width + DEPTH)),
-    )  # fmt: skip
+    bias = _NO_BIAS[dtype] if bias is None else bias
+    counters = workspace.counters
+    packed = workspace.get("packed", dtype, 1, at_once * panel * depth)[0]
+    spaces = workspace.get("space", dtype, threads, BLOCK_ROWS * (width + DEPTH))
+    panels = batch * -(-n // panel)
+    for first in range(0, panels, at_once):
+        gemm_kernel.run(
+            threads, threads, out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns,
+            panel, first, min(at_once, panels - first), counters, packed, spaces,
+        )  # fmt: skip
     return out

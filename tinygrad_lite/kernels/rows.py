@@ -12,10 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import prange
 from numba.extending import intrinsic
 
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
 
 LANES = 16
 
@@ -126,17 +125,15 @@ largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)
 
 
 @kernel
-def sum_rows_kernel(out, x):
-    """out (C,) = sum over rows of x (N, C); each iteration owns some columns."""
-    rows, columns = x.shape
-    for chunk in prange(CHUNKS):
-        part = part_of(columns, chunk)
-        out_ = out[part]
-        out_[:] = 0
-        for i in range(rows):
-            x_ = x[i, part]
-            for j in range(x_.size):
-                out_[j] += x_[j]
+def sum_rows_kernel(chunk, out, x):
+    """out (C,) = sum over rows of x (N, C); each task owns some columns."""
+    part = part_of(out.size, chunk)
+    out = out[part]
+    out[:] = 0
+    for i in range(len(x)):
+        row = x[i, part]
+        for j in range(row.size):
+            out[j] += row[j]
 
 
 def sum_rows(x: np.ndarray) -> np.ndarray:

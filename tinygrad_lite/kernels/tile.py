@@ -161,44 +161,73 @@ def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> 
     return function
 
 
-def copy_in_python(width_of: Any) -> Any:
-    """What `copy` does: `depth` rows of `width_of` numbers, b_row apart, one after the other."""
-
-    def copy(packed, at, b, b_at, b_row, depth):
-        width = width_of(packed)
-        for k in range(depth):
-            source = b_at + k * b_row
-            packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
-
-    return copy
+def copy_columns_in_python(packed, at, b, b_at, b_row, depth):
+    """`depth` rows of a strip of B, b_row apart, one after the other"""
+    width = columns_of(packed)
+    for k in range(depth):
+        source = b_at + k * b_row
+        packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
 
 
-def _copy_in_llvm(width_of: Any) -> Any:
-    """The same with vector moves: for a loop over numbers LLVM must fear that arrays overlap."""
+def copy_rows_in_python(packed, at, a, a_at, lda, strips, depth):
+    """A, which lies transposed, A[i, k] = a[a_at + k * lda + i], in strips of ROWS rows"""
+    for k in range(depth):
+        for s in range(strips):
+            to, source = at + (s * depth + k) * ROWS, a_at + k * lda + s * ROWS
+            packed[to : to + ROWS] = a[source : source + ROWS]
 
-    @intrinsic
-    def copy(typing, packed, at, b, b_at, b_row, depth):
-        i64 = types.int64
-        signature = types.void(packed, i64, b, i64, i64, i64)
 
-        def generate(context, builder, sig, args):
-            number = context.get_data_type(packed.dtype)
-            width, align = width_of(packed), packed.dtype.bitwidth // 8
-            vector, word = ir.VectorType(number, width), ir.IntType(64)
-            start = []
-            for position in (0, 2):
-                array = context.make_array(sig.args[position])(context, builder, args[position])
-                start.append(builder.gep(array.data, [args[position + 1]]))
-            with cgutils.for_range(builder, args[5]) as loop:
-                to = builder.gep(start[0], [builder.mul(loop.index, word(width))])
-                source = builder.gep(start[1], [builder.mul(loop.index, args[4])])
-                row = builder.load(builder.bitcast(source, vector.as_pointer()), align=align)
-                builder.store(row, builder.bitcast(to, vector.as_pointer()), align=align)
-            return context.get_dummy_value()
+def _moved(context, builder, sig, args, width):
+    """A function that emits the copy of `width` numbers between two offsets: vector moves, where
+    LLVM, given a loop over numbers, must fear that the arrays overlap."""
+    number = context.get_data_type(sig.args[0].dtype)
+    align, vector = sig.args[0].dtype.bitwidth // 8, ir.VectorType(number, width)
+    starts = []
+    for position in (0, 2):
+        array = context.make_array(sig.args[position])(context, builder, args[position])
+        starts.append(builder.gep(array.data, [args[position + 1]]))
 
-        return signature, generate
+    def move(to, source):
+        places = (
+            builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
+            for start, offset in zip(starts, (to, source), strict=True)
+        )
+        target, origin = places
+        builder.store(builder.load(origin, align=align), target, align=align)
 
-    return copy
+    return move
+
+
+@intrinsic
+def _copy_columns_in_llvm(typing, packed, at, b, b_at, b_row, depth):
+    def generate(context, builder, sig, args):
+        width = columns_of(sig.args[0])
+        move = _moved(context, builder, sig, args, width)
+        with cgutils.for_range(builder, args[5]) as loop:
+            to = builder.mul(loop.index, ir.IntType(64)(width))
+            move(to, builder.mul(loop.index, args[4]))
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(packed, i64, b, i64, i64, i64), generate
+
+
+@intrinsic
+def _copy_rows_in_llvm(typing, packed, at, a, a_at, lda, strips, depth):
+    def generate(context, builder, sig, args):
+        lda, strips, depth = args[4:]
+        rows = ir.IntType(64)(ROWS)
+        move = _moved(context, builder, sig, args, ROWS)
+        # A row of memory is read from end to end before the next one, so that each cache line is
+        # touched once.
+        with cgutils.for_range(builder, depth) as k, cgutils.for_range(builder, strips) as s:
+            to = builder.add(builder.mul(s.index, depth), k.index)
+            source = builder.add(builder.mul(k.index, lda), builder.mul(s.index, rows))
+            move(builder.mul(to, rows), source)
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(packed, i64, a, i64, i64, i64, i64), generate
 
 
 def take_in_python(counters, i):
@@ -213,17 +242,38 @@ def _take_in_llvm(typing, counters, i):
 
     def generate(context, builder, sig, args):
         array = context.make_array(sig.args[0])(context, builder, args[0])
-        return builder.atomic_rmw(
-            "add", builder.gep(array.data, [args[1]]), args[1].type(1), "monotonic"
-        )
+        place = builder.gep(array.data, [args[1]])
+        return builder.atomic_rmw("add", place, args[1].type(1), "acq_rel")
 
     return types.int64(counters, types.int64), generate
 
 
+def wait_in_python(counters, i, least):
+    """Return when counters[i] is at least `least`; without threads it is."""
+
+
+@intrinsic
+def _wait_in_llvm(typing, counters, i, least):
+    """The same, in a loop: the others are at work on tasks that they took, and soon done."""
+
+    def generate(context, builder, sig, args):
+        array = context.make_array(sig.args[0])(context, builder, args[0])
+        place = builder.gep(array.data, [args[1]])
+        again, done = (builder.append_basic_block(name) for name in ("again", "done"))
+        builder.branch(again)
+        builder.position_at_end(again)
+        count = builder.load_atomic(place, "acquire", 8)
+        builder.cbranch(builder.icmp_signed("<", count, args[2]), again, done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(counters, types.int64, types.int64), generate
+
+
 _in_python = numba.config.DISABLE_JIT
 _make_tile = tile_in_python if _in_python else _tile_in_llvm
-_make_copy = copy_in_python if _in_python else _copy_in_llvm
 tile_rows, tile_few, tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
 take = take_in_python if _in_python else _take_in_llvm
-copy_columns = _make_copy(columns_of)
-copy_rows = _make_copy(lambda array: ROWS)
+wait = wait_in_python if _in_python else _wait_in_llvm
+copy_columns = copy_columns_in_python if _in_python else _copy_columns_in_llvm
+copy_rows = copy_rows_in_python if _in_python else _copy_rows_in_llvm

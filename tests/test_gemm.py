@@ -44,13 +44,15 @@ def test_agrees_with_numpy(sizes, transposed, extra, double):
     np.testing.assert_allclose(out, expected, rtol=tolerance, atol=tolerance)
 
 
-def test_panels_larger_than_the_packing_space(monkeypatch):
-    monkeypatch.setattr(g, "PACKED", 1000)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_several_panels_and_depths(transposed):
     rng = np.random.default_rng(0)
-    for batch in (1, 7):
-        a, b = rng.standard_normal((batch, 33, 40)), rng.standard_normal((batch, 40, 99))
-        out = np.empty((batch, 33, 99))
-        np.testing.assert_allclose(g.gemm(out, a, b), a @ b, rtol=1e-11)
+    a, b = rng.standard_normal((1, 1000, 33)), rng.standard_normal((1, 1000, 500))
+    out = np.empty((1, 33, 500))
+    expected = np.swapaxes(a, 1, 2) @ b
+    if not transposed:
+        a = np.ascontiguousarray(np.swapaxes(a, 1, 2))
+    np.testing.assert_allclose(g.gemm(out, a, b, transpose_a=transposed), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [(65, 129, 300), (1, 500, 64)])
@@ -102,6 +104,9 @@ def test_the_python_twins_say_the_same():
     packed = np.zeros(depth * width)
     tile.copy_columns_in_python(packed, 0, np.arange(500.0), 3, 50, depth)
     assert packed[width] == 53
+    turned = np.zeros(tile.SQUARE * width)
+    tile.turn_columns_in_python(turned, 0, np.arange(1000.0), 3, 50, tile.SQUARE)
+    assert (turned[1], turned[width]) == (53, 4)
     strips = np.zeros(2 * depth * tile.ROWS)
     tile.copy_rows_in_python(strips, 0, np.arange(500.0), 3, 50, 2, depth)
     assert strips[tile.ROWS] == 53

@@ -19,10 +19,11 @@ Matrix Multiplication", 2008, and the BLIS papers):
 3. `multiply` runs `tile` over all strips of a packed B and all rows of a block of A that fits
    the L2 cache.
 
-4. `gemm` packs B, a panel of columns at a time, and cuts the product into tasks: BLOCK_ROWS rows
-   times some columns. Threads take the next task when they are done with one, so that a thread
-   whose core is slower, or busy with something else, does not hold up the others. Every number of
-   C is summed over k in the same order whoever does it: the result does not depend on the threads.
+4. `gemm` cuts C into tasks, some rows times some columns. Threads take the next task when they are
+   done with one, so that a thread whose core is slower, or busy with something else, does not hold
+   up the others. A thread packs what its task needs into memory of its own: nothing is shared, and
+   nobody waits. Every number of C is summed over k in the same order whoever does it: the result
+   does not depend on the threads.
 
     C (batch, M, N), A (batch, M, K) or (batch, K, M), B (batch, K, N) or (batch, N, K)
 """
@@ -35,6 +36,7 @@ from tinygrad_lite.kernels.compile import get_num_threads, inlined, kernel
 from tinygrad_lite.kernels.tile import (
     FEW_ROWS,
     ROWS,
+    SQUARE,
     VECTOR_BYTES,
     VECTORS,
     columns_of,
@@ -44,14 +46,13 @@ from tinygrad_lite.kernels.tile import (
     tile_few,
     tile_one,
     tile_rows,
-    wait,
+    turn_columns,
 )
 
 DEPTH = 384  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, and one of A fit an L1 cache
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
-PACKED = 1 << 20  # numbers of B packed at a time: they stay in the L3 cache
-# Places of the counters that threads share, each in a cache line of its own
-TAKEN, PACKED_STRIPS, MULTIPLIED, LEFT, COUNTERS = 0, 8, 16, 24, 32
+PANEL = 128  # columns of B packed at a time: PANEL x DEPTH and a block of A fit an L2 cache
+TAKEN, LEFT, COUNTERS = 0, 8, 16  # counters that threads share, each in a cache line of its own
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -63,13 +64,22 @@ def reset(counters, threads):
 
 
 @inlined
+def in_strips(rows):
+    """How many of `rows` rows go in strips of ROWS; the rest go by FEW_ROWS, as far as it can be,
+    because a tile with a single row waits for its own sums."""
+    whole = rows // ROWS * ROWS
+    return whole - ROWS if rows - whole == 2 * FEW_ROWS - ROWS and whole else whole
+
+
+@inlined
 def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, rows, columns,
              depth, accumulate, edge, edge_at):  # fmt: skip
     """C (+)= A B for a B that `pack` has packed at b[b_at], its strips b_strip numbers apart.
 
     C[i, j] is c[c_at + i * ldc + j]. A[i, k] is a[a_at + i * a_row + k * a_column] for i < ROWS;
-    each further strip of ROWS rows begins a_strip numbers after the one before. The last strip of
-    B may be wider than C: its tiles go to edge[edge_at:], BLOCK_ROWS x COLUMNS numbers.
+    each further strip of ROWS rows begins a_strip numbers after the one before. With a_column =
+    ROWS, A is as `pack_rows` leaves it. The last strip of B may be wider than C: its tiles go to
+    edge[edge_at:], BLOCK_ROWS x COLUMNS numbers.
     """
     width = columns_of(c)
     for i in range(0, rows, BLOCK_ROWS):
@@ -81,16 +91,18 @@ def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, 
             out, at, ld = (c, c_ij, ldc) if inside else (edge, edge_at, width)
             add = accumulate and inside
             b_j, a_r, r = b_at + j // width * b_strip, a_i, 0
-            while r + ROWS <= block:
+            whole = in_strips(block)
+            rest_column = block - whole if a_column == ROWS else a_column
+            while r < whole:
                 tile_rows(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
                 r += ROWS
                 a_r += a_strip
             while r + FEW_ROWS <= block:
-                tile_few(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
+                tile_few(out, at + r * ld, ld, a, a_r, a_row, rest_column, b, b_j, depth, add)
                 r += FEW_ROWS
                 a_r += FEW_ROWS * a_row
             while r < block:
-                tile_one(out, at + r * ld, ld, a, a_r, a_row, a_column, b, b_j, depth, add)
+                tile_one(out, at + r * ld, ld, a, a_r, a_row, rest_column, b, b_j, depth, add)
                 r += 1
                 a_r += a_row
             if not inside:
@@ -113,101 +125,81 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
         present = min(width, columns - j)
         strip = at + j * depth
         source = b_at + j * b_column
+        turned = 0
         if present < width:
             packed[strip : strip + depth * width] = 0
-        if b_column == 1 and present == width:
-            copy_columns(packed, strip, b, source, b_row, depth)
         elif b_column == 1:
-            for k in range(depth):
-                to, row = packed[strip + k * width :], b[source + k * b_row :]
-                for s in range(present):
-                    to[s] = row[s]
-        else:
+            copy_columns(packed, strip, b, source, b_row, depth)
+            continue
+        elif b_row == 1:
+            turned = depth // SQUARE * SQUARE
+            turn_columns(packed, strip, b, source, b_column, turned)
+        for k in range(turned, depth):
+            to, row = packed[strip + k * width :], b[source + k * b_row :]
             for s in range(present):
-                to, column = packed[strip + s :: width], b[source + s * b_column :: b_row]
-                for k in range(depth):
-                    to[k] = column[k]
+                to[s] = row[s * b_column]
 
 
 @inlined
 def pack_rows(packed, at, a, a_at, lda, rows, depth):
-    """Copy `rows` rows of A, A[i, k] = a[a_at + k * lda + i], to strips of ROWS rows."""
-    whole = rows // ROWS
-    copy_rows(packed, at, a, a_at, lda, whole, depth)
-    for i in range(whole * ROWS, rows):
-        to, column = packed[at + whole * ROWS * depth + i % ROWS :: ROWS], a[a_at + i :: lda]
-        for k in range(depth):
-            to[k] = column[k]
+    """Copy `rows` rows of A, A[i, k] = a[a_at + k * lda + i]: strips of ROWS rows, then one strip
+    with the rest."""
+    whole = in_strips(rows)
+    copy_rows(packed, at, a, a_at, lda, whole // ROWS, depth)
+    rest = rows - whole
+    for k in range(depth if rest else 0):
+        to, row = packed[at + whole * depth + k * rest :], a[a_at + k * lda + whole :]
+        for i in range(rest):
+            to[i] = row[i]
 
 
 @kernel
-def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, block_rows,
-                block_columns, panel_columns, first, panels, counters, packed, spaces):  # fmt: skip
-    """What one thread does of `panels` panels of B, beginning with panel `first`."""
+def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_rows, task_columns,
+                counters, spaces):  # fmt: skip
+    """Thread t takes tasks until there are no more: task_rows x task_columns numbers of C."""
     batch, m, n = c3.shape
     depth_all = a3.shape[1] if transpose_a else a3.shape[2]
     c, a, b, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), spaces[t]
     width = columns_of(c)
-    steps = max(1, (depth_all + DEPTH - 1) // DEPTH)
-    row_blocks = (m + block_rows - 1) // block_rows
-    panels_each = (n + panel_columns - 1) // panel_columns
-    strips = panel_columns // width
-    panel_size = depth_all * panel_columns
-
-    # Phase 1: pack B, a strip at a time.
+    packed_b, packed_a = BLOCK_ROWS * width, BLOCK_ROWS * width + PANEL * DEPTH
     b_row, b_column = (1, depth_all) if transpose_b else (n, 1)
+    tasks_down = (m + task_rows - 1) // task_rows
+    tasks_each = tasks_down * ((n + task_columns - 1) // task_columns)
     task = take(counters, TAKEN)
-    while task < panels * strips:
-        panel = task // strips
-        which, j_0 = (first + panel) // panels_each, (first + panel) % panels_each
-        j = j_0 * panel_columns + task % strips * width
-        base = which * depth_all * n
-        for step in range(steps if j < n else 0):
-            k = step * DEPTH
-            depth = min(DEPTH, depth_all - k)
-            at = panel * panel_size + k * panel_columns + task % strips * width * depth
-            pack(packed, at, b, base + k * b_row + j * b_column, b_row, b_column,
-                 depth, min(width, n - j))  # fmt: skip
-        take(counters, PACKED_STRIPS)
-        task = take(counters, TAKEN)
-    wait(counters, PACKED_STRIPS, panels * strips)
-
-    # Phase 2: multiply.
-    a_at = BLOCK_ROWS * width
-    blocks = (min(panel_columns, n) + block_columns - 1) // block_columns
-    task = take(counters, MULTIPLIED)
-    while task < panels * row_blocks * blocks:
-        panel, rest = task // (row_blocks * blocks), task % (row_blocks * blocks)
-        which = (first + panel) // panels_each
-        panel_start = (first + panel) % panels_each * panel_columns
-        i = rest // blocks * block_rows
-        rows = min(block_rows, m - i)
-        j_start = rest % blocks * block_columns
-        j = panel_start + j_start
-        columns = min(block_columns, panel_columns - j_start, n - j)
-        c_at = which * m * n + i * n + j
-        if bias.size and columns > 0:
-            for r in range(rows):
-                to, row = c[c_at + r * n : c_at + r * n + columns], bias[j : j + columns]
+    while task < batch * tasks_each:
+        which, rest = task // tasks_each, task % tasks_each
+        i_0, j_0 = rest % tasks_down * task_rows, rest // tasks_down * task_columns
+        i_end, j_end = min(m, i_0 + task_rows), min(n, j_0 + task_columns)
+        if bias.size:
+            for i in range(i_0, i_end):
+                c_i = which * m * n + i * n
+                to, row = c[c_i + j_0 : c_i + j_end], bias[j_0:j_end]
                 for s in range(row.size):
                     to[s] = row[s]
-        for step in range(steps if columns > 0 else 0):
-            k = step * DEPTH
+        for k in range(0, max(1, depth_all), DEPTH):
             depth = min(DEPTH, depth_all - k)
-            if transpose_a:
-                pack_rows(space, a_at, a, which * m * depth_all + k * m + i, m, rows, depth)
-            multiply(
-                c, c_at, n,
-                space if transpose_a else a,
-                a_at if transpose_a else which * m * depth_all + i * depth_all + k,
-                1 if transpose_a else depth_all,
-                ROWS if transpose_a else 1,
-                ROWS * (depth if transpose_a else depth_all),
-                packed, panel * panel_size + k * panel_columns + j_start * depth,
-                depth * width, rows, columns, depth,
-                accumulate or bias.size > 0 or k > 0, space, 0,
-            )  # fmt: skip
-        task = take(counters, MULTIPLIED)
+            add = accumulate or bias.size > 0 or k > 0
+            for j in range(j_0, j_end, PANEL):
+                columns = min(PANEL, j_end - j)
+                b_at = which * depth_all * n + k * b_row + j * b_column
+                pack(space, packed_b, b, b_at, b_row, b_column, depth, columns)
+                if not transpose_a:
+                    a_at = which * m * depth_all + i_0 * depth_all + k
+                    multiply(c, which * m * n + i_0 * n + j, n,
+                             a, a_at, depth_all, 1, ROWS * depth_all,
+                             space, packed_b, depth * width, i_end - i_0, columns, depth,
+                             add, space, 0)  # fmt: skip
+                    continue
+                for i in range(i_0, i_end, BLOCK_ROWS):
+                    rows = min(BLOCK_ROWS, i_end - i)
+                    a_at = which * m * depth_all + k * m + i
+                    if j == j_0 or i_end - i_0 > BLOCK_ROWS:  # else it is there
+                        pack_rows(space, packed_a, a, a_at, m, rows, depth)
+                    multiply(c, which * m * n + i * n + j, n,
+                             space, packed_a, 1, ROWS, ROWS * depth,
+                             space, packed_b, depth * width, rows, columns, depth,
+                             add, space, 0)  # fmt: skip
+        task = take(counters, TAKEN)
     reset(counters, len(spaces))
 
 
@@ -243,27 +235,35 @@ def gemm(
     """out (batch, M, N) = a @ b (+ bias (N,), or + out): C-contiguous, all float32 or float64."""
     batch, m, n = out.shape
     depth = a.shape[1] if transpose_a else a.shape[2]
-    dtype = out.dtype
     width = VECTORS * VECTOR_BYTES // out.itemsize
     threads = get_num_threads() if batch * m * n * depth > SERIAL_WORK else 1
-    wide = -(-n // width) * width
-    panel = max(width, min(wide, PACKED // max(depth, 1) // width * width))
-    at_once = max(1, min(batch, PACKED // max(1, panel * depth))) if panel == wide else 1
-    # Several tasks for each thread: fewer rows first, which costs nothing but more trips to B in
-    # the L2 cache, then fewer columns, which packs a transposed A more than once.
-    enough, rows, columns = 6 * threads, BLOCK_ROWS, panel
-    while rows > 4 * ROWS and at_once * -(-m // rows) * -(-panel // columns) < enough:
-        rows //= 2
-    while columns > 4 * width and at_once * -(-m // rows) * -(-panel // columns) < enough:
-        columns = -(-columns // (2 * width)) * width
-    bias = _NO_BIAS[dtype] if bias is None else bias
-    counters = workspace.counters
-    packed = workspace.get("packed", dtype, 1, at_once * panel * depth)[0]
-    spaces = workspace.get("space", dtype, threads, BLOCK_ROWS * (width + DEPTH))
-    panels = batch * -(-n // panel)
-    for first in range(0, panels, at_once):
-        gemm_kernel.run(
-            threads, threads, out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns,
-            panel, first, min(at_once, panels - first), counters, packed, spaces,
-        )  # fmt: skip
+    rows, columns = _task_size(batch, m, n, width, 6 * threads if threads > 1 else 1, transpose_a)
+    bias = _NO_BIAS[out.dtype] if bias is None else bias
+    spaces = workspace.get(
+        "gemm", out.dtype, threads, BLOCK_ROWS * width + DEPTH * (PANEL + BLOCK_ROWS)
+    )
+    gemm_kernel.run(
+        threads, threads, out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns,
+        workspace.counters, spaces,
+    )  # fmt: skip
     return out
+
+
+def _task_size(
+    batch: int, m: int, n: int, width: int, enough: int, transpose_a: bool
+) -> tuple[int, int]:
+    """Rows and columns of C in a task, so that there are `enough` tasks where C is large enough.
+
+    Each task packs its part of B (and of a transposed A) for itself: A in place is cut into columns
+    first, so that each part of B is packed once; else both are cut.
+    """
+    rows, columns = max(m, 1), max(n, 1)
+    while batch * -(-m // rows) * -(-n // columns) < enough:
+        can_columns, can_rows = columns > width, rows > 4 * ROWS
+        if can_columns and (not transpose_a or columns >= 2 * rows or not can_rows):
+            columns = -(-columns // (2 * width)) * width
+        elif can_rows:
+            rows = -(-rows // (2 * ROWS)) * ROWS
+        else:
+            break
+    return rows, columns

@@ -33,6 +33,7 @@ VECTOR_BYTES, _REGISTERS = _vector_bytes_and_registers()
 # Accumulators fill most registers; the others hold a row of B and a broadcast number of A.
 ROWS = 12 if _REGISTERS == 32 else 6
 VECTORS = 2  # vectors in a row of a tile
+SQUARE = 8 if VECTOR_BYTES >= 32 else 4  # side of the squares that are transposed in registers
 FEW_ROWS = 4  # the last rows of a block that is no multiple of ROWS go in fours, then singly
 COLUMNS_FLOAT32 = VECTORS * VECTOR_BYTES // 4
 COLUMNS_FLOAT64 = VECTORS * VECTOR_BYTES // 8
@@ -169,6 +170,15 @@ def copy_columns_in_python(packed, at, b, b_at, b_row, depth):
         packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
 
 
+def turn_columns_in_python(packed, at, b, b_at, b_column, depth):
+    """The same of a B that lies transposed, its columns contiguous and b_column apart; `depth` is a
+    multiple of SQUARE"""
+    width = columns_of(packed)
+    for s in range(width):
+        source = b_at + s * b_column
+        packed[at + s : at + depth * width : width] = b[source : source + depth]
+
+
 def copy_rows_in_python(packed, at, a, a_at, lda, strips, depth):
     """A, which lies transposed, A[i, k] = a[a_at + k * lda + i], in strips of ROWS rows"""
     for k in range(depth):
@@ -213,6 +223,59 @@ def _copy_columns_in_llvm(typing, packed, at, b, b_at, b_row, depth):
 
 
 @intrinsic
+def _turn_columns_in_llvm(typing, packed, at, b, b_at, b_column, depth):
+    """Squares of SQUARE x SQUARE numbers are transposed in registers: in each round, pairs of rows
+    exchange halves of their blocks of 1, 2, 4, ... numbers."""
+
+    def generate(context, builder, sig, args):
+        b_column, depth = args[4:]
+        word, width = ir.IntType(64), columns_of(sig.args[0])
+        number, align = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth // 8
+        vector = ir.VectorType(number, SQUARE)
+        packed, b = (
+            builder.gep(context.make_array(t)(context, builder, array).data, [offset])
+            for t, array, offset in ((sig.args[0], args[0], args[1]), (sig.args[2], *args[2:4]))
+        )
+
+        def place(start, offset):
+            return builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
+
+        with cgutils.for_range(builder, builder.udiv(depth, word(SQUARE))) as square:
+            k = builder.mul(square.index, word(SQUARE))
+            for group in range(0, width, SQUARE):
+                rows = []
+                for i in range(SQUARE):
+                    source = builder.add(builder.mul(b_column, word(group + i)), k)
+                    rows.append(builder.load(place(b, source), align=align))
+                size = 1
+                while size < SQUARE:
+                    for i in range(SQUARE):
+                        if not i & size:
+                            rows[i], rows[i + size] = (
+                                builder.shuffle_vector(rows[i], rows[i + size], picks)
+                                for picks in _exchange(size)
+                            )
+                    size *= 2
+                for i, row in enumerate(rows):
+                    to = builder.mul(builder.add(k, word(i)), word(width))
+                    builder.store(row, place(packed, builder.add(to, word(group))), align=align)
+        return context.get_dummy_value()
+
+    i64 = types.int64
+    return types.void(packed, i64, b, i64, i64, i64), generate
+
+
+def _exchange(size: int) -> list[ir.Constant]:
+    """For two rows x, y: x with its odd blocks of `size` numbers replaced by y's even ones, and y
+    with its even blocks replaced by x's odd ones"""
+    at = range(SQUARE)
+    low = [i if not i & size else SQUARE + i - size for i in at]
+    high = [i + size if not i & size else SQUARE + i for i in at]
+    kind = ir.VectorType(ir.IntType(32), SQUARE)
+    return [ir.Constant(kind, low), ir.Constant(kind, high)]
+
+
+@intrinsic
 def _copy_rows_in_llvm(typing, packed, at, a, a_at, lda, strips, depth):
     def generate(context, builder, sig, args):
         lda, strips, depth = args[4:]
@@ -243,37 +306,15 @@ def _take_in_llvm(typing, counters, i):
     def generate(context, builder, sig, args):
         array = context.make_array(sig.args[0])(context, builder, args[0])
         place = builder.gep(array.data, [args[1]])
-        return builder.atomic_rmw("add", place, args[1].type(1), "acq_rel")
+        return builder.atomic_rmw("add", place, args[1].type(1), "monotonic")
 
     return types.int64(counters, types.int64), generate
-
-
-def wait_in_python(counters, i, least):
-    """Return when counters[i] is at least `least`; without threads it is."""
-
-
-@intrinsic
-def _wait_in_llvm(typing, counters, i, least):
-    """The same, in a loop: the others are at work on tasks that they took, and soon done."""
-
-    def generate(context, builder, sig, args):
-        array = context.make_array(sig.args[0])(context, builder, args[0])
-        place = builder.gep(array.data, [args[1]])
-        again, done = (builder.append_basic_block(name) for name in ("again", "done"))
-        builder.branch(again)
-        builder.position_at_end(again)
-        count = builder.load_atomic(place, "acquire", 8)
-        builder.cbranch(builder.icmp_signed("<", count, args[2]), again, done)
-        builder.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(counters, types.int64, types.int64), generate
 
 
 _in_python = numba.config.DISABLE_JIT
 _make_tile = tile_in_python if _in_python else _tile_in_llvm
 tile_rows, tile_few, tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
 take = take_in_python if _in_python else _take_in_llvm
-wait = wait_in_python if _in_python else _wait_in_llvm
 copy_columns = copy_columns_in_python if _in_python else _copy_columns_in_llvm
+turn_columns = turn_columns_in_python if _in_python else _turn_columns_in_llvm
 copy_rows = copy_rows_in_python if _in_python else _copy_rows_in_llvm

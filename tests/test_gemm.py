@@ -102,13 +102,13 @@ def test_the_python_twins_say_the_same():
             )
     np.testing.assert_allclose(c, expected)
     packed = np.zeros(depth * width)
-    tile.copy_columns_in_python(packed, 0, np.arange(500.0), 3, 50, depth)
+    tile.copy_in_python(tile.columns_of)(packed, 0, np.arange(500.0), 3, 50, 1, depth)
     assert packed[width] == 53
     turned = np.zeros(tile.SQUARE * width)
     tile.turn_columns_in_python(turned, 0, np.arange(1000.0), 3, 50, tile.SQUARE)
     assert (turned[1], turned[width]) == (53, 4)
     strips = np.zeros(2 * depth * tile.ROWS)
-    tile.copy_rows_in_python(strips, 0, np.arange(500.0), 3, 50, 2, depth)
+    tile.copy_in_python(lambda array: tile.ROWS)(strips, 0, np.arange(500.0), 3, 50, 2, depth)
     assert strips[tile.ROWS] == 53
     assert strips[depth * tile.ROWS] == 3 + tile.ROWS
     counters = np.array([4])

@@ -121,23 +121,25 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
     Strip s holds columns s * COLUMNS and on, row after row; absent columns are zeros.
     """
     width = columns_of(packed)
-    for j in range(0, columns, width):
-        present = min(width, columns - j)
-        strip = at + j * depth
-        source = b_at + j * b_column
-        turned = 0
-        if present < width:
-            packed[strip : strip + depth * width] = 0
-        elif b_column == 1:
-            copy_columns(packed, strip, b, source, b_row, depth)
-            continue
-        elif b_row == 1:
-            turned = depth // SQUARE * SQUARE
-            turn_columns(packed, strip, b, source, b_column, turned)
+    whole = columns // width
+    if b_column == 1:
+        copy_columns(packed, at, b, b_at, b_row, whole, depth)
+    for s in range(whole if b_column > 1 else 0):
+        strip, source = at + s * width * depth, b_at + s * width * b_column
+        turned = depth // SQUARE * SQUARE if b_row == 1 else 0
+        turn_columns(packed, strip, b, source, b_column, turned)
         for k in range(turned, depth):
             to, row = packed[strip + k * width :], b[source + k * b_row :]
-            for s in range(present):
-                to[s] = row[s * b_column]
+            for j in range(width):
+                to[j] = row[j * b_column]
+    rest = columns - whole * width
+    for k in range(depth if rest else 0):
+        to = packed[at + (whole * depth + k) * width :]
+        row = b[b_at + k * b_row + whole * width * b_column :]
+        for j in range(rest):
+            to[j] = row[j * b_column]
+        for j in range(rest, width):
+            to[j] = 0
 
 
 @inlined
@@ -237,7 +239,7 @@ def gemm(
     depth = a.shape[1] if transpose_a else a.shape[2]
     width = VECTORS * VECTOR_BYTES // out.itemsize
     threads = get_num_threads() if batch * m * n * depth > SERIAL_WORK else 1
-    rows, columns = _task_size(batch, m, n, width, 6 * threads if threads > 1 else 1, transpose_a)
+    rows, columns = _task_size(batch, m, n, width, (3 if transpose_a else 4) * threads, transpose_a)
     bias = _NO_BIAS[out.dtype] if bias is None else bias
     spaces = workspace.get(
         "gemm", out.dtype, threads, BLOCK_ROWS * width + DEPTH * (PANEL + BLOCK_ROWS)
@@ -254,13 +256,13 @@ def _task_size(
 ) -> tuple[int, int]:
     """Rows and columns of C in a task, so that there are `enough` tasks where C is large enough.
 
-    Each task packs its part of B (and of a transposed A) for itself: A in place is cut into columns
-    first, so that each part of B is packed once; else both are cut.
+    Each task packs its part of B for itself, and its part of a transposed A. An A in place is cut
+    into columns first, so that each part of B is packed once; otherwise the longer side is halved.
     """
     rows, columns = max(m, 1), max(n, 1)
     while batch * -(-m // rows) * -(-n // columns) < enough:
         can_columns, can_rows = columns > width, rows > 4 * ROWS
-        if can_columns and (not transpose_a or columns >= 2 * rows or not can_rows):
+        if can_columns and (not transpose_a or columns > rows or not can_rows):
             columns = -(-columns // (2 * width)) * width
         elif can_rows:
             rows = -(-rows // (2 * ROWS)) * ROWS

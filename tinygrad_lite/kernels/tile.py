@@ -162,12 +162,18 @@ def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> 
     return function
 
 
-def copy_columns_in_python(packed, at, b, b_at, b_row, depth):
-    """`depth` rows of a strip of B, b_row apart, one after the other"""
-    width = columns_of(packed)
-    for k in range(depth):
-        source = b_at + k * b_row
-        packed[at + k * width : at + (k + 1) * width] = b[source : source + width]
+def copy_in_python(width_of: Any) -> Any:
+    """Cut a matrix, X[k, j] = x[x_at + k * x_row + j], into strips that are width_of(x) wide, one
+    after the other, each with its `depth` rows one after the other."""
+
+    def copy(packed, at, x, x_at, x_row, strips, depth):
+        width = width_of(x)
+        for k in range(depth):
+            for s in range(strips):
+                to, source = at + (s * depth + k) * width, x_at + k * x_row + s * width
+                packed[to : to + width] = x[source : source + width]
+
+    return copy
 
 
 def turn_columns_in_python(packed, at, b, b_at, b_column, depth):
@@ -179,47 +185,38 @@ def turn_columns_in_python(packed, at, b, b_at, b_column, depth):
         packed[at + s : at + depth * width : width] = b[source : source + depth]
 
 
-def copy_rows_in_python(packed, at, a, a_at, lda, strips, depth):
-    """A, which lies transposed, A[i, k] = a[a_at + k * lda + i], in strips of ROWS rows"""
-    for k in range(depth):
-        for s in range(strips):
-            to, source = at + (s * depth + k) * ROWS, a_at + k * lda + s * ROWS
-            packed[to : to + ROWS] = a[source : source + ROWS]
+def _copy_in_llvm(width_of: Any) -> Any:
+    """The same with vector moves: for a loop over numbers LLVM must fear that arrays overlap. A row
+    of memory is read from end to end before the next one: each cache line is touched once."""
 
+    @intrinsic
+    def copy(typing, packed, at, x, x_at, x_row, strips, depth):
+        i64 = types.int64
 
-def _moved(context, builder, sig, args, width):
-    """A function that emits the copy of `width` numbers between two offsets: vector moves, where
-    LLVM, given a loop over numbers, must fear that the arrays overlap."""
-    number = context.get_data_type(sig.args[0].dtype)
-    align, vector = sig.args[0].dtype.bitwidth // 8, ir.VectorType(number, width)
-    starts = []
-    for position in (0, 2):
-        array = context.make_array(sig.args[position])(context, builder, args[position])
-        starts.append(builder.gep(array.data, [args[position + 1]]))
+        def generate(context, builder, sig, args):
+            word, width = ir.IntType(64), width_of(sig.args[0])
+            x_row, strips, depth = args[4:]
+            number, align = context.get_data_type(x.dtype), x.dtype.bitwidth // 8
+            vector = ir.VectorType(number, width)
+            packed, source = (
+                builder.gep(context.make_array(t)(context, builder, array).data, [offset])
+                for t, array, offset in ((sig.args[0], *args[:2]), (sig.args[2], *args[2:4]))
+            )
 
-    def move(to, source):
-        places = (
-            builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
-            for start, offset in zip(starts, (to, source), strict=True)
-        )
-        target, origin = places
-        builder.store(builder.load(origin, align=align), target, align=align)
+            def place(start, offset):
+                return builder.bitcast(builder.gep(start, [offset]), vector.as_pointer())
 
-    return move
+            with cgutils.for_range(builder, depth) as k, cgutils.for_range(builder, strips) as s:
+                to = builder.add(builder.mul(s.index, depth), k.index)
+                at = builder.mul(k.index, x_row)
+                at = builder.add(at, builder.mul(s.index, word(width)))
+                row = builder.load(place(source, at), align=align)
+                builder.store(row, place(packed, builder.mul(to, word(width))), align=align)
+            return context.get_dummy_value()
 
+        return types.void(packed, i64, x, i64, i64, i64, i64), generate
 
-@intrinsic
-def _copy_columns_in_llvm(typing, packed, at, b, b_at, b_row, depth):
-    def generate(context, builder, sig, args):
-        width = columns_of(sig.args[0])
-        move = _moved(context, builder, sig, args, width)
-        with cgutils.for_range(builder, args[5]) as loop:
-            to = builder.mul(loop.index, ir.IntType(64)(width))
-            move(to, builder.mul(loop.index, args[4]))
-        return context.get_dummy_value()
-
-    i64 = types.int64
-    return types.void(packed, i64, b, i64, i64, i64), generate
+    return copy
 
 
 @intrinsic
@@ -275,24 +272,6 @@ def _exchange(size: int) -> list[ir.Constant]:
     return [ir.Constant(kind, low), ir.Constant(kind, high)]
 
 
-@intrinsic
-def _copy_rows_in_llvm(typing, packed, at, a, a_at, lda, strips, depth):
-    def generate(context, builder, sig, args):
-        lda, strips, depth = args[4:]
-        rows = ir.IntType(64)(ROWS)
-        move = _moved(context, builder, sig, args, ROWS)
-        # A row of memory is read from end to end before the next one, so that each cache line is
-        # touched once.
-        with cgutils.for_range(builder, depth) as k, cgutils.for_range(builder, strips) as s:
-            to = builder.add(builder.mul(s.index, depth), k.index)
-            source = builder.add(builder.mul(k.index, lda), builder.mul(s.index, rows))
-            move(builder.mul(to, rows), source)
-        return context.get_dummy_value()
-
-    i64 = types.int64
-    return types.void(packed, i64, a, i64, i64, i64, i64), generate
-
-
 def take_in_python(counters, i):
     """The value of counters[i], which is then one higher: the next task, taken by one thread."""
     counters[i] += 1
@@ -313,8 +292,9 @@ def _take_in_llvm(typing, counters, i):
 
 _in_python = numba.config.DISABLE_JIT
 _make_tile = tile_in_python if _in_python else _tile_in_llvm
+_make_copy = copy_in_python if _in_python else _copy_in_llvm
 tile_rows, tile_few, tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
-take = take_in_python if _in_python else _take_in_llvm
-copy_columns = copy_columns_in_python if _in_python else _copy_columns_in_llvm
+copy_columns = _make_copy(columns_of)
+copy_rows = _make_copy(lambda array: ROWS)
 turn_columns = turn_columns_in_python if _in_python else _turn_columns_in_llvm
-copy_rows = copy_rows_in_python if _in_python else _copy_rows_in_llvm
+take = take_in_python if _in_python else _take_in_llvm

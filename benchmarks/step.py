@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.timing import Factory, Row, race
 from gpt.config import PRESETS, GPTConfig
 from gpt.model import GPT
-from tinygrad_lite import Tensor, get_num_threads, optim
+from tinygrad_lite import Tensor, get_num_threads, jit, optim
 
 HELLO = dict(
     n_layer=1, n_head=2, n_embd=16, block_size=4, d_ff=32, norm_placement="post",
@@ -65,21 +65,22 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
     parameters = model.parameters()
     adamw = optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY)
 
-    def backward() -> float:
+    @jit
+    def step(tokens: np.ndarray, targets: np.ndarray) -> Tensor:
         loss = model.loss(tokens, targets)
         loss.backward()
-        return loss.item()
-
-    def step() -> None:
-        backward()
         optim.clip_grad_norm(parameters, 1.0)
         adamw.step()
         adamw.zero_grad()
+        return loss
 
-    result = {"loss": np.array(backward())}
+    loss = model.loss(tokens, targets)
+    loss.backward()
+    result = {"loss": loss.numpy()}
     result |= {n: _gradient(p) for n, p in model.named_parameters()}
     adamw.zero_grad()
-    return step, result
+    del loss
+    return lambda: step(tokens, targets), result
 
 
 def of_torch(

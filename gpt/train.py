@@ -16,7 +16,7 @@ import numpy as np
 from gpt.config import GPTConfig, TrainConfig, require
 from gpt.evaluate import evaluate
 from gpt.model import GPT
-from tinygrad_lite import optim
+from tinygrad_lite import Tensor, jit, optim
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,22 @@ class TrainState:
         self.step = 0
         self.best_loss = math.inf
         self.best_step = 0
+        # Recorded at the first step, then replayed
+        self.compute_gradients = jit(self._compute_gradients)
+        self.update = jit(self._update)
+
+    def _compute_gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The loss, and the norm of its gradient, which is left in the parameters' .grad, clipped"""
+        loss = self.model.loss(inputs, targets)
+        loss.backward()
+        if self.config.grad_clip:
+            return loss, optim.clip_grad_norm(self.parameters, self.config.grad_clip)
+        return loss, optim.grad_norm(self.parameters)
+
+    def _update(self) -> None:
+        for optimizer, _ in self.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad()
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's and the optimizers' arrays by name"""
@@ -181,23 +197,13 @@ def train(
 
 def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
-    model, config = state.model, state.config
-    inputs, targets = batch(training, config.batch_size, model.config.block_size, state.rng)
-    loss = model.loss(inputs, targets)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise NonFiniteError(_blame(state, value))
-    loss.backward()
-    if config.grad_clip:
-        norm = optim.clip_grad_norm(state.parameters, config.grad_clip)
-    else:
-        norm = optim.grad_norm(state.parameters)
-    if not math.isfinite(norm):
-        raise NonFiniteError(_blame(state, value))
-    for optimizer, _ in state.optimizers.values():
-        optimizer.step()
-        optimizer.zero_grad()
-    return value, norm
+    size = state.model.config.block_size
+    inputs, targets = batch(training, state.config.batch_size, size, state.rng)
+    loss, norm = (float(x) for x in state.compute_gradients(inputs, targets))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise NonFiniteError(_blame(state, loss))
+    state.update()
+    return loss, norm
 
 
 def _blame(state: TrainState, loss: float) -> str:

@@ -2,7 +2,7 @@
 
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
-from tinygrad_lite.fused.activations import gelu, relu_squared, silu
+from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
 from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
 from tinygrad_lite.fused.cross_entropy import cross_entropy
 from tinygrad_lite.fused.dropout import dropout
@@ -13,6 +13,7 @@ from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.gradcheck import check_gradients
+from tinygrad_lite.jit import jit
 from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
 from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
 from tinygrad_lite.ops.creation import (
@@ -37,7 +38,6 @@ from tinygrad_lite.ops.elementwise import (
     masked_fill,
     maximum,
     minimum,
-    relu,
     rsqrt,
     sigmoid,
     sin,

@@ -30,6 +30,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.record import (
+    call,
+    contiguous,
+    current,
+    empty,
+    empty_like,
+    owner_of,
+)
+
 Array = np.ndarray
 
 # Every op by name. Only the tests use it: an op without a row of sample inputs fails the suite.
@@ -85,11 +94,15 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
     parameters = inspect.signature(function)
 
     @functools.wraps(function)
-    def call(*args: Any, **settings: Any) -> "Tensor":
+    def apply(*args: Any, **settings: Any) -> "Tensor":
         if settings and any(isinstance(s, Tensor) for s in settings.values()):
             args, settings = parameters.bind(*args, **settings).args, {}
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
+        recording = current()
+        calls = len(recording.calls) if recording else 0
         out, vjp = function(*arrays, **settings)
+        if recording and _is_new(out, arrays) and len(recording.calls) == calls:
+            out, vjp = _recorded_whole(functools.partial(function, **settings), arrays)
         result = Tensor._wrap(out)
         if _mode.recording and vjp is not None:
             parents = tuple(
@@ -101,11 +114,63 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
                 result._node = Node(name, result.data, vjp, parents)
         return result
 
-    REGISTRY[name] = call
-    return call
+    REGISTRY[name] = apply
+    return apply
 
 
 elementwise = functools.partial(op, broadcasts=True)
+
+
+def _is_new(out: Any, arguments: list) -> bool:
+    """Whether a result has memory of its own: it is no view of an argument"""
+    return not any(isinstance(a, Array) and np.may_share_memory(out, a) for a in arguments)
+
+
+def _recorded_whole(function: Callable, arguments: list) -> tuple[Array, Callable | None]:
+    """(out, vjp) of an op whose work is not done by recorded calls: its body is replayed as it is,
+    and leaves its newest vjp for the backward pass."""
+    value, latest = function(*arguments)
+    out = empty(np.shape(value), np.asarray(value).dtype)
+
+    def forward(out: Array, *arguments: Any) -> None:
+        nonlocal latest
+        value, latest = function(*arguments)
+        np.copyto(out, value)
+
+    call(forward, out, *arguments)
+    return out, None if latest is None else lambda g: latest(g)
+
+
+def _gradients(vjp: Callable, g: Array) -> list[Callable[[], Array] | None]:
+    """vjp(g), each gradient as a function that computes it when it is wanted"""
+    recording = current()
+    calls = len(recording.calls) if recording else 0
+    found = vjp(g)
+    written = recording is not None and len(recording.calls) > calls
+    return [
+        None if dx is None else functools.partial(_gradient, vjp, g, position, dx, written)
+        for position, dx in enumerate(found)
+    ]
+
+
+def _gradient(vjp: Callable, g: Array, position: int, dx: Any, written: bool) -> Array:
+    """Gradient number `position` of vjp(g), of which `dx` is what vjp returned; in a recording, one
+    that no recorded call has written is computed again in each replay, by the whole vjp."""
+    recording = current()
+    if callable(dx):
+        calls = len(recording.calls) if recording else 0
+        dx = dx()
+        written = recording is not None and len(recording.calls) > calls
+    if recording is None or written or not _is_new(dx, [g]):
+        return dx
+
+    def backward(place: Array, g: Array) -> None:
+        dx = vjp(g)[position]
+        np.copyto(place, dx() if callable(dx) else dx)
+
+    place = empty(np.shape(dx), dx.dtype)
+    call(backward, place, g)
+    return place
 
 
 def _sum_to_arguments(vjp: Callable, arrays: list) -> Callable:
@@ -114,11 +179,15 @@ def _sum_to_arguments(vjp: Callable, arrays: list) -> Callable:
 
     def summed(g: Array) -> list:
         return [
-            None if dx is None else unbroadcast(dx() if callable(dx) else dx, shape)
-            for dx, shape in zip(vjp(g), shapes, strict=False)
+            None if dx is None else functools.partial(_unbroadcast_later, dx, shape)
+            for dx, shape in zip(_gradients(vjp, g), shapes, strict=False)
         ]
 
     return summed
+
+
+def _unbroadcast_later(dx: Callable[[], Array], shape: tuple[int, ...]) -> Array:
+    return unbroadcast(dx(), shape)
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
@@ -132,7 +201,10 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
     )
-    g = g.sum(axis=axes, keepdims=True) if axes else g
+    if axes:
+        out = empty(tuple(1 if i in axes else n for i, n in enumerate(g.shape)), g.dtype)
+        call(np.add.reduce, g, axes, None, out, True)
+        g = out
     g = g.reshape(g.shape[extra:])
     return g if g.shape == shape else np.broadcast_to(g, shape)
 
@@ -301,10 +373,11 @@ class _Sum:
 
     def add(self, array: Array) -> None:
         if self.owned:
-            self.array += array
+            call(np.add, self.array, array, self.array)
         else:
-            self.array = self.array + array
-            self.owned = True
+            total = empty_like(self.array)
+            call(np.add, self.array, array, total)
+            self.array, self.owned = total, True
 
 
 def _backward(root: Node | Tensor, g: Array) -> None:
@@ -316,10 +389,10 @@ def _backward(root: Node | Tensor, g: Array) -> None:
         node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
         if arrived is None or vjp is None:
             continue
-        for parent, dx in zip(parents, vjp(arrived.array), strict=False):
-            if parent is None or dx is None:
+        for parent, gradient in zip(parents, _gradients(vjp, arrived.array), strict=False):
+            if parent is None or gradient is None:
                 continue
-            dx = dx() if callable(dx) else dx
+            dx = gradient()
             if dx.shape != parent.shape:
                 raise RuntimeError(
                     "vjp: a gradient has the shape of its argument.\n"
@@ -327,13 +400,13 @@ def _backward(root: Node | Tensor, g: Array) -> None:
                     "  try @elementwise if the op's arguments broadcast"
                 )
             if dx.dtype != parent.dtype:
-                dx = dx.astype(parent.dtype)
+                dx = contiguous(dx, parent.dtype)
             known = sums.get(parent)
             if known is None:
                 sums[parent] = _Sum(dx)
             else:
                 known.add(dx)
-    given: set[int] = {id(g)}
+    given: set[int] = {_address(g)}
     for leaf, total in sums.items():
         if isinstance(leaf, Tensor):
             _deliver(leaf, total.array, given)
@@ -361,10 +434,37 @@ def _reachable(root: Node | Tensor) -> list[Node]:
 
 def _deliver(leaf: Tensor, g: Array, given: set[int]) -> None:
     """Add `g` to leaf.grad, which is an array of the leaf's own: optimizers write into it."""
+    if _delivery.leaves is not None:
+        _delivery.leaves.setdefault(leaf, leaf.grad is not None)
     if leaf.grad is not None:
-        leaf.grad.data += g
+        call(np.add, leaf.grad.data, g, leaf.grad.data)
         return
-    if g.base is not None or id(g) in given or not g.flags.writeable:
-        g = g.copy()
-    given.add(id(g))
-    leaf.grad = Tensor._wrap(np.asarray(g, order="C"))
+    owner = owner_of(g)
+    whole = g.base is None or (owner is not None and owner.buffer.nbytes == g.nbytes)
+    if not (whole and g.flags.writeable and g.flags.c_contiguous) or _address(g) in given:
+        own = empty_like(g)
+        call(np.copyto, own, g)
+        g = own
+    given.add(_address(g))
+    leaf.grad = Tensor._wrap(g)
+
+
+def _address(array: Array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+class _Delivery(threading.local):
+    leaves: dict[Tensor, bool] | None = None
+
+
+_delivery = _Delivery()
+
+
+@contextlib.contextmanager
+def delivered() -> Iterator[dict[Tensor, bool]]:
+    """The leaves that receive gradients within this context: whether each had one before"""
+    _delivery.leaves = leaves = {}
+    try:
+        yield leaves
+    finally:
+        _delivery.leaves = None

@@ -1,5 +1,6 @@
-"""Activations with a kernel: GELU, its tanh form, SiLU, squared ReLU.
+"""Activations with a kernel: ReLU, GELU, its tanh form, SiLU, squared ReLU.
 
+relu(x)      = max(x, 0)
 gelu(x)      = x * Phi(x) = x/2 * (1 + erf(x / sqrt 2))          (Hendrycks, Gimpel 2016)
 gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))  (the same, section 2)
 silu(x)      = x * sigmoid(x)                                     (Elfwing and others 2017)
@@ -13,6 +14,7 @@ import math
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.record import contiguous, empty_like
 from tinygrad_lite.kernels.simd import erf, exp, tanh
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
@@ -24,13 +26,29 @@ _CUBIC = 0.044715
 
 
 @kernel
+def relu_forward(chunk, y, x):
+    zero, part = x.dtype.type(0), part_of(x.size, chunk)
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = zero if x[i] <= zero else x[i]
+
+
+@kernel
+def relu_backward(chunk, dx, g, x):
+    zero, part = x.dtype.type(0), part_of(x.size, chunk)
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
+        dx[i] = g[i] if x[i] > zero else zero
+
+
+@kernel
 def gelu_forward(chunk, y, x):
     f = x.dtype.type
     half, one, scale = f(0.5), f(1), f(_SQRT_HALF)
     part = part_of(x.size, chunk)
-    y_, x_ = y[part], x[part]
-    for i in range(x_.size):
-        y_[i] = x_[i] * half * (one + erf(x_[i] * scale))
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = x[i] * half * (one + erf(x[i] * scale))
 
 
 @kernel
@@ -38,11 +56,11 @@ def gelu_backward(chunk, dx, g, x):
     f = x.dtype.type
     half, one, scale, density = f(0.5), f(1), f(_SQRT_HALF), f(_DENSITY_AT_0)
     part = part_of(x.size, chunk)
-    dx_, g_, x_ = dx[part], g[part], x[part]
-    for i in range(x_.size):
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
         # forward: y = x * Phi(x), therefore: dx = g * (Phi(x) + x * density(x))
-        phi = half * (one + erf(x_[i] * scale))
-        dx_[i] = g_[i] * (phi + x_[i] * density * exp(-half * x_[i] * x_[i]))
+        phi = half * (one + erf(x[i] * scale))
+        dx[i] = g[i] * (phi + x[i] * density * exp(-half * x[i] * x[i]))
 
 
 @kernel
@@ -50,10 +68,10 @@ def gelu_tanh_forward(chunk, y, x):
     f = x.dtype.type
     half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
     part = part_of(x.size, chunk)
-    y_, x_ = y[part], x[part]
-    for i in range(x_.size):
-        v = x_[i]
-        y_[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        v = x[i]
+        y[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
 
 
 @kernel
@@ -62,67 +80,73 @@ def gelu_tanh_backward(chunk, dx, g, x):
     half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
     three = f(3)
     part = part_of(x.size, chunk)
-    dx_, g_, x_ = dx[part], g[part], x[part]
-    for i in range(x_.size):
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
         # forward: u = scale * (x + cubic * x^3), y = x/2 * (1 + tanh(u)), therefore:
-        v = x_[i]
+        v = x[i]
         t = tanh(scale * (v + cubic * v * v * v))
         du = scale * (one + three * cubic * v * v)
-        dx_[i] = g_[i] * half * (one + t + v * (one - t * t) * du)
+        dx[i] = g[i] * half * (one + t + v * (one - t * t) * du)
 
 
 @kernel
 def silu_forward(chunk, y, x):
     one = x.dtype.type(1)
     part = part_of(x.size, chunk)
-    y_, x_ = y[part], x[part]
-    for i in range(x_.size):
-        y_[i] = x_[i] / (one + exp(-x_[i]))
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = x[i] / (one + exp(-x[i]))
 
 
 @kernel
 def silu_backward(chunk, dx, g, x):
     one = x.dtype.type(1)
     part = part_of(x.size, chunk)
-    dx_, g_, x_ = dx[part], g[part], x[part]
-    for i in range(x_.size):
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
         # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
-        s = one / (one + exp(-x_[i]))
-        dx_[i] = g_[i] * s * (one + x_[i] * (one - s))
+        s = one / (one + exp(-x[i]))
+        dx[i] = g[i] * s * (one + x[i] * (one - s))
 
 
 @kernel
 def relu_squared_forward(chunk, y, x):
     zero = x.dtype.type(0)
     part = part_of(x.size, chunk)
-    y_, x_ = y[part], x[part]
-    for i in range(x_.size):
-        r = zero if x_[i] < zero else x_[i]
-        y_[i] = r * r
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        r = zero if x[i] < zero else x[i]
+        y[i] = r * r
 
 
 @kernel
 def relu_squared_backward(chunk, dx, g, x):
     zero = x.dtype.type(0)
     part = part_of(x.size, chunk)
-    dx_, g_, x_ = dx[part], g[part], x[part]
-    for i in range(x_.size):
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
         # forward: y = max(x, 0)^2, therefore: dx = 2 * g * max(x, 0)
-        r = zero if x_[i] < zero else x_[i]
-        dx_[i] = g_[i] * (r + r)
+        r = zero if x[i] < zero else x[i]
+        dx[i] = g[i] * (r + r)
 
 
 def _each(x, forward, backward):
-    x = np.ascontiguousarray(floating(x)).reshape(np.shape(x))
-    y = np.empty_like(x)
+    x = contiguous(floating(x))
+    y = empty_like(x)
     forward(y.reshape(-1), x.reshape(-1))
 
     def vjp(g):
-        dx = np.empty_like(x)
-        backward(dx.reshape(-1), np.ascontiguousarray(g).reshape(-1), x.reshape(-1))
+        dx = empty_like(x)
+        backward(dx.reshape(-1), contiguous(g).reshape(-1), x.reshape(-1))
         return (dx,)
 
     return y, vjp
+
+
+@op
+def relu(x):
+    """max(x, 0)"""
+    return _each(x, relu_forward, relu_backward)
 
 
 @op

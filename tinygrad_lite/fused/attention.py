@@ -23,6 +23,7 @@ from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.compile import get_num_threads, kernel
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, TAKEN, multiply, pack, reset, workspace
+from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tile import ROWS, columns_of, take
@@ -85,7 +86,6 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
 
 @kernel
 def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters, spaces):
-    """dk and dv hold zeros on entry."""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
     width = columns_of(q)
@@ -111,6 +111,9 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
         pack(space, k_t, k_, k_at, 1, row, size, keys)
         pack(space, v_t, v_, k_at, 1, row, size, keys)
         pack(space, k_rows, k_, k_at, row, 1, keys, size)
+        for s in range(keys):
+            dk_[k_at + s * row : k_at + s * row + size] = 0
+            dv_[k_at + s * row : k_at + s * row + size] = 0
         for i in range(0, time, BLOCK):
             block = min(BLOCK, time - i)
             seen = min(keys, keys - time + i + block) if causal else keys
@@ -163,21 +166,21 @@ def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
 
 def _heads_inside(x):
     """(B, H, T, D) to C-contiguous (B, T, H, D): no copy if the heads come from a linear layer"""
-    return np.ascontiguousarray(np.swapaxes(x, 1, 2))
+    return contiguous(np.swapaxes(x, 1, 2))
 
 
 @op
 def _attention(q, k, v, is_causal, scale):
     scale = q.dtype.type(scale)
     q, k, v = _heads_inside(q), _heads_inside(k), _heads_inside(v)
-    out = np.empty_like(q)
-    lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
+    out = empty_like(q)
+    lse = empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
     spaces = _spaces(q, k.shape[1])
     attention_forward.run(len(spaces), len(spaces), out, lse, q, k, v, scale, is_causal,
                           workspace.counters, spaces)  # fmt: skip
 
     def vjp(g):
-        dq, dk, dv = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
+        dq, dk, dv = empty_like(q), empty_like(k), empty_like(v)
         spaces = _spaces(q, k.shape[1])
         attention_backward.run(len(spaces), len(spaces), dq, dk, dv, _heads_inside(g), q, k, v, out,
                                lse, scale, is_causal, workspace.counters, spaces)  # fmt: skip

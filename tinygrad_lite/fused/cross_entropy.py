@@ -9,6 +9,7 @@ Only the logsumexp of each row is kept, not a second copy of the logits.
 import numpy as np
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import as_rows, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.tensor import op
@@ -38,8 +39,10 @@ def cross_entropy_forward(chunk, losses, lse, block, x, targets, ignored):
 
 
 @kernel
-def cross_entropy_backward(chunk, dx, scale, x, lse, targets, ignored):
+def cross_entropy_backward(chunk, dx, g, count, x, lse, targets, ignored):
+    """g (1,): the gradient of the loss; count (1,): rows that count"""
     rows, classes = part_of(len(x), chunk), x.shape[1]
+    scale = x.dtype.type(g[0] / count[0])
     dx, x, lse, targets = dx[rows], x[rows], lse[rows], targets[rows]
     for i in range(len(x)):
         if targets[i] == ignored:
@@ -64,23 +67,31 @@ def cross_entropy(logits, targets, ignore_index=-100):
             f"  got logits {logits.shape} and targets {targets.shape} of dtype {targets.dtype}\n"
             f"  try integer targets of shape {logits.shape[:-1]}"
         )
-    rows, t = as_rows(logits), np.ascontiguousarray(targets, np.int64).reshape(-1)
-    counted = t != ignore_index
-    bad = counted & ((t < 0) | (t >= classes))
+    rows, t = as_rows(logits), contiguous(targets, np.int64).reshape(-1)
+    call(_check_targets, t, classes, ignore_index)
+    losses, lse = empty(len(t), np.float64), empty(len(t), rows.dtype)
+    block = empty((CHUNKS, BLOCK), rows.dtype)
+    cross_entropy_forward(losses, lse, block, rows, t, ignore_index)
+    mean, count = empty((1,), rows.dtype), empty((1,), np.float64)
+    call(_mean, mean, count, losses, t, ignore_index)
+
+    def vjp(g):
+        dx = empty_like(rows)
+        cross_entropy_backward(dx, contiguous(g).reshape(1), count, rows, lse, t, ignore_index)
+        return dx.reshape(logits.shape), None
+
+    return mean.reshape(()), vjp
+
+
+def _check_targets(targets, classes, ignored):
+    bad = (targets != ignored) & ((targets < 0) | (targets >= classes))
     if bad.any():
         raise IndexError(
             f"cross_entropy: every target must lie between 0 and {classes - 1}.\n"
-            f"  got {t[bad][0]}\n  try logits with a class for each target, or ignore_index"
+            f"  got {targets[bad][0]}\n  try logits with a class for each target, or ignore_index"
         )
-    losses, lse = np.empty(len(t)), np.empty(len(t), rows.dtype)
-    block = np.empty((CHUNKS, BLOCK), rows.dtype)
-    cross_entropy_forward(losses, lse, block, rows, t, ignore_index)
-    count = np.count_nonzero(counted)
 
-    def vjp(g):
-        dx = np.empty_like(rows)
-        cross_entropy_backward(dx, rows.dtype.type(g / count), rows, lse, t, ignore_index)
-        return dx.reshape(logits.shape), None
 
-    mean = losses.sum() / count if count else np.nan
-    return np.asarray(mean, rows.dtype), vjp
+def _mean(mean, count, losses, targets, ignored):
+    count[0] = np.count_nonzero(targets != ignored)
+    mean[0] = losses.sum() / count[0] if count[0] else np.nan

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinygrad_lite.kernels.record import call, empty
 from tinygrad_lite.ops.elementwise import mul
 
 
@@ -17,5 +18,10 @@ def dropout(x, p, seed):
     if p == 0:
         return x
     rng = np.random.default_rng(seed)
-    mask = (rng.random(x.shape, np.float32) >= p) * np.float32(1 / (1 - p))
-    return mul(x, mask.astype(x.dtype, copy=False))
+    mask = empty(x.shape, x.dtype)
+    call(_draw, mask, rng, p)
+    return mul(x, mask)
+
+
+def _draw(mask, rng, p):
+    mask[...] = (rng.random(mask.shape, np.float32) >= p) * np.float32(1 / (1 - p))

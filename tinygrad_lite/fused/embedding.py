@@ -7,6 +7,7 @@ some columns, so that the sums need no locks and have one order.
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.tensor import op
 
@@ -33,6 +34,14 @@ def embedding_backward(chunk, dweight, g, index):
             row[j] += g_[j]
 
 
+def _check_index(index, rows):
+    if index.size and (index.min() < 0 or index.max() >= rows):
+        raise IndexError(
+            f"embedding: every index must lie between 0 and {rows - 1}.\n"
+            f"  got {index.min()} to {index.max()}\n  try a table with {index.max() + 1} rows"
+        )
+
+
 @op
 def embedding(index, weight):
     """Rows of weight (V, C) for an integer array: index (...), result (..., C)"""
@@ -41,18 +50,14 @@ def embedding(index, weight):
             "embedding: the index holds integers.\n"
             f"  got dtype {index.dtype}\n  try index.astype('int64')"
         )
-    flat, table = np.ascontiguousarray(index, np.int64).reshape(-1), np.ascontiguousarray(weight)
-    if flat.size and (flat.min() < 0 or flat.max() >= len(table)):
-        raise IndexError(
-            f"embedding: every index must lie between 0 and {len(table) - 1}.\n"
-            f"  got {flat.min()} to {flat.max()}\n  try a table with {flat.max() + 1} rows"
-        )
-    y = np.empty((flat.size, table.shape[1]), table.dtype)
+    flat, table = contiguous(index, np.int64).reshape(-1), contiguous(weight)
+    call(_check_index, flat, len(table))
+    y = empty((flat.size, table.shape[1]), table.dtype)
     embedding_forward(y, table, flat)
 
     def vjp(g):
         def dweight():
-            out = np.empty_like(table)
+            out = empty_like(table)
             embedding_backward(out, as_rows(g), flat)
             return out
 

@@ -8,7 +8,8 @@ xhat = (x - mean) / sqrt(var + eps),  y = xhat * w + b
 import numpy as np
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import as_rows, dot, total
+from tinygrad_lite.kernels.record import empty, empty_like
+from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows, total
 from tinygrad_lite.tensor import op
 
 
@@ -36,10 +37,12 @@ def layernorm_forward(chunk, y, xhat, rstd, x, w, b, eps):
 
 @kernel
 def layernorm_backward(chunk, dx, dw_chunks, db_chunks, g, xhat, w, rstd):
-    """dw_chunks, db_chunks (CHUNKS, C): partial sums over rows, zeros on entry."""
+    """dw_chunks, db_chunks (CHUNKS, C): partial sums over rows."""
     rows, columns = part_of(len(xhat), chunk), xhat.shape[1]
     dx, g, xhat, rstd = dx[rows], g[rows], xhat[rows], rstd[rows]
     dw, db = dw_chunks[chunk], db_chunks[chunk]
+    dw[:] = 0
+    db[:] = 0
     n = xhat.dtype.type(columns)
     for i in range(len(xhat)):
         # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
@@ -61,16 +64,15 @@ def layernorm(x, weight, bias=None, eps=1e-5):
             f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
         )
     rows = as_rows(x)
-    y, xhat, rstd = np.empty_like(rows), np.empty_like(rows), np.empty_like(rows[:, 0])
+    y, xhat, rstd = empty_like(rows), empty_like(rows), empty(len(rows), rows.dtype)
     b = np.empty(0, x.dtype) if bias is None else bias
     layernorm_forward(y, xhat, rstd, rows, weight, b, eps)
 
     def vjp(g):
-        dx = np.empty_like(rows)
-        sums = np.zeros((2, CHUNKS, rows.shape[1]), rows.dtype)
+        dx = empty_like(rows)
+        sums = empty((2, CHUNKS, rows.shape[1]), rows.dtype)
         layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, weight, rstd)
-        dw, db = sums.sum(axis=1)
-        grads = (dx.reshape(x.shape), dw)
-        return grads if bias is None else (*grads, db)
+        grads = (dx.reshape(x.shape), lambda: sum_rows(sums[0]))
+        return grads if bias is None else (*grads, lambda: sum_rows(sums[1]))
 
     return y.reshape(x.shape), vjp

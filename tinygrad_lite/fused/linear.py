@@ -3,9 +3,8 @@
 dx = dy W,  dW = dy^T x,  db = sum of dy over rows.
 """
 
-import numpy as np
-
 from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import as_rows, sum_rows
 from tinygrad_lite.tensor import op
 
@@ -19,20 +18,20 @@ def linear(x, weight, bias=None):
             f"  got x {x.shape} and weight {weight.shape}\n"
             f"  try x (..., {weight.shape[-1]})"
         )
-    rows, w = as_rows(x), np.ascontiguousarray(weight)
-    y = np.empty((rows.shape[0], w.shape[0]), rows.dtype)
+    rows, w = as_rows(x), contiguous(weight)
+    y = empty((rows.shape[0], w.shape[0]), rows.dtype)
     gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 
     def vjp(g):
         g_rows = as_rows(g)
 
         def dx():
-            out = np.empty_like(rows)
+            out = empty_like(rows)
             gemm(out[None], g_rows[None], w[None])
             return out.reshape(x.shape)
 
         def dw():
-            out = np.empty_like(w)
+            out = empty_like(w)
             gemm(out[None], g_rows[None], rows[None], transpose_a=True)
             return out
 

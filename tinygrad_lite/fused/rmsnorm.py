@@ -8,7 +8,8 @@ xhat = x / sqrt(mean(x^2) + eps),  y = xhat * w
 import numpy as np
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import as_rows, dot
+from tinygrad_lite.kernels.record import empty, empty_like
+from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows
 from tinygrad_lite.tensor import op
 
 
@@ -31,10 +32,11 @@ def rmsnorm_forward(chunk, y, rrms, x, w, eps):
 
 @kernel
 def rmsnorm_backward(chunk, dx, dw_chunks, g, x, w, rrms):
-    """dw_chunks (CHUNKS, C): partial sums over rows, zeros on entry; unused for an empty w."""
+    """dw_chunks (CHUNKS, C): partial sums over rows; unused for an empty w."""
     rows, columns = part_of(len(x), chunk), x.shape[1]
     dx, g, x, rrms = dx[rows], g[rows], x[rows], rrms[rows]
     dw = dw_chunks[chunk]
+    dw[:] = 0
     n = x.dtype.type(columns)
     for i in range(len(x)):
         # forward: xhat = x * rrms, y = xhat * w, therefore:
@@ -60,15 +62,15 @@ def rmsnorm(x, weight=None, eps=1e-6):
             f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
         )
     rows = as_rows(x)
-    y, rrms = np.empty_like(rows), np.empty_like(rows[:, 0])
+    y, rrms = empty_like(rows), empty(len(rows), rows.dtype)
     w = np.empty(0, x.dtype) if weight is None else weight
     rmsnorm_forward(y, rrms, rows, w, eps)
 
     def vjp(g):
-        dx = np.empty_like(rows)
-        sums = np.zeros((CHUNKS, w.size), rows.dtype)
+        dx = empty_like(rows)
+        sums = empty((CHUNKS, w.size), rows.dtype)
         rmsnorm_backward(dx, sums, as_rows(g), rows, w, rrms)
         dx = dx.reshape(x.shape)
-        return (dx,) if weight is None else (dx, sums.sum(axis=0))
+        return (dx,) if weight is None else (dx, lambda: sum_rows(sums))
 
     return y.reshape(x.shape), vjp

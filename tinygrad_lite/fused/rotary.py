@@ -8,6 +8,7 @@ The gradient turns back: the same with -sin.
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.record import contiguous, empty_like
 from tinygrad_lite.tensor import op
 
 
@@ -35,14 +36,14 @@ def rotary(x, cos, sin):
             "rotary: x is (B, T, H, D) with an even D, cos and sin are (T, D/2).\n"
             f"  got x {x.shape} and cos {cos.shape}\n  try cos, sin = rotary_angles(T, D)"
         )
-    x = np.ascontiguousarray(x)
-    cos, sin = (np.ascontiguousarray(a, x.dtype) for a in (cos, sin))
+    x = contiguous(x)
+    cos, sin = (contiguous(a, x.dtype) for a in (cos, sin))
     one = x.dtype.type(1)
 
     def turned(a, sign):
-        y = np.empty_like(x)
+        y = empty_like(x)
         rows = (x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
-        rotary_kernel(y.reshape(rows), np.ascontiguousarray(a).reshape(rows), cos, sin, sign)
+        rotary_kernel(y.reshape(rows), contiguous(a).reshape(rows), cos, sin, sign)
         return y
 
     return turned(x, one), lambda g: (turned(g, -one), None, None)

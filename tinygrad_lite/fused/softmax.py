@@ -9,6 +9,7 @@ log p[i] = x[i] - m - log(sum over j of exp(x[j] - m))
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.record import empty_like
 from tinygrad_lite.kernels.rows import as_rows, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.ops.elementwise import floating
@@ -75,13 +76,13 @@ def _along_last(x, axis):
 def _rowwise(x, axis, forward, backward):
     x = floating(x)
     rows, back = _along_last(x, axis)
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     if y.size:
         forward(y, rows)
 
     def vjp(g):
         g_rows, _ = _along_last(g, axis)
-        dx = np.empty_like(rows)
+        dx = empty_like(rows)
         if dx.size:
             backward(dx, g_rows, y)
         return (back(dx),)

@@ -22,6 +22,7 @@ import numpy as np
 from numba.core import event
 
 from tinygrad_lite.kernels.launch import entry_function
+from tinygrad_lite.kernels.record import current
 
 # Only what cannot change a result but the sign of a zero. With freedom to reorder sums or to fuse a
 # multiplication and an addition, LLVM uses it differently right after compiling and after loading
@@ -59,6 +60,9 @@ class Kernel:
     def run(self, tasks: int, threads: int, *arguments: Any) -> None:
         """The body for tasks 0, ..., tasks - 1, on `threads` threads"""
         self.entry(tasks, threads, *arguments)
+        recording = current()
+        if recording is not None:
+            recording.add(self.entry, (tasks, threads, *arguments))
 
     def _first_call(self, *arguments: Any) -> None:
         numba.get_num_threads()  # starts the thread pool, to which the compiled code is linked

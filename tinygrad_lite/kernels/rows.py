@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.record import contiguous, empty
 
 LANES = 16
 
@@ -138,11 +139,11 @@ def sum_rows_kernel(chunk, out, x):
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
     """(C,): the sum of x (..., C) over all axes but the last"""
-    out = np.empty(x.shape[-1], x.dtype)
+    out = empty(x.shape[-1:], x.dtype)
     sum_rows_kernel(out, as_rows(x))
     return out
 
 
 def as_rows(x: np.ndarray) -> np.ndarray:
     """x (..., C) as a C-contiguous matrix (N, C)"""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.record import call, empty
 from tinygrad_lite.tensor import Tensor, elementwise
 
 
@@ -17,19 +18,30 @@ def floating(x: Any) -> Any:
     return x if isinstance(x, np.ndarray) else np.asarray(x, getattr(x, "dtype", np.float32))
 
 
+def _arithmetic(function: Any, a: Any, b: Any) -> np.ndarray:
+    """function(a, b) for arrays that broadcast"""
+    a, b = (np.asarray(x) if isinstance(x, list | tuple) else x for x in (a, b))
+    out = empty(np.broadcast_shapes(np.shape(a), np.shape(b)), np.result_type(a, b))
+    call(function, a, b, out)
+    return out
+
+
 @elementwise
 def add(a, b):
-    return np.add(a, b), lambda g: (g, g)
+    return _arithmetic(np.add, a, b), lambda g: (g, g)
 
 
 @elementwise
 def sub(a, b):
-    return np.subtract(a, b), lambda g: (g, lambda: -g)
+    return _arithmetic(np.subtract, a, b), lambda g: (g, lambda: _arithmetic(np.multiply, g, -1))
 
 
 @elementwise
 def mul(a, b):
-    return np.multiply(a, b), lambda g: (lambda: g * b, lambda: g * a)
+    return _arithmetic(np.multiply, a, b), lambda g: (
+        lambda: _arithmetic(np.multiply, g, b),
+        lambda: _arithmetic(np.multiply, g, a),
+    )
 
 
 @elementwise
@@ -210,11 +222,6 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
 def masked_fill(x: Any, mask: Any, value: float) -> Tensor:
     """x with `value` where the mask is true"""
     return where(mask, value, x)
-
-
-def relu(x: Any) -> Tensor:
-    """max(x, 0)"""
-    return where(gt(x, 0), x, 0)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:

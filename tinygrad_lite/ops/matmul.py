@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.record import contiguous, empty
 from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
@@ -24,7 +25,7 @@ def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
     flipped = np.swapaxes(x, -1, -2)
     if flipped.flags.c_contiguous:
         return flipped, True
-    return np.ascontiguousarray(x), False
+    return contiguous(x), False
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -32,14 +33,14 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if a.dtype.kind != "f" or b.dtype.kind != "f":
         return np.matmul(a, b)
     dtype = np.result_type(a, b)
-    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    a, b = (x if x.dtype == dtype else contiguous(x, dtype) for x in (a, b))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     if b.ndim == 2 and a.ndim > 2:  # one matrix B for all rows of A
         return product(as_rows(a), b).reshape(*batch, m, n)
     a, transpose_a = _laid_out(np.broadcast_to(a, (*batch, m, k)))
     b, transpose_b = _laid_out(np.broadcast_to(b, (*batch, k, n)))
-    out = np.empty((*batch, m, n), dtype)
+    out = empty((*batch, m, n), dtype)
     count = math.prod(batch)
     gemm(
         out.reshape(count, m, n),

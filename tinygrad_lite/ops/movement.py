@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.record import contiguous
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.tensor import Tensor, op, unbroadcast
 
@@ -22,7 +23,8 @@ def _numbers(given: tuple) -> tuple[int, ...]:
 @op
 def reshape(x, *shape):
     """Another shape with the same elements in the same order; one size may be -1."""
-    return np.reshape(x, _numbers(shape)), lambda g: (np.reshape(g, np.shape(x)),)
+    y = contiguous(np.asarray(x)).reshape(_numbers(shape))
+    return y, lambda g: (contiguous(g).reshape(np.shape(x)),)
 
 
 @op

@@ -119,10 +119,17 @@ def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow"""
     x = _tensor(x)
-    largest = np.max(x.data, axis=_axes(x.data, axis), keepdims=True, initial=-np.inf)
-    largest = np.where(np.isfinite(largest), largest, 0).astype(floating(x.data).dtype)
+    largest = _largest_finite(x, axis)
     total = sum(exp(sub(x, largest)), axis, keepdim)
     return log(total) + largest.reshape(total.shape)
+
+
+@op
+def _largest_finite(x, axis):
+    """The largest element along `axis`, kept as an axis of size 1; 0 where it is infinite. It is
+    subtracted and added again: no gradient passes through it."""
+    largest = np.max(x, axis=_axes(x, axis), keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(largest), largest, 0).astype(floating(x).dtype), None
 
 
 def _tensor(x: Any) -> Tensor:

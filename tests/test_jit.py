@@ -1,0 +1,146 @@
+"""Recorded functions: a replay with other values gives the bits of the function itself."""
+
+import gc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rows import ROWS
+
+import tinygrad_lite as tg
+from gpt.config import GPTConfig
+from gpt.model import GPT
+from tinygrad_lite import Tensor, optim
+
+RNG = np.random.default_rng(0)
+
+
+def is_operand(x):
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.smooth])
+@settings(max_examples=4, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_every_op_replays(name, data):
+    row = ROWS[name]
+    inputs = [x.astype(np.float32) if is_operand(x) else x for x in row.inputs(data.draw)]
+
+    def function(*operands):
+        leaves = [Tensor(x, requires_grad=True) for x in operands]
+        rest = iter(leaves)
+        out = row.function(*[next(rest) if is_operand(x) else x for x in inputs])
+        if isinstance(out, list | tuple):
+            out = out[0]
+        (out * out).sum().backward()
+        return out, *[leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    replayed = tg.jit(function)
+    operands = [x for x in inputs if is_operand(x)]
+    replayed(*operands)
+    others = [x * np.float32(0.9) for x in operands]
+    got = [np.array(t.numpy()) for t in replayed(*others)]
+    for a, b in zip(got, function(*others), strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
+def steps(function_of, n=6):
+    """Losses and final parameters of a GPT trained by function_of(step)"""
+    config = GPTConfig(vocab_size=11, n_layer=2, n_head=2, n_embd=16, block_size=8, dropout=0.1,
+                       position="rotary", qk_norm=True)  # fmt: skip
+    model = GPT(config, seed=3)
+    matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.ndim == 2]
+    rest = [p for p in model.parameters() if not any(p is m for m in matrices)]
+    optimizers = [optim.Muon(matrices), optim.AdamW(rest)]
+
+    def step(tokens, targets):
+        loss = model.loss(tokens, targets)
+        loss.backward()
+        norm = optim.clip_grad_norm(model.parameters(), 0.1)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        return loss, norm
+
+    run = function_of(step)
+    rng = np.random.default_rng(5)
+    losses = []
+    for i in range(n):
+        for optimizer in optimizers:
+            optimizer.lr = 0.01 / (i + 1)
+        tokens = rng.integers(0, 11, (3, 9))
+        losses.append([float(x) for x in run(tokens[:, :-1], tokens[:, 1:])])
+        noise = [np.full(n, np.nan, np.float32) for n in (48, 192, 768) for _ in range(50)]
+        del noise  # whoever uses memory that a replay needs shows here
+    return losses, [p.numpy().copy() for p in model.parameters()]
+
+
+def test_a_training_step_replays_with_dropout_muon_and_new_learning_rates():
+    plain, replayed = steps(lambda f: f), steps(tg.jit)
+    assert plain[0] == replayed[0]
+    for a, b in zip(plain[1], replayed[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_shapes_and_settings_are_recorded_anew():
+    calls = []
+
+    @tg.jit
+    def scaled(x, by):
+        calls.append(x.shape)
+        return x * by
+
+    for shape, by in (((2,), 3), ((2,), 3), ((2,), 4), ((3,), 3), ((2,), 4)):
+        x = Tensor(RNG.standard_normal(shape).astype(np.float32))
+        np.testing.assert_array_equal(scaled(x, by).numpy(), x.numpy() * by)
+    assert calls == [(2,), (2,), (3,)]
+
+
+def test_memory_is_used_again_and_nothing_is_allocated():
+    @tg.jit
+    def deep(x):
+        for _ in range(50):
+            x = x * 0.5 + 1
+        return x
+
+    x = Tensor(np.ones(1 << 16, np.float32))
+    deep(x)
+    recorded = next(c.cell_contents for c in deep.__closure__ if isinstance(c.cell_contents, dict))
+    (recording,) = (r.recording for r in recorded.values())
+    gc.collect()
+    buffers = {id(a.base) for _, arguments in recording.calls for a in arguments
+               if isinstance(a, np.ndarray)}  # fmt: skip
+    assert len(buffers) <= 5
+    np.testing.assert_array_equal(deep(x).numpy(), deep.__wrapped__(x).numpy())
+
+
+def test_gradients_must_be_as_when_recorded():
+    w = Tensor(np.ones(3, np.float32), requires_grad=True)
+
+    @tg.jit
+    def loss(x):
+        y = (w * x).sum()
+        y.backward()
+        return y
+
+    loss(np.ones(3, np.float32))
+    with pytest.raises(RuntimeError, match=r"got a leaf of shape \(3,\) with one\n  try zero_grad"):
+        loss(np.ones(3, np.float32))
+    w.grad = None
+    loss(np.full(3, 2, np.float32))
+    np.testing.assert_array_equal(w.grad.numpy(), [2, 2, 2])
+
+
+def test_an_index_out_of_range_is_found_in_a_replay_too():
+    table = Tensor(np.ones((4, 2), np.float32), requires_grad=True)
+    look_up = tg.jit(lambda index: tg.embedding(index, table))
+    look_up(np.array([1, 2]))
+    with pytest.raises(IndexError, match="got 1 to 4"):
+        look_up(np.array([1, 4]))
+
+
+def test_a_recording_inside_another_is_refused():
+    inner = tg.jit(lambda x: x * 2)
+    with pytest.raises(RuntimeError, match="a recorded function cannot record another"):
+        tg.jit(lambda x: inner(x))(np.ones(2, np.float32))

@@ -273,6 +273,10 @@ def np_softmax(x, axis=-1):
     return p / p.sum(axis, keepdims=True)
 
 
+def np_largest_finite(x, axis=None, keepdim=False):
+    return np.max(x, axis, keepdims=True)
+
+
 def np_logsumexp(x, axis=None, keepdim=False):
     return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdim))
 
@@ -381,6 +385,12 @@ ROWS: dict[str, Row] = {
     "prod": Row(r.prod, reduction(np.prod), lambda d: axis_case(d, 0)),
     "var": Row(r.var, reduction(np.var, ddof=1), two_or_more),
     "std": Row(r.std, reduction(np.std, ddof=1), two_or_more),
+    "largest_finite": Row(
+        lambda x, axis, keepdim: r._largest_finite(x, axis),
+        np_largest_finite,
+        axis_case,
+        smooth=False,
+    ),
     "logsumexp": Row(tg.logsumexp, np_logsumexp, axis_case),
     "cumsum": Row(r.cumsum, np.cumsum, with_axis),
     "argmax": Row(r.argmax, reduction(np.argmax), one_axis, smooth=False),

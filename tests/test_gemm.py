@@ -1,5 +1,10 @@
 """The packed matrix product: any shape, either operand transposed, any number of threads."""
 
+import os
+import platform
+import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -71,6 +76,52 @@ def test_threads_do_not_change_a_bit(shape):
     assert all((r == results[0]).all() for r in results)
 
 
+def to_bfloat16(x):
+    """The nearest number with 8 bits of mantissa, ties to even"""
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@given(
+    sizes=st.tuples(st.integers(1, 2), SIZES, SIZES, SIZES),
+    transposed=st.tuples(st.booleans(), st.booleans()),
+    accumulate=st.booleans(),
+)
+def test_bfloat16_is_the_product_of_rounded_operands(sizes, transposed, accumulate):
+    batch, m, n, k = sizes
+    rng = np.random.default_rng(m + n + k)
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((batch, m, k), (batch, k, n)))
+    before = rng.standard_normal((batch, m, n)).astype(np.float32)
+    expected = to_bfloat16(a) @ to_bfloat16(b) + (before if accumulate else 0)
+    a, b = (np.swapaxes(x, 1, 2) if t else x for x, t in zip((a, b), transposed, strict=True))
+    with tg.precision("bfloat16"):
+        out = g.gemm(before.copy(), np.ascontiguousarray(a), np.ascontiguousarray(b),
+                     transpose_a=transposed[0], transpose_b=transposed[1],
+                     accumulate=accumulate)  # fmt: skip
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_rounds_ties_to_even_and_keeps_nan_and_infinity():
+    odd, even = 1 + 3 / 256, 1 + 1 / 256  # in the middle of two bfloat16 numbers
+    given = np.array([odd, even, np.inf, np.nan, 3.4e38], np.float32).reshape(1, 5, 1)
+    with tg.precision("bfloat16"):
+        out = g.gemm(np.empty((1, 5, 1), np.float32), given, np.ones((1, 1, 1), np.float32))
+    np.testing.assert_array_equal(out.reshape(-1), [1 + 2 / 128, 1, np.inf, np.nan, np.inf])
+
+
+def test_precision_is_a_context():
+    with tg.precision("bfloat16"):
+        with tg.precision("float32"):
+            assert tg.get_precision() == "float32"
+        assert tg.get_precision() == "bfloat16"
+    assert tg.get_precision() == "float32"
+    with tg.precision("auto"):
+        assert tg.get_precision() == ("bfloat16" if tg.has_bfloat16() else "float32")
+    with pytest.raises(ValueError, match="got 'half'"), tg.precision("half"):
+        pass
+
+
 def test_products_in_several_python_threads_at_once():
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((2, 1, 130, 130))
@@ -113,3 +164,43 @@ def test_the_python_twins_say_the_same():
     assert strips[depth * tile.ROWS] == 3 + tile.ROWS
     counters = np.array([4])
     assert (tile.take_in_python(counters, 0), counters[0]) == (4, 5)
+
+
+COMPILE = """
+import numba, sys
+from numba import types
+from tinygrad_lite.kernels.gemm import gemm_kernel, gemm_bfloat16_kernel
+from tinygrad_lite.kernels.launch import entry_function
+numba.get_num_threads()
+cube, row = types.Array(types.float32, 3, "C"), types.Array(types.float32, 1, "C")
+word, flag = types.int64, types.boolean
+counters = types.Array(types.int64, 1, "C")
+arguments = (word, word, cube, cube, cube, row, flag, flag, flag, word, word, counters,
+             types.Array(types.float32, 2, "C"))
+for kernel in (gemm_kernel, gemm_bfloat16_kernel):
+    entry = numba.njit(entry_function(kernel.body))
+    entry.compile(arguments)
+    print(entry.inspect_asm(entry.signatures[0]))
+    print("=" * 9)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles for other x86-64 CPUs")
+@pytest.mark.parametrize(
+    ("name", "features", "single", "pairs"),
+    [
+        ("sapphirerapids", "+avx512f,+avx512bw,+avx512vl,+avx512bf16", "vfmadd231ps.*zmm",
+         "vdpbf16ps.*zmm"),
+        ("skylake-avx512", "+avx512f,+avx512bw,+avx512vl", "vfmadd231ps.*zmm", "vfmadd.*zmm"),
+        ("haswell", "", "vfmadd231ps.*ymm", "vfmadd.*ymm"),
+    ],
+)  # fmt: skip
+def test_other_cpus_get_their_instructions(name, features, single, pairs):
+    features = f"+avx,+avx2,+fma,{features}".rstrip(",")
+    settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_DISABLE_JIT": "0"}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env={**os.environ, **settings},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    of_single, of_pairs, _ = done.stdout.split("=" * 9)
+    assert len(re.findall(single, of_single)) >= tile.VECTORS * 6
+    assert len(re.findall(pairs, of_pairs)) >= tile.VECTORS * 6
+    assert "bf16" not in of_single

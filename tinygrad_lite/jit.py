@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.compile import get_num_threads
+from tinygrad_lite.kernels.gemm import get_precision
 from tinygrad_lite.kernels.record import Recording, recording_to
 from tinygrad_lite.tensor import Tensor, delivered
 
@@ -41,7 +42,7 @@ def jit(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        key = (get_num_threads(), *map(_key, args))
+        key = (get_num_threads(), get_precision(), *map(_key, args))
         known = recorded.get(key)
         if known is None:
             known = recorded[key] = _Recorded(function, args)

@@ -15,7 +15,8 @@ from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.layernorm import layernorm
 from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.rmsnorm import rmsnorm
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.kernels.record import call
+from tinygrad_lite.tensor import Tensor, clear_gradients
 
 
 def Parameter(data: Any) -> Tensor:
@@ -94,8 +95,7 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        for parameter in self.parameters():
-            parameter.grad = None
+        call(clear_gradients, self.parameters())
 
 
 class Linear(Module):

@@ -16,7 +16,7 @@ from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pointers import array_at, table_of
 from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import dot
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, clear_gradients
 
 
 @kernel
@@ -130,8 +130,7 @@ class Optimizer:
         self.state: list[dict[str, np.ndarray]] = [{} for _ in self.params]
 
     def zero_grad(self) -> None:
-        for parameter in self.params:
-            parameter.grad = None
+        call(clear_gradients, self.params)
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""

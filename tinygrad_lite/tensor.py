@@ -449,6 +449,11 @@ def _deliver(leaf: Tensor, g: Array, given: set[int]) -> None:
     leaf.grad = Tensor._wrap(g)
 
 
+def clear_gradients(tensors: list[Tensor]) -> None:
+    for tensor in tensors:
+        tensor.grad = None
+
+
 def _address(array: Array) -> int:
     return array.__array_interface__["data"][0]
 

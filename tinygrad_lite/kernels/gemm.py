@@ -25,10 +25,17 @@ Matrix Multiplication", 2008, and the BLIS papers):
    nobody waits. Every number of C is summed over k in the same order whoever does it: the result
    does not depend on the threads.
 
+In bfloat16 (see `precision`), A and B are rounded while they are packed, two numbers of k and k + 1
+to a word of 32 bits, and `tile` multiplies pairs; sums are float32.
+
     C (batch, M, N), A (batch, M, K) or (batch, K, M), B (batch, K, N) or (batch, N, K)
 """
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +49,10 @@ from tinygrad_lite.kernels.tile import (
     columns_of,
     copy_columns,
     copy_rows,
+    has_bfloat16,
+    pairs_few,
+    pairs_one,
+    pairs_rows,
     take,
     tile_few,
     tile_one,
@@ -53,6 +64,8 @@ DEPTH = 384  # k-steps: a strip of B, DEPTH x COLUMNS x 4 bytes, and one of A fi
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
 PANEL = 128  # columns of B packed at a time: PANEL x DEPTH and a block of A fit an L2 cache
 TAKEN, LEFT, COUNTERS = 0, 8, 16  # counters that threads share, each in a cache line of its own
+PRECISIONS = ("float32", "bfloat16", "auto")
+PAIRS = False  # whether words of A and B hold two bfloat16 numbers
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -155,6 +168,45 @@ def pack_rows(packed, at, a, a_at, lda, rows, depth):
             to[i] = row[i]
 
 
+@inlined
+def rounded(bits):
+    """The bits of a float32 number, rounded to the nearest bfloat16 (ties to even): its upper half"""
+    if (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000):  # NaN: keep it one
+        return bits | np.uint32(0x00400000)
+    return bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+
+
+@inlined
+def join_pairs(packed, at, depth, width):
+    """In place: rows k and k + 1 of a strip (depth, width) become row k / 2, of pairs."""
+    words, upper = packed.view(np.uint32), np.uint32(0xFFFF0000)
+    for k in range(0, depth, 2):
+        lower_row = words[at + k * width : at + (k + 1) * width]
+        upper_row = words[at + (k + 1) * width : at + (k + 2) * width]
+        pairs = words[at + k // 2 * width : at + (k // 2 + 1) * width]
+        if k + 1 < depth:
+            for j in range(width):
+                low = rounded(lower_row[j]) >> np.uint32(16)
+                pairs[j] = low | (rounded(upper_row[j]) & upper)
+        else:
+            for j in range(width):
+                pairs[j] = rounded(lower_row[j]) >> np.uint32(16)
+
+
+@inlined
+def pair_rows(packed, at, a, a_at, lda, rows, depth):
+    """Rows of A, A[i, k] = a[a_at + i * lda + k], rounded: rows of (depth + 1) // 2 pairs"""
+    words = (depth + 1) // 2
+    bits, halves = a.view(np.uint32), packed.view(np.uint16)
+    for i in range(rows):
+        row = bits[a_at + i * lda : a_at + i * lda + depth]
+        numbers = halves[2 * (at + i * words) : 2 * (at + (i + 1) * words)]
+        for k in range(depth):
+            numbers[k] = np.uint16(rounded(row[k]) >> np.uint32(16))
+        if depth % 2:
+            numbers[depth] = 0
+
+
 @kernel
 def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_rows, task_columns,
                 counters, spaces):  # fmt: skip
@@ -185,7 +237,10 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
                 columns = min(PANEL, j_end - j)
                 b_at = which * depth_all * n + k * b_row + j * b_column
                 pack(space, packed_b, b, b_at, b_row, b_column, depth, columns)
-                if not transpose_a:
+                if PAIRS:
+                    for strip in range(0, columns, width):
+                        join_pairs(space, packed_b + strip * depth, depth, width)
+                if not transpose_a and not PAIRS:
                     a_at = which * m * depth_all + i_0 * depth_all + k
                     multiply(c, which * m * n + i_0 * n + j, n,
                              a, a_at, depth_all, 1, ROWS * depth_all,
@@ -194,15 +249,50 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
                     continue
                 for i in range(i_0, i_end, BLOCK_ROWS):
                     rows = min(BLOCK_ROWS, i_end - i)
-                    a_at = which * m * depth_all + k * m + i
                     if j == j_0 or i_end - i_0 > BLOCK_ROWS:  # else it is there
-                        pack_rows(space, packed_a, a, a_at, m, rows, depth)
-                    multiply(c, which * m * n + i * n + j, n,
-                             space, packed_a, 1, ROWS, ROWS * depth,
-                             space, packed_b, depth * width, rows, columns, depth,
+                        if transpose_a:
+                            a_at = which * m * depth_all + k * m + i
+                            pack_rows(space, packed_a, a, a_at, m, rows, depth)
+                            if PAIRS:
+                                whole = in_strips(rows)
+                                for strip in range(0, whole, ROWS):
+                                    join_pairs(space, packed_a + strip * depth, depth, ROWS)
+                                join_pairs(space, packed_a + whole * depth, depth, rows - whole)
+                        elif PAIRS:
+                            a_at = which * m * depth_all + i * depth_all + k
+                            pair_rows(space, packed_a, a, a_at, depth_all, rows, depth)
+                    multiply(c, which * m * n + i * n + j, n, space, packed_a,
+                             1 if transpose_a else (depth + 1) // 2,
+                             ROWS if transpose_a else 1,
+                             ROWS * (depth if transpose_a else (depth + 1) // 2),
+                             space, packed_b, depth * width, rows, columns,
+                             (depth + 1) // 2 if PAIRS else depth,
                              add, space, 0)  # fmt: skip
         task = take(counters, TAKEN)
     reset(counters, len(spaces))
+
+
+def _of_pairs(function: Any, **names: Any) -> FunctionType:
+    """The function on pairs of bfloat16: its code, with other meanings of a few names in it"""
+    name = f"{function.__name__}_bfloat16"
+    own = FunctionType(function.__code__, {**function.__globals__, "PAIRS": True, **names}, name)
+    own.__qualname__ = name
+    return own
+
+
+gemm_bfloat16_kernel = kernel(
+    _of_pairs(
+        gemm_kernel.__wrapped__,
+        multiply=inlined(
+            _of_pairs(
+                getattr(multiply, "py_func", multiply),
+                tile_rows=pairs_rows,
+                tile_few=pairs_few,
+                tile_one=pairs_one,
+            )
+        ),
+    )
+)
 
 
 class _Spaces(threading.local):
@@ -221,6 +311,35 @@ class _Spaces(threading.local):
 
 
 workspace = _Spaces()
+class _Precision(threading.local):
+    name = "float32"
+
+
+_precision = _Precision()
+
+
+def get_precision() -> str:
+    """In what float32 matrices are multiplied in this Python thread: "float32" or "bfloat16" """
+    return _precision.name
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Within this context float32 matrices are multiplied in "float32", or in "bfloat16": operands
+    are rounded to 8 bits of mantissa, sums are float32, and so is everything else. "auto" is
+    bfloat16 on CPUs that multiply it (AVX512-BF16); elsewhere bfloat16 is slower than float32."""
+    if name not in PRECISIONS:
+        raise ValueError(
+            f"precision: there are {', '.join(PRECISIONS)}.\n  got {name!r}\n  try 'auto'"
+        )
+    before = _precision.name
+    _precision.name = ("bfloat16" if has_bfloat16() else "float32") if name == "auto" else name
+    try:
+        yield
+    finally:
+        _precision.name = before
+
+
 _NO_BIAS = {t: np.empty(0, t) for t in (np.dtype(np.float32), np.dtype(np.float64))}
 
 
@@ -234,17 +353,23 @@ def gemm(
     transpose_b: bool = False,
     accumulate: bool = False,
 ) -> np.ndarray:
-    """out (batch, M, N) = a @ b (+ bias (N,), or + out): C-contiguous, all float32 or float64."""
+    """out (batch, M, N) = a @ b (+ bias (N,), or + out): C-contiguous, all float32 or float64.
+
+    With `precision("bfloat16")`, float32 operands are rounded to bfloat16 first.
+    """
     batch, m, n = out.shape
     depth = a.shape[1] if transpose_a else a.shape[2]
     width = VECTORS * VECTOR_BYTES // out.itemsize
     threads = get_num_threads() if batch * m * n * depth > SERIAL_WORK else 1
-    rows, columns = _task_size(batch, m, n, width, (3 if transpose_a else 4) * threads, transpose_a)
+    pairs = out.dtype == np.float32 and get_precision() == "bfloat16"
+    packs_a = transpose_a or pairs
+    rows, columns = _task_size(batch, m, n, width, (3 if packs_a else 4) * threads, packs_a)
     bias = _NO_BIAS[out.dtype] if bias is None else bias
     spaces = workspace.get(
         "gemm", out.dtype, threads, BLOCK_ROWS * width + DEPTH * (PANEL + BLOCK_ROWS)
     )
-    gemm_kernel.run(
+    run = gemm_bfloat16_kernel.run if pairs else gemm_kernel.run
+    run(
         threads, threads, out, a, b, bias, transpose_a, transpose_b, accumulate, rows, columns,
         workspace.counters, spaces,
     )  # fmt: skip
@@ -252,17 +377,17 @@ def gemm(
 
 
 def _task_size(
-    batch: int, m: int, n: int, width: int, enough: int, transpose_a: bool
+    batch: int, m: int, n: int, width: int, enough: int, packs_a: bool
 ) -> tuple[int, int]:
     """Rows and columns of C in a task, so that there are `enough` tasks where C is large enough.
 
-    Each task packs its part of B for itself, and its part of a transposed A. An A in place is cut
-    into columns first, so that each part of B is packed once; otherwise the longer side is halved.
+    Each task packs its part of B for itself, and its part of an A that is transposed or rounded; then
+    the longer side is halved. With an A in place, columns are cut first: B is packed just once.
     """
     rows, columns = max(m, 1), max(n, 1)
     while batch * -(-m // rows) * -(-n // columns) < enough:
         can_columns, can_rows = columns > width, rows > 4 * ROWS
-        if can_columns and (not transpose_a or columns > rows or not can_rows):
+        if can_columns and (not packs_a or columns > rows or not can_rows):
             columns = -(-columns // (2 * width)) * width
         elif can_rows:
             rows = -(-rows // (2 * ROWS)) * ROWS

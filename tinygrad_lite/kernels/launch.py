@@ -29,9 +29,9 @@ _POOL = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_WORD] * 3)
 def entry_function(body: Any) -> FunctionType:
     """`entry(tasks, threads, *arguments)` for a compiled `body(task, *arguments)`, not compiled
     yet. It has the body's name and place: by these Numba's disk cache knows it."""
-    code = body.py_func.__code__
+    code, name = body.py_func.__code__, body.py_func.__name__
     names = ", ".join(code.co_varnames[1 : code.co_argcount])
-    source = f"def {code.co_name}(tasks, threads, {names}): _spread(tasks, threads, ({names},))"
+    source = f"def {name}(tasks, threads, {names}): _spread(tasks, threads, ({names},))"
     (compiled,) = (
         part
         for part in compile(source, code.co_filename, "exec").co_consts
@@ -39,7 +39,7 @@ def entry_function(body: Any) -> FunctionType:
     )
     compiled = compiled.replace(co_firstlineno=code.co_firstlineno)
     module = body.py_func.__module__
-    entry = FunctionType(compiled, {"_spread": _spread(body), "__name__": module}, code.co_name)
+    entry = FunctionType(compiled, {"_spread": _spread(body), "__name__": module}, name)
     entry.__module__ = module
     return entry
 

@@ -1,25 +1,38 @@
-"""What the matrix product emits as LLVM instructions: a register tile, a copy, a task counter.
+"""What the matrix product emits as LLVM instructions: register tiles, copies, a task counter.
 
 Each intrinsic has a twin in plain Python, which explains it and runs under NUMBA_DISABLE_JIT=1.
 The tile's shape follows the vector registers of the CPU that Numba compiles for; on a CPU with
 narrower registers LLVM splits the vectors, and the results are the same up to rounding.
 """
 
+import functools
 from typing import Any
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 
-def _vector_bytes_and_registers() -> tuple[int, int]:
-    """Width and number of the vector registers of the CPU that Numba compiles for."""
+def _cpu_features() -> str:
+    """Those of the CPU that Numba compiles for, "+avx2,-avx512f,..." """
     features = numba.config.CPU_FEATURES
     if features is None:
         features = llvm.get_host_cpu_features().flatten()
+    return features
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 numbers (AVX512-BF16): else it is done in software."""
+    return "+avx512bf16" in _cpu_features()
+
+
+def _vector_bytes_and_registers() -> tuple[int, int]:
+    """Width and number of the vector registers of the CPU that Numba compiles for."""
+    features = _cpu_features()
     if "+avx512f" in features:
         return 64, 32
     if "+avx" in features:
@@ -64,7 +77,27 @@ def tile_in_python(rows: int) -> Any:
     return tile
 
 
-def _tile_in_llvm(rows: int) -> Any:
+def pairs_tile_in_python(rows: int) -> Any:
+    """The same for A and B whose words of 32 bits hold two bfloat16 numbers, those of k and k + 1:
+    the upper halves of float32 numbers. `depth` counts pairs; C is float32."""
+
+    def tile(c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
+        for half in (0, 1):
+            a_half, b_half = (_half_in_python(x, half) for x in (a, b))
+            single = tile_in_python(rows)
+            single(c, c_at, ldc, a_half, a_at, a_row, a_column, b_half, b_at, depth,
+                   accumulate or half == 1)  # fmt: skip
+
+    return tile
+
+
+def _half_in_python(words, half):
+    """The lower or the upper bfloat16 of each word as float32"""
+    bits = words.view(np.uint32)
+    return (bits << 16 if half == 0 else bits & 0xFFFF0000).view(np.float32)
+
+
+def _tile_in_llvm(rows: int, pairs: bool = False) -> Any:
     """The same as an LLVM loop over k with `rows` x `VECTORS` accumulators in registers."""
 
     @intrinsic
@@ -78,7 +111,7 @@ def _tile_in_llvm(rows: int) -> Any:
                 return builder.gep(array.data, [args[offset]])
 
             number = context.get_data_type(c.dtype)
-            function = _tile_function(builder.module, rows, number, c.dtype.bitwidth)
+            function = _tile_function(builder.module, rows, number, c.dtype.bitwidth, pairs)
             c_start, a_start, b_start = pointer(0, 1), pointer(3, 4), pointer(7, 8)
             flag = builder.icmp_unsigned("!=", args[10], args[10].type(0))
             builder.call(
@@ -92,9 +125,47 @@ def _tile_in_llvm(rows: int) -> Any:
     return tile
 
 
-def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> ir.Function:
+class _BFloat16(ir.Type):
+    """llvmlite has no such type; LLVM calls it bfloat."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat16)
+
+
+def _multiply_pairs(builder: ir.IRBuilder, total: ir.Value, a: ir.Value, b: ir.Value) -> ir.Value:
+    """total + a_lower * b_lower + a_upper * b_upper in each lane, a and b pairs of bfloat16"""
+    lanes = total.type.count
+    if has_bfloat16():
+        kind = ir.VectorType(_BFloat16(), 2 * lanes)
+        dot = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(total.type, [total.type, kind, kind]),
+            f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}",
+        )
+        return builder.call(dot, [total, builder.bitcast(a, kind), builder.bitcast(b, kind)])
+    words = ir.VectorType(ir.IntType(32), lanes)
+    a, b = builder.bitcast(a, words), builder.bitcast(b, words)
+    shift, mask = (ir.Constant(words, [n] * lanes) for n in (16, 0xFFFF0000))
+    for halves in ([builder.shl(x, shift) for x in (a, b)],
+                   [builder.and_(x, mask) for x in (a, b)]):  # fmt: skip
+        product = builder.fmul(
+            *(builder.bitcast(half, total.type) for half in halves), flags=["contract"]
+        )
+        total = builder.fadd(total, product, flags=["contract"])
+    return total
+
+
+def _tile_function(
+    module: ir.Module, rows: int, number: ir.Type, bits: int, pairs: bool
+) -> ir.Function:
     """The LLVM function tile(c, ldc, a, a_row, a_column, b, depth, accumulate) in `module`."""
-    name = f"tinygrad_lite_tile_{rows}_float{bits}"
+    name = f"tinygrad_lite_tile_{rows}_{'bfloat16' if pairs else f'float{bits}'}"
     if name in module.globals:
         return module.globals[name]
     word, lanes = ir.IntType(64), VECTOR_BYTES * 8 // bits
@@ -133,6 +204,9 @@ def _tile_function(module: ir.Module, rows: int, number: ir.Type, bits: int) -> 
         a_ik = builder.insert_element(undefined, a_ik, lane_0)
         a_ik = builder.shuffle_vector(a_ik, undefined, every_lane)
         for v in range(VECTORS):
+            if pairs:
+                later[i, v] = _multiply_pairs(builder, sums[i, v], a_ik, b_row[v])
+                continue
             # "contract": one fused multiply-add where the CPU has it.
             product = builder.fmul(a_ik, b_row[v], flags=["contract"])
             later[i, v] = builder.fadd(sums[i, v], product, flags=["contract"])
@@ -292,8 +366,12 @@ def _take_in_llvm(typing, counters, i):
 
 _in_python = numba.config.DISABLE_JIT
 _make_tile = tile_in_python if _in_python else _tile_in_llvm
+_make_pairs_tile = (
+    pairs_tile_in_python if _in_python else functools.partial(_tile_in_llvm, pairs=True)
+)
 _make_copy = copy_in_python if _in_python else _copy_in_llvm
 tile_rows, tile_few, tile_one = _make_tile(ROWS), _make_tile(FEW_ROWS), _make_tile(1)
+pairs_rows, pairs_few, pairs_one = (_make_pairs_tile(n) for n in (ROWS, FEW_ROWS, 1))
 copy_columns = _make_copy(columns_of)
 copy_rows = _make_copy(lambda array: ROWS)
 turn_columns = turn_columns_in_python if _in_python else _turn_columns_in_llvm

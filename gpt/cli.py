@@ -27,7 +27,7 @@ from gpt.plot import plot_loss
 from gpt.run import Run
 from gpt.tokenizers import CharTokenizer
 from gpt.train import NonFiniteError, StepRecord, TrainState, check_lengths, train
-from tinygrad_lite import on_compile, set_num_threads
+from tinygrad_lite import on_compile, precision, set_num_threads
 
 SAMPLE_SEED = 42
 
@@ -62,7 +62,7 @@ def _announce_compilation() -> None:
     def once() -> None:
         if not said:
             said.append(True)
-            console.complain("compiling kernels, once on this machine: about half a minute ...")
+            console.complain("compiling kernels, once on this machine: a quarter of a minute ...")
 
     on_compile(once)
 
@@ -193,7 +193,9 @@ def _generate(args: Namespace) -> None:
         f"--seed {args.seed}",
         "--seed 0",
     )
-    model, tokenizer = Run.open(args.run).load_best()
+    folder = Run.open(args.run)
+    _, config, *_ = folder.read_setup()
+    model, tokenizer = folder.load_best()
     require(
         bool(args.prompt),
         "generate: the prompt must hold at least one character.",
@@ -206,15 +208,16 @@ def _generate(args: Namespace) -> None:
         console.complain(f"the prompt has {len(prompt)} tokens: the model sees its last {size}")
     _announce_compilation()
     console.console.out(args.prompt.lstrip("\n"), end="", highlight=False)
-    for token in generate(model, prompt, args.tokens, args.temperature, args.top_k, args.seed):
-        console.console.out(tokenizer.decode([token]), end="", highlight=False)
-        console.flush()
+    with precision(config.precision):
+        for token in generate(model, prompt, args.tokens, args.temperature, args.top_k, args.seed):
+            console.console.out(tokenizer.decode([token]), end="", highlight=False)
+            console.flush()
     say()
 
 
 def _eval(args: Namespace) -> None:
     folder = Run.open(args.run)
-    _, _, _, names = folder.read_setup()
+    _, config, _, names = folder.read_setup()
     require(
         bool(args.corpus) or "-" not in names,
         "eval: the text that a run read from standard input is not kept.",
@@ -226,11 +229,13 @@ def _eval(args: Namespace) -> None:
     training, validation = _tokens(corpus, tokenizer)
     check_lengths(training, validation[1:], 1)
     _announce_compilation()
-    val_loss = evaluate(model, validation)
+    with precision(config.precision):
+        val_loss = evaluate(model, validation)
+        train_loss = evaluate(model, training, most=len(validation) - 1)
     result = {
         "val_loss": val_loss,
         "bits_per_char": bits_per_token(val_loss),
-        "train_loss": evaluate(model, training, most=len(validation) - 1),
+        "train_loss": train_loss,
         "uniform_loss": math.log(tokenizer.vocab_size),
         "parameters": sum(p.size for p in model.parameters()),
         "val_tokens": len(validation) - 1,

@@ -131,11 +131,16 @@ class TrainConfig(_Checked):
     eval_interval: int = 500  # steps
     eval_tokens: int = 20_000  # of the validation split, at each evaluation but the last
     seed: int = 1337
+    precision: str = "auto"  # of matrix products: "float32", "bfloat16", or what the CPU is fast in
 
     def __post_init__(self) -> None:
         self._check(
             ("steps", "batch_size", "eval_interval", "eval_tokens"),
-            {"optimizer": ("adamw", "muon"), "schedule": ("cosine", "plateau")},
+            {
+                "optimizer": ("adamw", "muon"),
+                "schedule": ("cosine", "plateau"),
+                "precision": ("float32", "bfloat16", "auto"),
+            },
         )
         for name in ("lr", "muon_lr"):
             value = getattr(self, name)

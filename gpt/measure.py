@@ -10,12 +10,22 @@ import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.train import NonFiniteError, TrainState, train_step
+from tinygrad_lite import compile_ahead, precision
 
 
 def measure(
     model: GPTConfig, config: TrainConfig, training: np.ndarray, steps: int = 3
 ) -> tuple[float, float]:
     """(seconds a step, peak memory of this process in MB) after a first step that compiles."""
+
+    def whole_step() -> None:
+        state = TrainState(model, config)
+        size = (config.batch_size, model.block_size)
+        with precision(config.precision):
+            state._compute_gradients(np.zeros(size, np.int64), np.zeros(size, np.int64))
+            state._update()
+
+    compile_ahead(whole_step)
     state = TrainState(model, config)
     seconds = []
     for _ in range(steps + 1):

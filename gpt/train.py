@@ -16,7 +16,7 @@ import numpy as np
 from gpt.config import GPTConfig, TrainConfig, require
 from gpt.evaluate import evaluate
 from gpt.model import GPT
-from tinygrad_lite import Tensor, jit, optim
+from tinygrad_lite import Tensor, jit, optim, precision
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,8 @@ def train(
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
         last = state.step == config.steps
         if last or state.step % config.eval_interval == 0:
-            val_loss = evaluate(model, validation, None if last else config.eval_tokens)
+            with precision(config.precision):
+                val_loss = evaluate(model, validation, None if last else config.eval_tokens)
             if not math.isfinite(val_loss):  # before it is saved
                 raise NonFiniteError(_blame(state, val_loss))
             best = val_loss <= state.best_loss
@@ -199,10 +200,11 @@ def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
     size = state.model.config.block_size
     inputs, targets = batch(training, state.config.batch_size, size, state.rng)
-    loss, norm = (float(x) for x in state.compute_gradients(inputs, targets))
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise NonFiniteError(_blame(state, loss))
-    state.update()
+    with precision(state.config.precision):
+        loss, norm = (float(x) for x in state.compute_gradients(inputs, targets))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise NonFiniteError(_blame(state, loss))
+        state.update()
     return loss, norm
 
 

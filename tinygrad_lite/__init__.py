@@ -14,6 +14,7 @@ from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.jit import jit
+from tinygrad_lite.kernels.ahead import compile_ahead
 from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
 from tinygrad_lite.kernels.gemm import get_precision, precision
 from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory

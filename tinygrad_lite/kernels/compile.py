@@ -45,6 +45,13 @@ def _stamp_of(folder: Path) -> tuple[float, int]:
 _SHARED_STAMP = _stamp_of(Path(__file__).parent)
 
 
+class _Plan(threading.local):
+    calls: list[tuple["Kernel", tuple]] | None = None
+
+
+_plan = _Plan()
+
+
 class Kernel:
     """A compiled loop: `kernel(*arguments)` runs its body for CHUNKS tasks."""
 
@@ -59,19 +66,30 @@ class Kernel:
 
     def run(self, tasks: int, threads: int, *arguments: Any) -> None:
         """The body for tasks 0, ..., tasks - 1, on `threads` threads"""
+        if _plan.calls is not None:
+            _plan.calls.append((self, (tasks, threads, *arguments)))
+            return
         self.entry(tasks, threads, *arguments)
         recording = current()
         if recording is not None:
             recording.add(self.entry, (tasks, threads, *arguments))
 
     def _first_call(self, *arguments: Any) -> None:
-        numba.get_num_threads()  # starts the thread pool, to which the compiled code is linked
-        self.entry = numba.njit(entry_function(self.body), cache=True, nogil=True)
-        cache = self.entry._cache._cache_file
-        # Numba's disk cache watches only the file that holds the kernel. What is shared from this
-        # folder is compiled into every kernel, so a change here must make them all stale.
-        cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP)
+        self.prepare()
         self.entry(*arguments)
+
+    def prepare(self) -> Any:
+        """Numba's dispatcher of the entry, which compiles at the first call for argument types."""
+        if self.entry == self._first_call:
+            numba.get_num_threads()  # starts the thread pool, to which the compiled code is linked
+            self.entry = numba.njit(
+                entry_function(self.body), cache=True, nogil=True, no_cfunc_wrapper=True
+            )
+            cache = self.entry._cache._cache_file
+            # Numba's disk cache watches only the file that holds the kernel. What is shared from
+            # this folder is compiled into every kernel: a change here must make them all stale.
+            cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP)
+        return self.entry
 
     def _in_python(self, tasks: int, threads: int, *arguments: Any) -> None:
         for task in range(tasks):
@@ -83,7 +101,10 @@ kernel = Kernel
 
 def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) -> Any:
     """A device function: part of the kernels that call it, with the same arithmetic."""
-    return numba.njit(function, nogil=True, fastmath=set(fastmath), error_model="numpy")
+    return numba.njit(
+        function, nogil=True, fastmath=set(fastmath), error_model="numpy",
+        no_cpython_wrapper=True, no_cfunc_wrapper=True,  # only compiled code calls it
+    )  # fmt: skip
 
 
 @inlined

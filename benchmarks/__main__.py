@@ -1,28 +1,50 @@
-"""python -m benchmarks [step|gemm|all] [--config NAME] [--peers torch,jax] [--json FILE]"""
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|all] [--config NAME] [--peers torch,jax]
+[--json FILE]; python -m benchmarks chart --json FILE draws FILE as a picture"""
 
 import argparse
 import importlib.util
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from benchmarks import gemm, step
+from benchmarks import gemm, kernels, memory, start, step, threads
 from benchmarks.timing import Row, machine
 
-BENCHMARKS = {"step": (step.run, list(step.CONFIGS)), "gemm": (gemm.run, list(gemm.SHAPES))}
+BENCHMARKS = {
+    "gemm": (gemm.run, list(gemm.SHAPES)),
+    "kernels": (kernels.run, list(kernels.SHAPES)),
+    "step": (step.run, list(step.CONFIGS)),
+    "start": (start.run, start.CONFIGS),
+    "memory": (memory.run, memory.CONFIGS),
+    "threads": (threads.run, threads.CONFIGS),
+}
 PEERS = ("torch", "jax")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("benchmark", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
+    choices = [*BENCHMARKS, "all", "chart"]
+    parser.add_argument("benchmark", nargs="?", default="all", choices=choices)
     parser.add_argument("--config", action="append", help="only this one (may be repeated)")
     parser.add_argument("--peers", default="torch,jax", help="comma-separated (default: torch,jax)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     args = parser.parse_args()
-    wanted = [peer for peer in args.peers.split(",") if peer]
+    if args.benchmark == "chart":
+        if args.json is None or not args.json.exists():
+            sys.exit("benchmarks: a chart is drawn of a JSON file.\n"
+                     f"  got --json {args.json}\n  try --json FILE with a file of a run")  # fmt: skip
+        from benchmarks.chart import draw
+
+        draw(args.json, args.json.with_suffix(".png"))
+        print(args.json.with_suffix(".png"))
+        return
+    unknown = set(args.config or []) - {c for _, configs in BENCHMARKS.values() for c in configs}
+    if unknown:
+        sys.exit(f"benchmarks: there is no configuration {unknown.pop()!r}\n  try "
+                 + "; ".join(f"{n}: {', '.join(c)}" for n, (_, c) in BENCHMARKS.items()))  # fmt: skip
     peers = []
-    for peer in wanted:
+    for peer in (p for p in args.peers.split(",") if p):
         if peer in PEERS and importlib.util.find_spec(peer):
             peers.append(peer)
         else:
@@ -33,34 +55,43 @@ def main() -> None:
     for name, (run, configs) in BENCHMARKS.items():
         if args.benchmark not in (name, "all"):
             continue
-        chosen = [c for c in configs if args.config is None or c in args.config]
-        if not chosen and args.benchmark == name:
-            sys.exit(f"benchmarks: {name} has {', '.join(configs)}\n  got {args.config}")
-        for config in chosen:
+        for config in (c for c in configs if args.config is None or c in args.config):
             found = run(config, peers)
-            show(found)
+            show(found, about)
             rows += found
-    if args.json:
-        data = {"machine": about, "rows": [row.as_json() for row in rows]}
-        args.json.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+            if args.json:  # after each, so that a run that is stopped has its rows
+                data = {"machine": about, "rows": [row.as_json() for row in rows]}
+                args.json.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[Row], about: dict[str, Any]) -> None:
     """A line a contender, and how much faster ours is than the best of the others"""
     for row in rows:
-        rate = "" if row.gflops is None else f"  {row.gflops:6.0f} GFLOP/s"
+        rate = ""
+        if row.gflops is not None:
+            rate = f"  {row.gflops:.0f} GFLOP/s, {row.gflops / about['peak_gflops']:.0%} of peak"
+        if row.gb_per_s is not None:
+            share = row.gb_per_s / about["bandwidth_gb_s"]
+            rate = f"  {row.gb_per_s:.1f} GB/s, {share:.0%} of copying"
         print(
-            f"{row.benchmark:5} {row.config:15} {row.contender:14} median {row.median_ms:8.2f} ms"
-            f"  min {row.min_ms:8.2f} ms{rate}  first {row.first_s:.1f} s"
-            f"  peak {row.peak_mb:.0f} MB"
+            f"{row.benchmark:7} {row.config:14} {row.contender:14} median {row.median_ms:9.2f} ms"
+            f"  min {row.min_ms:9.2f} ms{rate}  first {row.first_s:.1f} s"
+            f"  peak {row.peak_mb:.0f} MB",
+            flush=True,
         )
-    others = [row for row in rows if not row.contender.startswith("ours")]
-    if others:
-        ours = next(row for row in rows if row.contender.startswith("ours"))
-        best = min(others, key=lambda row: row.median_ms)
-        lowest = min(row.min_ms for row in others)
-        print(f"      {ours.config:15} ours is {best.median_ms / ours.median_ms:.2f} x"
-              f" {best.contender} by medians, {lowest / ours.min_ms:.2f} x by minima")  # fmt: skip
+    ours, *rivals = sorted(rows, key=lambda row: (not row.contender.startswith("ours"),
+                                                  row.median_ms))  # fmt: skip
+    others = [r for r in rivals if not r.contender.startswith("ours")] or rivals
+    if not others:
+        return
+    best = min(others, key=lambda row: row.median_ms)
+    lowest = min(row.min_ms for row in others)
+    print(
+        f"        {ours.config:14} {ours.contender} is {best.median_ms / ours.median_ms:.2f} x"
+        f" {best.contender} by medians, {lowest / ours.min_ms:.2f} x the best minimum;"
+        f" memory {ours.peak_mb / min(row.peak_mb for row in others):.2f} x",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import Factory, Row, race
+from benchmarks.timing import Factory, Row, digest, race
 from gpt.config import PRESETS, GPTConfig
 from gpt.model import GPT
-from tinygrad_lite import Tensor, get_num_threads, jit, optim
+from tinygrad_lite import Tensor, get_num_threads, has_bfloat16, jit, optim, precision
 
 HELLO = dict(
     n_layer=1, n_head=2, n_embd=16, block_size=4, d_ff=32, norm_placement="post",
@@ -33,13 +33,20 @@ def run(config: str, peers: list[str]) -> list[Row]:
 
 
 def contenders(config: str, peers: list[str]) -> dict[str, tuple[Factory, tuple]]:
+    """Everybody in float32, and in bfloat16 where the CPU multiplies it"""
     threads = get_num_threads()
-    found: dict[str, tuple[Factory, tuple]] = {"ours float32": (ours, (config,))}
+    found: dict[str, tuple[Factory, tuple]] = {"ours float32": (ours, (config, "float32"))}
+    if has_bfloat16():
+        found["ours bfloat16"] = (ours, (config, "bfloat16"))
     if "torch" in peers:
         found["torch float32"] = (of_torch, (config, threads, "eager"))
         found["torch compile"] = (of_torch, (config, threads, "compile"))
+        if has_bfloat16():
+            found["torch bfloat16"] = (of_torch, (config, threads, "autocast"))
     if "jax" in peers:
         found["jax float32"] = (of_jax, (config, "float32"))
+        if has_bfloat16():
+            found["jax bfloat16"] = (of_jax, (config, "bfloat16"))
     return found
 
 
@@ -55,12 +62,7 @@ def _setup(config: str) -> tuple[GPT, np.ndarray, np.ndarray]:
     return model, batch[:, :-1].copy(), batch[:, 1:].copy()
 
 
-def _gradient(parameter: Tensor) -> np.ndarray:
-    assert parameter.grad is not None
-    return parameter.grad.numpy().copy()
-
-
-def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+def ours(config: str, dtype: str = "float32") -> tuple[Callable[[], object], dict[str, np.ndarray]]:
     model, tokens, targets = _setup(config)
     parameters = model.parameters()
     adamw = optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY)
@@ -74,13 +76,17 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
         adamw.zero_grad()
         return loss
 
-    loss = model.loss(tokens, targets)
-    loss.backward()
+    def call() -> None:
+        with precision(dtype):
+            step(tokens, targets)
+
+    with precision(dtype):
+        loss = model.loss(tokens, targets)
+        loss.backward()
     result = {"loss": loss.numpy()}
-    result |= {n: _gradient(p) for n, p in model.named_parameters()}
+    result |= {n: digest(p.grad.numpy()) for n, p in model.named_parameters() if p.grad is not None}
     adamw.zero_grad()
-    del loss
-    return lambda: step(tokens, targets), result
+    return call, result
 
 
 def of_torch(
@@ -110,7 +116,8 @@ def of_torch(
         adamw.step()
         adamw.zero_grad(set_to_none=True)
 
-    result = {"loss": np.array(backward().item()), **other.gradients()}
+    result = {"loss": np.array(backward().item())}
+    result |= {name: digest(g) for name, g in other.gradients().items()}
     adamw.zero_grad(set_to_none=True)
     return step, result
 
@@ -126,7 +133,9 @@ def of_jax(config: str, dtype: str) -> tuple[Callable[[], object], dict[str, np.
     p = joined({n: jnp.asarray(a.numpy()) for n, a in model.named_parameters()})
     loss = loss_function(model.config, jnp.dtype(dtype))
     value, gradients = jax.jit(jax.value_and_grad(loss))(p, tokens, targets)
-    result = {"loss": np.array(value), **separated(gradients)}
+    result = {"loss": np.array(value)}
+    result |= {name: digest(g) for name, g in separated(gradients).items()}
+    del gradients
     step = train_step(loss, LR, WEIGHT_DECAY)
     moments = ({n: jnp.zeros_like(w) for n, w in p.items()} for _ in range(2))
     state = (p, *moments, jnp.zeros((), jnp.float32))

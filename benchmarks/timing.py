@@ -3,6 +3,7 @@
 import multiprocessing
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ import numba
 import numpy as np
 
 import tinygrad_lite as tg
+from benchmarks.peak import bandwidth_gb_s, peak_gflops
 from gpt.measure import peak_memory_mb
 
 
@@ -28,6 +30,7 @@ class Row:
     first_s: float
     peak_mb: float
     gflops: float | None = None
+    gb_per_s: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,8 +50,11 @@ def race(
     rounds: int,
     tolerance: float,
     flops: float | None = None,
+    bytes_moved: float | None = None,
 ) -> list[Row]:
     """Contenders take turns (A B A B ...), `rounds` of them, after two calls to warm up.
+
+    flops, bytes_moved   of one call, for the rates that are reported
 
     Each lives in a process of its own: the thread pools of two libraries in one process keep each
     other from their cores, and one of them would be measured at a tenth of its speed.
@@ -80,6 +86,7 @@ def race(
             results[name][0],
             peaks[name],
             None if flops is None else flops / statistics.median(times) / 1e9,
+            None if bytes_moved is None else bytes_moved / statistics.median(times) / 1e9,
         )
         for name, times in seconds.items()
     ]
@@ -124,13 +131,25 @@ def _serve(pipe: Any, factory: Factory, arguments: tuple) -> None:
     pipe.send(peak_memory_mb())
 
 
+def digest(array: np.ndarray) -> np.ndarray:
+    """The norm of an array and some of its numbers: what is compared of large results"""
+    flat = np.asarray(array).reshape(-1)
+    some = flat[:: max(1, flat.size // 4096)]
+    return np.append(some, np.linalg.norm(flat)).astype(np.float64)
+
+
+ROUNDING = 0.05  # what bfloat16, with 8 bits of mantissa, may change
+
+
 def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> None:
     """RuntimeError unless all contenders computed the same."""
     (first, expected), *others = results.items()
     for name, result in others:
+        allowed = ROUNDING if "bfloat16" in name else tolerance
         for key, value in result.items():
             difference = np.linalg.norm(value - expected[key])
-            if not difference <= tolerance * (np.linalg.norm(expected[key]) + 1e-6):  # some gradients are zero but for rounding
+            # Some gradients are zero but for rounding.
+            if not difference <= allowed * (np.linalg.norm(expected[key]) + 1e-6):
                 raise RuntimeError(
                     "benchmarks: contenders must compute the same.\n"
                     f"  got {key} of {name} {difference} apart from that of {first}\n"
@@ -139,7 +158,7 @@ def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> Non
 
 
 def machine() -> dict[str, Any]:
-    """Hardware, versions and threads, as they are printed with every result"""
+    """Hardware, its peak rates, versions and threads, as they are printed with every result"""
     versions = {"python": platform.python_version()}
     for package in ("numpy", "numba", "torch", "jax"):
         try:
@@ -151,8 +170,17 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "threads": tg.get_num_threads(),
         "cores": numba.config.NUMBA_NUM_THREADS,
+        "bfloat16": "in hardware" if tg.has_bfloat16() else "in software, not raced",
+        "peak_gflops": round(peak_gflops()),
+        "bandwidth_gb_s": round(bandwidth_gb_s(), 1),
+        "commit": _commit(),
         **versions,
     }
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def _cpu_name() -> str:

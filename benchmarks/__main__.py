@@ -1,5 +1,5 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|all] [--config NAME] [--peers torch,jax]
-[--json FILE]; python -m benchmarks chart --json FILE draws FILE as a picture"""
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|all] [--config NAME]
+[--peers torch,jax] [--json FILE]; python -m benchmarks chart --json FILE draws FILE"""
 
 import argparse
 import importlib.util
@@ -32,8 +32,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.benchmark == "chart":
         if args.json is None or not args.json.exists():
-            sys.exit("benchmarks: a chart is drawn of a JSON file.\n"
-                     f"  got --json {args.json}\n  try --json FILE with a file of a run")  # fmt: skip
+            sys.exit(
+                "benchmarks: a chart is drawn of a JSON file.\n"
+                f"  got --json {args.json}\n  try --json FILE with a file of a run"
+            )
         from benchmarks.chart import draw
 
         draw(args.json, args.json.with_suffix(".png"))
@@ -41,8 +43,11 @@ def main() -> None:
         return
     unknown = set(args.config or []) - {c for _, configs in BENCHMARKS.values() for c in configs}
     if unknown:
-        sys.exit(f"benchmarks: there is no configuration {unknown.pop()!r}\n  try "
-                 + "; ".join(f"{n}: {', '.join(c)}" for n, (_, c) in BENCHMARKS.items()))  # fmt: skip
+        known = "; ".join(f"{name}: {', '.join(c)}" for name, (_, c) in BENCHMARKS.items())
+        sys.exit(
+            "benchmarks: each --config is one of a benchmark's.\n"
+            f"  got {unknown.pop()!r}\n  try {known}"
+        )
     peers = []
     for peer in (p for p in args.peers.split(",") if p):
         if peer in PEERS and importlib.util.find_spec(peer):

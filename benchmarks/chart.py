@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 COLOURS = {"ours": "#1f77b4", "torch": "#ee4c2c", "jax": "#5e97f6", "numpy": "#777777"}
 

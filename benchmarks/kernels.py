@@ -55,8 +55,7 @@ def _targets(config: str) -> np.ndarray:
 def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
     inputs = [Tensor(x, requires_grad=True) for x in _inputs(config)]
     if config == "adamw":
-        w, g = inputs
-        w.grad = g
+        w, w.grad = inputs
         adamw = optim.AdamW([w])
         step = tg.jit(adamw.step)
         step()
@@ -67,7 +66,7 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
         "layernorm": tg.layernorm,
         "gelu": tg.gelu,
         "cross_entropy": lambda x: tg.cross_entropy(x, _targets(config)),
-        "attention": lambda *x: tg.scaled_dot_product_attention(*x, is_causal=True),
+        "attention": lambda q, k, v: tg.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
 
     @tg.jit

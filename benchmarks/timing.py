@@ -36,7 +36,7 @@ class Row:
         return asdict(self)
 
 
-REST = 0.25  # seconds between turns: threads of Intel's OpenMP, in PyTorch, spin for 0.2 s after their work
+REST = 0.25  # seconds between turns: PyTorch's OpenMP threads spin for 0.2 s after their work
 TURN = 0.3  # seconds of measured calls in a turn, one call at least
 
 # Builds a contender in its own process: returns the call to time, and what it computes, to compare.

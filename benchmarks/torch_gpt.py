@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from gpt.model import GPT
 
-
 ACTIVATIONS = {
     "gelu": F.gelu,
     "relu": F.relu,

@@ -62,7 +62,7 @@ class TrainState:
         self.update = jit(self._update)
 
     def _compute_gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The loss, and the norm of its gradient, which is left in the parameters' .grad, clipped"""
+        """The loss, and the norm of its gradient, which is left, clipped, in the parameters"""
         loss = self.model.loss(inputs, targets)
         loss.backward()
         if self.config.grad_clip:

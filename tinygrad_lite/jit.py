@@ -1,4 +1,4 @@
-"""`jit`: record a function once, then replay its kernels on the same memory (as tinygrad's TinyJit).
+"""`jit`: record a function once, then replay its kernels on the same memory, as tinygrad's TinyJit.
 
     @jit
     def step(tokens, targets):

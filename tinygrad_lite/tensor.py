@@ -468,7 +468,8 @@ _delivery = _Delivery()
 @contextlib.contextmanager
 def delivered() -> Iterator[dict[Tensor, bool]]:
     """The leaves that receive gradients within this context: whether each had one before"""
-    _delivery.leaves = leaves = {}
+    leaves: dict[Tensor, bool] = {}
+    _delivery.leaves = leaves
     try:
         yield leaves
     finally:

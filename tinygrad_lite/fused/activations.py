@@ -11,8 +11,6 @@ Each backward kernel computes dx = g * f'(x) from x: recomputing costs less than
 
 import math
 
-import numpy as np
-
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.record import contiguous, empty_like
 from tinygrad_lite.kernels.simd import erf, exp, tanh

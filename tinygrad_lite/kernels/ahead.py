@@ -96,7 +96,7 @@ def _halves(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
     times = [0, 0]
 
     def time_of(task: Task) -> tuple[int, str]:
-        return len(task[0].__wrapped__.__code__.co_code), task[0].__name__  # type: ignore[attr-defined]
+        return len(task[0].function.__code__.co_code), task[0].__name__
 
     for task in sorted(tasks, key=time_of, reverse=True):
         which = times.index(min(times))

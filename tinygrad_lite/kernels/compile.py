@@ -11,7 +11,6 @@ The contract of a kernel
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
 
-import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -56,9 +55,10 @@ class Kernel:
     """A compiled loop: `kernel(*arguments)` runs its body for CHUNKS tasks."""
 
     def __init__(self, function: Callable):
-        functools.update_wrapper(self, function)
-        self.body = inlined(function)
-        self.entry = self._in_python if numba.config.DISABLE_JIT else self._first_call
+        self.function, self.body = function, inlined(function)
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self.__module__ = function.__module__
+        self.entry: Any = self._in_python if numba.config.DISABLE_JIT else self._first_call
 
     def __call__(self, *arguments: Any) -> None:
         work = max(a.size for a in arguments if isinstance(a, np.ndarray))
@@ -92,8 +92,9 @@ class Kernel:
         return self.entry
 
     def _in_python(self, tasks: int, threads: int, *arguments: Any) -> None:
-        for task in range(tasks):
-            self.body(task, *arguments)
+        with np.errstate(all="ignore"):  # compiled code does not warn either
+            for task in range(tasks):
+                self.body(task, *arguments)
 
 
 kernel = Kernel

@@ -170,7 +170,7 @@ def pack_rows(packed, at, a, a_at, lda, rows, depth):
 
 @inlined
 def rounded(bits):
-    """The bits of a float32 number, rounded to the nearest bfloat16 (ties to even): its upper half"""
+    """The bits of a float32 number whose upper half is the nearest bfloat16 (ties to even)"""
     if (bits & np.uint32(0x7FFFFFFF)) > np.uint32(0x7F800000):  # NaN: keep it one
         return bits | np.uint32(0x00400000)
     return bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
@@ -282,7 +282,7 @@ def _of_pairs(function: Any, **names: Any) -> FunctionType:
 
 gemm_bfloat16_kernel = kernel(
     _of_pairs(
-        gemm_kernel.__wrapped__,
+        gemm_kernel.function,
         multiply=inlined(
             _of_pairs(
                 getattr(multiply, "py_func", multiply),
@@ -311,6 +311,8 @@ class _Spaces(threading.local):
 
 
 workspace = _Spaces()
+
+
 class _Precision(threading.local):
     name = "float32"
 
@@ -381,8 +383,8 @@ def _task_size(
 ) -> tuple[int, int]:
     """Rows and columns of C in a task, so that there are `enough` tasks where C is large enough.
 
-    Each task packs its part of B for itself, and its part of an A that is transposed or rounded; then
-    the longer side is halved. With an A in place, columns are cut first: B is packed just once.
+    Each task packs its part of B for itself, and its part of an A that is transposed or rounded;
+    then the longer side is halved. With an A in place, columns are cut first: B is packed once.
     """
     rows, columns = max(m, 1), max(n, 1)
     while batch * -(-m // rows) * -(-n // columns) < enough:

@@ -1,0 +1,70 @@
+"""The norm of all gradients together, and the limit to it."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.pointers import array_at, table_of
+from tinygrad_lite.kernels.record import call, empty
+from tinygrad_lite.kernels.rows import dot
+from tinygrad_lite.optim.optimizer import gradients_of, like
+from tinygrad_lite.tensor import Tensor
+
+
+@kernel
+def square_sum_kernel(chunk, sums, table, like):
+    """sums (CHUNKS,) float64 += sums of squares; rows of table: g"""
+    for row in range(len(table)):
+        g = array_at(table[row, 0], table[row, 1], like)[part_of(table[row, 1], chunk)]
+        for start in range(0, g.size, 4096):  # float32 inside a block, float64 across blocks
+            block = g[start : start + 4096]
+            sums[chunk] += dot(block, block)
+
+
+@kernel
+def scale_kernel(chunk, table, like, factor):
+    """g *= factor[0], unless that is 1; rows of table: g"""
+    f = like.dtype.type(factor[0])
+    for row in range(len(table) if factor[0] != 1 else 0):
+        g = array_at(table[row, 0], table[row, 1], like)[part_of(table[row, 1], chunk)]
+        for i in range(g.size):
+            g[i] *= f
+
+
+def grad_norm(params: Iterable[Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients together, a Tensor of float64 without shape"""
+    return Tensor._wrap(_norm_and_factor(_with_gradients(params), math.inf)[0].reshape(()))
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
+    """Scale all gradients so that their norm is at most max_norm; return the norm before."""
+    params = _with_gradients(params)
+    norm, factor = _norm_and_factor(params, max_norm)
+    for group in _by_dtype(params):
+        scale_kernel(table_of(gradients_of(group)), like(group), factor)
+    return Tensor._wrap(norm.reshape(()))
+
+
+def _norm_and_factor(params: list[Tensor], max_norm: float) -> tuple[np.ndarray, np.ndarray]:
+    """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
+    sums, result = empty(CHUNKS, np.float64), empty((2, 1), np.float64)
+    call(np.copyto, sums, 0.0)
+    for group in _by_dtype(params):
+        square_sum_kernel(sums, table_of(gradients_of(group)), like(group))
+    call(_finish_norm, result, sums, max_norm)
+    return result[0], result[1]
+
+
+def _finish_norm(result: np.ndarray, sums: np.ndarray, max_norm: float) -> None:
+    norm = math.sqrt(sums.sum())
+    result[0], result[1] = norm, max_norm / norm if norm > max_norm else 1.0
+
+
+def _with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
+    return [p for p in params if p.grad is not None]
+
+
+def _by_dtype(params: list[Tensor]) -> list[list[Tensor]]:
+    return [[p for p in params if p.dtype == d] for d in dict.fromkeys(p.dtype for p in params)]

@@ -1,0 +1,136 @@
+"""Muon: momentum, orthogonalised, for the matrices inside a model."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.pointers import array_at, table_of
+from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of
+from tinygrad_lite.tensor import Tensor
+
+
+@kernel
+def look_ahead_kernel(chunk, ahead, table, settings):
+    """Rows of table: momentum, g. m = beta * m + (1 - beta) * g, and Nesterov's look ahead: ahead
+    (matrices, size) = beta * m + (1 - beta) * g with the new m"""
+    beta = ahead.dtype.type(settings[1])
+    rest = ahead.dtype.type(1 - settings[1])
+    for row in range(len(table)):
+        part = part_of(table[row, 2], chunk)
+        m = array_at(table[row, 0], table[row, 2], ahead)[part]
+        g = array_at(table[row, 1], table[row, 2], ahead)[part]
+        to = ahead[row, part]
+        for i in range(to.size):
+            m[i] = beta * m[i] + rest * g[i]
+            to[i] = beta * m[i] + rest * g[i]
+
+
+@kernel
+def move_kernel(chunk, table, direction, settings, scale):
+    """Rows of table: w. w = w * (1 - lr * weight_decay) - lr * scale * direction"""
+    f = direction.dtype.type
+    step, decay = f(settings[0] * scale), f(1 - settings[0] * settings[2])
+    for row in range(len(table)):
+        part = part_of(table[row, 1], chunk)
+        w, d = array_at(table[row, 0], table[row, 1], direction)[part], direction[row, part]
+        for i in range(w.size):
+            w[i] = w[i] * decay - d[i] * step
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised (Jordan and others 2024, kellerjordan.github.io/posts/muon).
+
+    For matrices only. The momentum's singular values are moved close to 1, so that every direction
+    of the matrix learns at the same pace; the step is scaled by sqrt(max(1, rows / columns)).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay)
+        self.momentum, self.weight_decay = momentum, weight_decay
+        wrong = [p.shape for p in self.params if p.ndim != 2]
+        if wrong:
+            raise ValueError(
+                "Muon: every parameter must be a matrix.\n"
+                f"  got shape {wrong[0]}\n  try AdamW for vectors and embeddings"
+            )
+
+    def group_of(self, parameter: Tensor) -> Any:
+        return parameter.dtype, parameter.shape
+
+    def current_settings(self) -> tuple[float, ...]:
+        return self.lr, self.momentum, self.weight_decay
+
+    def update(self, params: list[Tensor], states: list[dict[str, np.ndarray]]) -> None:
+        rows, columns = params[0].shape
+        ahead = empty((len(params), rows * columns), params[0].dtype)
+        momentum = self.kept(params, states, "momentum")
+        look_ahead_kernel(ahead, table_of(momentum, gradients_of(params)), self.settings)
+        direction = orthogonalize(ahead.reshape(-1, rows, columns)).reshape(ahead.shape)
+        scale = math.sqrt(max(1.0, rows / columns))
+        move_kernel(table_of(data_of(params)), direction, self.settings, scale)
+
+
+def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
+    """For each of matrices (N, rows, columns), one with the same singular vectors and singular
+    values near 1 (0.7 to 1.2).
+
+    Newton-Schulz iteration X <- Q X with Q = a I + b A + c A A and A = X X^T, on the smaller side;
+    the coefficients are Jordan's, chosen for a steep slope at 0 rather than for convergence.
+
+    All these matrices Q and A commute, so the next A is Q A Q. Where one side is at least twice the
+    other, the product P of the Qs is computed from the small matrices alone, and X is multiplied by
+    it once.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[1] > matrices.shape[2]
+    given = contiguous(np.swapaxes(matrices, 1, 2) if tall else matrices)
+    x = empty_like(given)
+    call(_normalize, x, given)
+    batch, n, longer = x.shape
+    a_, square, q, p, following = (empty((batch, n, n), x.dtype) for _ in range(5))
+    gemm(a_, x, x, transpose_b=True)
+    for step in range(steps):
+        last = step == steps - 1
+        gemm(square, a_, a_)
+        call(_polynomial, q, a_, square, a, b, c)
+        if longer < 2 * n:
+            wide = empty_like(x)
+            gemm(wide, q, x)
+            x = wide
+            if not last:
+                gemm(a_, x, x, transpose_b=True)
+            continue
+        p, following = (q if step == 0 else gemm(following, q, p)), p
+        if not last:
+            gemm(square, q, a_)
+            gemm(a_, square, q)
+        q = empty_like(q)
+    if longer >= 2 * n:
+        x = gemm(empty_like(x), p, x)
+    return contiguous(np.swapaxes(x, 1, 2)) if tall else x
+
+
+def _normalize(y: np.ndarray, x: np.ndarray) -> None:
+    norms = np.sqrt(np.einsum("nij,nij->n", x, x))
+    np.divide(x, (norms + x.dtype.type(1e-7))[:, None, None], out=y)
+
+
+def _polynomial(
+    q: np.ndarray, x: np.ndarray, square: np.ndarray, a: float, b: float, c: float
+) -> None:
+    """q = a I + b x + c square, for matrices (N, n, n)"""
+    f = q.dtype.type
+    np.multiply(square, f(c), out=q)
+    q += x * f(b)
+    np.einsum("nii->ni", q)[...] += f(a)

@@ -132,6 +132,15 @@ def test_gradients_must_be_as_when_recorded():
     np.testing.assert_array_equal(w.grad.numpy(), [2, 2, 2])
 
 
+def test_a_leaf_keeps_its_memory():
+    w = Tensor(np.ones(3, np.float32), requires_grad=True)
+    loss = tg.jit(lambda x: (w * x).sum().backward())
+    loss(np.ones(3, np.float32))
+    w.grad, w.data = None, np.zeros(3, np.float32)
+    with pytest.raises(RuntimeError, match=r"got other data in a leaf of shape \(3,\)"):
+        loss(np.ones(3, np.float32))
+
+
 def test_an_index_out_of_range_is_found_in_a_replay_too():
     table = Tensor(np.ones((4, 2), np.float32), requires_grad=True)
     look_up = tg.jit(lambda index: tg.embedding(index, table))

@@ -1,8 +1,12 @@
 """The loop and the run's folder: determinism, resuming, crashes, damage."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
+import numba
 import numpy as np
 import pytest
 
@@ -165,3 +169,37 @@ def test_a_crash_while_saving_keeps_the_checkpoint(tmp_path, monkeypatch):
     assert run.checkpoint.read_bytes() == before
     assert [p.name for p in run.checkpoint.parent.iterdir()] == ["checkpoint.safetensors"]
     shutil.rmtree(run.folder)
+
+
+STEP = """
+import hashlib, sys
+import numpy as np
+import tinygrad_lite as tg
+from gpt.config import GPTConfig, TrainConfig
+from gpt.measure import measure
+from gpt.train import TrainState, train_step
+compiled = []
+tg.on_compile(lambda: compiled.append(1))
+model = GPTConfig(vocab_size=20, n_layer=1, n_embd=32, block_size=16)
+config = TrainConfig(steps=3, batch_size=4)
+tokens = np.random.default_rng(0).integers(0, 20, 1000)
+measure(model, config, tokens)
+state = TrainState(model, config)
+for _ in range(3):
+    train_step(state, tokens)
+digest = hashlib.sha256(b"".join(p.data.tobytes() for p in state.parameters)).hexdigest()
+print(digest, len(compiled))
+"""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="kernels are plain Python here")
+def test_freshly_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    (cold, compiled), (warm, again) = (
+        subprocess.run([sys.executable, "-c", STEP], env=environment, capture_output=True,
+                       text=True, check=True).stdout.split()
+        for _ in range(2)
+    )  # fmt: skip
+    assert cold == warm
+    assert int(compiled) > 0
+    assert int(again) == 0

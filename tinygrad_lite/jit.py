@@ -26,6 +26,7 @@ What a function must be for this:
 import functools
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,12 +58,40 @@ def _key(argument: Any) -> Any:
     return (array.shape, array.dtype) if isinstance(array, np.ndarray) else array
 
 
+@dataclass
+class _Leaf:
+    """A Tensor that received a gradient: its memory, whether it had a gradient before, and what it
+    has after the recorded call. One that was made inside the function is gone by the next call."""
+
+    tensor: "weakref.ref[Tensor]"
+    data: np.ndarray
+    had: bool
+    gradient: Tensor | None
+
+    def check(self) -> None:
+        tensor = self.tensor()
+        if tensor is not None and tensor.data is not self.data:
+            raise RuntimeError(
+                "jit: a leaf keeps the memory that it had when the function was recorded.\n"
+                f"  got other data in a leaf of shape {tensor.shape}\n"
+                "  try x.data[...] = new values, in place of x.data = new values"
+            )
+        if tensor is not None and (tensor.grad is not None) != self.had:
+            raise RuntimeError(
+                "jit: gradients must be there, or not, as when the function was recorded.\n"
+                f"  got a leaf of shape {tensor.shape} {'without' if self.had else 'with'} one\n"
+                "  try zero_grad() before each call"
+            )
+
+
 class _Recorded:
     """One recording: where its arguments go, its calls, its result, the gradients it leaves"""
 
     def __init__(self, function: Callable, args: tuple):
         self.inputs = [
-            np.array(getattr(a, "data", a)) if isinstance(a, Tensor | np.ndarray) else None
+            np.array(a.data if isinstance(a, Tensor) else a)
+            if isinstance(a, Tensor | np.ndarray)
+            else None
             for a in args
         ]
         given = [
@@ -72,24 +101,18 @@ class _Recorded:
         self.recording = Recording()
         with recording_to(self.recording), delivered() as leaves:
             self.result = function(*given)
-        # For each leaf that received a gradient: whether it had one before, and what it has now.
-        # A leaf that was made inside the function is gone by the next call.
-        self.gradients = [(weakref.ref(leaf), had, leaf.grad) for leaf, had in leaves.items()]
+        self.leaves = [
+            _Leaf(weakref.ref(leaf), leaf.data, had, leaf.grad) for leaf, had in leaves.items()
+        ]
 
     def __call__(self, args: tuple) -> Any:
-        leaves = [leaf() for leaf, _, _ in self.gradients]
-        for leaf, (_, had, _) in zip(leaves, self.gradients, strict=True):
-            if leaf is not None and (leaf.grad is not None) != had:
-                raise RuntimeError(
-                    "jit: gradients must be there, or not, as when the function was recorded.\n"
-                    f"  got a leaf of shape {leaf.shape} {'without' if had else 'with'} one\n"
-                    "  try zero_grad() before each call"
-                )
+        for leaf in self.leaves:
+            leaf.check()
         for given, place in zip(args, self.inputs, strict=True):
             if place is not None:
                 np.copyto(place, given.data if isinstance(given, Tensor) else given)
         self.recording.replay()
-        for leaf, (_, _, gradient) in zip(leaves, self.gradients, strict=True):
-            if leaf is not None:
-                leaf.grad = gradient
+        for leaf in self.leaves:
+            if (tensor := leaf.tensor()) is not None:
+                tensor.grad = leaf.gradient
         return self.result

@@ -80,7 +80,11 @@ class Optimizer:
         for name, array in arrays.items():
             if name != "steps":
                 number, _, key = name.partition(".")
-                self.state[int(number)][key] = np.array(array)
+                state = self.state[int(number)]
+                if key in state:
+                    state[key][...] = array  # in place: a recorded step knows this memory
+                else:
+                    state[key] = np.array(array)
 
     def kept(
         self, params: list[Tensor], states: list[dict[str, np.ndarray]], name: str

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from gpt.config import DEFAULT_PRESET, PRESETS, GPTConfig, TrainConfig
 
 TRAIN_EXAMPLES = """examples:
-  gpt train                                   tiny Shakespeare, two minutes
+  gpt train                                   tiny Shakespeare, two and a half minutes
   gpt train my.txt notes/ --out runs/mine     your own files and folders
   gpt train sample --preset baby --steps 200  the play that ships with the package
   cat *.md | gpt train - --name notes         standard input

@@ -1,6 +1,10 @@
 """The GPT: sizes, causality, every option, gradients of the whole."""
 
 import itertools
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -216,3 +220,31 @@ def test_presets_are_valid_in_every_combination():
     for model, training in itertools.product(PRESETS.values(), repeat=2):
         GPTConfig(vocab_size=65, **model.model)
         TrainConfig(**training.train)
+
+
+def test_models_in_several_python_threads_at_once():
+    def gradients(seed):
+        model = GPT(GPTConfig(vocab_size=11, n_layer=2, n_embd=32, block_size=16), seed=seed)
+        tokens = np.random.default_rng(seed).integers(0, 11, (4, 17))
+        for _ in range(5):
+            model.zero_grad()
+            model.loss(tokens[:, :-1], tokens[:, 1:]).backward()
+        return [p.grad.numpy().copy() for p in model.parameters()]
+
+    expected = [gradients(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(gradients, range(4)))
+    for a, b in zip(expected, found, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(("value", "threads"), [("1", 1), ("1000", None), ("many", None)])
+def test_the_usual_environment_variable_limits_threads(value, threads):
+    program = (
+        "import numba, tinygrad_lite as tg; print(tg.get_num_threads(), numba.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": value}, check=True)  # fmt: skip
+    found, cores = map(int, done.stdout.split())
+    assert found == (threads or cores)

@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import tinygrad_lite as tg  # noqa: E402
+from benchmarks.step import HELLO  # noqa: E402
 from benchmarks.torch_gpt import TorchGPT  # noqa: E402
 from gpt.config import PRESETS, GPTConfig  # noqa: E402
 from gpt.model import GPT  # noqa: E402
@@ -81,9 +82,10 @@ def test_optimizers(name, settings):
     np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["baby", "shakespeare"])
+@pytest.mark.parametrize("name", ["hello", "baby", "shakespeare"])
 def test_five_steps_of_a_gpt(name):
-    model = GPT(GPTConfig(vocab_size=65, **PRESETS[name].model), seed=0)
+    options = HELLO if name == "hello" else PRESETS[name].model
+    model = GPT(GPTConfig(vocab_size=65, **options), seed=0)
     for p in model.parameters():  # zero-initialised weights would hide parts of the model
         p.data += 0.02 * randn(*p.shape)
     other = TorchGPT(model)
@@ -102,6 +104,7 @@ def test_five_steps_of_a_gpt(name):
             gradients = other.gradients()
             for n, p in model.named_parameters():
                 difference = np.linalg.norm(p.grad.numpy() - gradients[n])
-                assert difference < 1e-4 * np.linalg.norm(gradients[n]), n
+                # The bias of the keys has no effect: its gradient is zero but for rounding.
+                assert difference < 1e-4 * np.linalg.norm(gradients[n]) + 1e-7, n
         ours.step()
         theirs.step()

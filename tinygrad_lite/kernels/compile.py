@@ -11,6 +11,7 @@ The contract of a kernel
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -148,9 +149,12 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Threads that kernels called from this Python thread use."""
+    """Threads that kernels called from this Python thread use: all cores, or $OMP_NUM_THREADS,
+    unless set_num_threads has said otherwise."""
     if _threads.count == 0:  # asking Numba takes longer than a small kernel
-        _threads.count = numba.get_num_threads()
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        most = numba.get_num_threads()
+        _threads.count = min(int(wanted), most) if wanted.isdecimal() and int(wanted) else most
     return _threads.count
 
 

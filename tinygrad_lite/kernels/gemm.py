@@ -387,6 +387,9 @@ def _task_size(
     then the longer side is halved. With an A in place, columns are cut first: B is packed once.
     """
     rows, columns = max(m, 1), max(n, 1)
+    if packs_a:  # at most one block of rows, which is packed once for all its columns
+        blocks = -(-rows // BLOCK_ROWS)
+        rows = min(rows, -(-rows // (blocks * ROWS)) * ROWS)
     while batch * -(-m // rows) * -(-n // columns) < enough:
         can_columns, can_rows = columns > width, rows > 4 * ROWS
         if can_columns and (not packs_a or columns > rows or not can_rows):

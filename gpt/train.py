@@ -200,6 +200,7 @@ def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
     size = state.model.config.block_size
     inputs, targets = batch(training, state.config.batch_size, size, state.rng)
+    state.model.zero_grad()  # a step that failed has left its gradients
     with precision(state.config.precision):
         loss, norm = (float(x) for x in state.compute_gradients(inputs, targets))
         if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_lite import get_num_threads
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.tile import COLUMNS_FLOAT32, ROWS, tile_rows
+from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, ROWS
+from tinygrad_lite.kernels.tile import tile_rows
 
 DEPTH, REPEATS = 256, 2000
 COPIED = 64 << 20  # bytes: more than any cache

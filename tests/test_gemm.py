@@ -7,14 +7,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_lite as tg
+from tinygrad_lite.kernels import cpu, pack, tasks, tile
 from tinygrad_lite.kernels import gemm as g
-from tinygrad_lite.kernels import tile
 
 SIZES = st.sampled_from([0, 1, 2, 5, 7, 15, 17, 64, 97, 129, 260])
 
@@ -142,7 +143,7 @@ def test_nan_and_infinity_stay_visible():
 
 def test_the_python_twins_say_the_same():
     rng = np.random.default_rng(0)
-    width, depth, ldc = tile.COLUMNS_FLOAT64, 5, 40
+    width, depth, ldc = cpu.COLUMNS_FLOAT64, 5, 40
     b, a = rng.standard_normal(depth * width), rng.standard_normal(100)
     c, expected = np.zeros(20 * ldc), np.zeros(20 * ldc)
     tile.tile_in_python(3)(c, 2, ldc, a, 1, 7, 2, b, 0, depth, False)
@@ -152,34 +153,48 @@ def test_the_python_twins_say_the_same():
                 a[1 + i * 7 + k * 2] * b[k * width + j] for k in range(depth)
             )
     np.testing.assert_allclose(c, expected)
-    packed = np.zeros(depth * width)
-    tile.copy_in_python(tile.columns_of)(packed, 0, np.arange(500.0), 3, 50, 1, depth)
-    assert packed[width] == 53
-    turned = np.zeros(tile.SQUARE * width)
-    tile.turn_columns_in_python(turned, 0, np.arange(1000.0), 3, 50, tile.SQUARE)
-    assert (turned[1], turned[width]) == (53, 4)
-    strips = np.zeros(2 * depth * tile.ROWS)
-    tile.copy_in_python(lambda array: tile.ROWS)(strips, 0, np.arange(500.0), 3, 50, 2, depth)
-    assert strips[tile.ROWS] == 53
-    assert strips[depth * tile.ROWS] == 3 + tile.ROWS
     counters = np.array([4])
-    assert (tile.take_in_python(counters, 0), counters[0]) == (4, 5)
+    assert (tasks.take_in_python(counters, 0), counters[0]) == (4, 5)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="compares vector code with loops")
+@pytest.mark.parametrize("dtypes", ["float32 float32", "float64 float64", "float32 uint32"])
+def test_packing_by_vectors_and_by_numbers_say_the_same(dtypes):
+    of, into = dtypes.split()
+    x = np.random.default_rng(0).standard_normal(9000).astype(of)
+    square, strip = cpu.SQUARE, 16 * cpu.ROWS + 3
+
+    def run_with(copy, turn):
+        def run(copied, turned, x):
+            copy(copied, 1, strip, x, 3, 50, 3, 16)
+            turn(turned, 2, x, 5, 130, 2 * square)
+
+        return numba.njit(run)
+
+    rows = numba.njit(lambda array: cpu.ROWS)
+    twins = (pack.copy_in_python(rows), pack.turn_strip_in_python)
+    results = []
+    for functions in ((pack.copy_rows, pack.turn_strip), map(numba.njit, twins)):
+        copied, turned = (np.zeros(4000, into) for _ in range(2))
+        run_with(*functions)(copied, turned, x)
+        results.append((copied, turned))
+    assert all(np.count_nonzero(array) > 100 for array in results[0])
+    np.testing.assert_array_equal(*results)
 
 
 COMPILE = """
 import numba, sys
 from numba import types
-from tinygrad_lite.kernels.gemm import gemm_kernel, gemm_bfloat16_kernel
+from tinygrad_lite.kernels.gemm import gemm_kernel
 from tinygrad_lite.kernels.launch import entry_function
 numba.get_num_threads()
 cube, row = types.Array(types.float32, 3, "C"), types.Array(types.float32, 1, "C")
 word, flag = types.int64, types.boolean
-counters = types.Array(types.int64, 1, "C")
-arguments = (word, word, cube, cube, cube, row, flag, flag, flag, word, word, counters,
-             types.Array(types.float32, 2, "C"))
-for kernel in (gemm_kernel, gemm_bfloat16_kernel):
-    entry = numba.njit(entry_function(kernel.body))
-    entry.compile(arguments)
+counters, edges = types.Array(types.int64, 1, "C"), types.Array(types.float32, 2, "C")
+for kind in (types.float32, types.uint32):
+    entry = numba.njit(entry_function(gemm_kernel.body))
+    entry.compile((word, word, cube, cube, cube, row, flag, flag, flag, word, word, counters,
+                   edges, types.Array(kind, 2, "C")))
     print(entry.inspect_asm(entry.signatures[0]))
     print("=" * 9)
 """
@@ -201,6 +216,6 @@ def test_other_cpus_get_their_instructions(name, features, single, pairs):
     done = subprocess.run([sys.executable, "-c", COMPILE], env={**os.environ, **settings},
                           capture_output=True, text=True, check=True)  # fmt: skip
     of_single, of_pairs, _ = done.stdout.split("=" * 9)
-    assert len(re.findall(single, of_single)) >= tile.VECTORS * 6
-    assert len(re.findall(pairs, of_pairs)) >= tile.VECTORS * 6
+    assert len(re.findall(single, of_single)) >= cpu.VECTORS * 6
+    assert len(re.findall(pairs, of_pairs)) >= cpu.VECTORS * 6
     assert "bf16" not in of_single

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.compile import get_num_threads
-from tinygrad_lite.kernels.gemm import get_precision
+from tinygrad_lite.kernels.precision import get_precision
 from tinygrad_lite.kernels.record import Recording, recording_to
 from tinygrad_lite.tensor import Tensor, delivered
 

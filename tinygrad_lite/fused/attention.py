@@ -22,11 +22,13 @@ import numpy as np
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.compile import get_num_threads, kernel
-from tinygrad_lite.kernels.gemm import BLOCK_ROWS, TAKEN, multiply, pack, reset, workspace
+from tinygrad_lite.kernels.cpu import ROWS, columns_of
+from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply
+from tinygrad_lite.kernels.pack import pack
 from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
-from tinygrad_lite.kernels.tile import ROWS, columns_of, take
+from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask
@@ -47,8 +49,7 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
     space = spaces[t]
     work = batch * heads
     one = q.dtype.type(1)
-    edge = 0
-    scores = edge + BLOCK_ROWS * width
+    scores = BLOCK_ROWS * width
     k_t = scores + BLOCK * ld
     values = k_t + size * wide
     task = take(counters, TAKEN)
@@ -63,7 +64,7 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
             seen_wide = (seen + width - 1) // width * width
             multiply(space, scores, ld, q_, q_at + i * row, row, 1, ROWS * row,
                      space, k_t, size * width, block, seen_wide, size, False,
-                     space, edge)  # fmt: skip
+                     space)  # fmt: skip
             for r in range(block):
                 row_at = scores + r * ld
                 visible = min(seen, keys - time + i + r + 1) if causal else seen
@@ -79,7 +80,7 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
                 space[row_at + visible : row_at + seen] = 0
             multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
                      space, values, keys * width, block, size, seen, False,
-                     space, edge)  # fmt: skip
+                     space)  # fmt: skip
         task = take(counters, TAKEN)
     reset(counters, len(spaces))
 
@@ -96,8 +97,7 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
     dq_, dk_, dv_, out_ = dq.reshape(-1), dk.reshape(-1), dv.reshape(-1), out.reshape(-1)
     space = spaces[t]
     work = batch * heads
-    edge = 0
-    p_at = edge + BLOCK_ROWS * width
+    p_at = BLOCK_ROWS * width
     ds_at = p_at + BLOCK * ld
     k_t = ds_at + BLOCK * ld
     v_t = k_t + size * wide
@@ -121,10 +121,10 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
             here = q_at + i * row
             # forward: S = Q K^T * scale, P = exp(S - lse)
             multiply(space, p_at, ld, q_, here, row, 1, ROWS * row, space, k_t, size * width,
-                     block, seen_wide, size, False, space, edge)  # fmt: skip
+                     block, seen_wide, size, False, space)  # fmt: skip
             # forward: O = P V, therefore: dP = dO V^T
             multiply(space, ds_at, ld, g_, here, row, 1, ROWS * row, space, v_t, size * width,
-                     block, seen_wide, size, False, space, edge)  # fmt: skip
+                     block, seen_wide, size, False, space)  # fmt: skip
             for r in range(block):
                 p_r, ds_r, g_r = p_at + r * ld, ds_at + r * ld, here + r * row
                 delta = dot(g_[g_r : g_r + size], out_[g_r : g_r + size])
@@ -140,11 +140,11 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
             pack(space, g_rows, g_, here, row, 1, block, size)
             # dQ = dS K,  dK += dS^T Q,  dV += P^T dO
             multiply(dq_, here, row, space, ds_at, ld, 1, ROWS * ld, space, k_rows,
-                     keys * width, block, size, seen, False, space, edge)  # fmt: skip
+                     keys * width, block, size, seen, False, space)  # fmt: skip
             multiply(dk_, k_at, row, space, ds_at, 1, ld, ROWS, space, q_rows,
-                     block * width, seen, size, block, True, space, edge)  # fmt: skip
+                     block * width, seen, size, block, True, space)  # fmt: skip
             multiply(dv_, k_at, row, space, p_at, 1, ld, ROWS, space, g_rows,
-                     block * width, seen, size, block, True, space, edge)  # fmt: skip
+                     block * width, seen, size, block, True, space)  # fmt: skip
         task = take(counters, TAKEN)
     reset(counters, len(spaces))
 

@@ -1,0 +1,51 @@
+"""The CPU that Numba compiles for: its vector registers, and the tile of the matrix product that
+fills them."""
+
+import llvmlite.binding as llvm
+import numba
+from numba.extending import overload
+
+
+def _features() -> str:
+    """ "+avx2,-avx512f,..." """
+    features = numba.config.CPU_FEATURES
+    if features is None:
+        features = llvm.get_host_cpu_features().flatten()
+    return features
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 numbers (AVX512-BF16): else it is done in software."""
+    return "+avx512bf16" in _features()
+
+
+def _vector_bytes_and_registers() -> tuple[int, int]:
+    features = _features()
+    if "+avx512f" in features:
+        return 64, 32
+    if "+avx" in features:
+        return 32, 16
+    if "+neon" in features:
+        return 16, 32
+    return 16, 16
+
+
+VECTOR_BYTES, _REGISTERS = _vector_bytes_and_registers()
+# Accumulators fill most registers; the others hold a row of B and a broadcast number of A.
+ROWS = 12 if _REGISTERS == 32 else 6
+VECTORS = 2  # vectors in a row of a tile
+FEW_ROWS = 4  # the last rows of a block that is no multiple of ROWS go in fours, then singly
+SQUARE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers
+COLUMNS_FLOAT32 = VECTORS * VECTOR_BYTES // 4
+COLUMNS_FLOAT64 = VECTORS * VECTOR_BYTES // 8
+
+
+def columns_of(array):
+    """Width of a tile for the dtype of an array, or of Numba's type of one"""
+    return COLUMNS_FLOAT64 if str(array.dtype) == "float64" else COLUMNS_FLOAT32
+
+
+@overload(columns_of)
+def _overload_columns_of(array):
+    width = columns_of(array)
+    return lambda array: width

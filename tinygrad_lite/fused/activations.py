@@ -13,11 +13,10 @@ import math
 
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.record import contiguous, empty_like
-from tinygrad_lite.kernels.simd import erf, exp, tanh
+from tinygrad_lite.kernels.simd import exp, normal, tanh
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
 
-_SQRT_HALF = math.sqrt(0.5)
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
@@ -41,24 +40,21 @@ def relu_backward(chunk, dx, g, x):
 
 @kernel
 def gelu_forward(chunk, y, x):
-    f = x.dtype.type
-    half, one, scale = f(0.5), f(1), f(_SQRT_HALF)
     part = part_of(x.size, chunk)
     y, x = y[part], x[part]
     for i in range(x.size):
-        y[i] = x[i] * half * (one + erf(x[i] * scale))
+        phi, _ = normal(x[i])
+        y[i] = x[i] * phi
 
 
 @kernel
 def gelu_backward(chunk, dx, g, x):
-    f = x.dtype.type
-    half, one, scale, density = f(0.5), f(1), f(_SQRT_HALF), f(_DENSITY_AT_0)
-    part = part_of(x.size, chunk)
+    density, part = x.dtype.type(_DENSITY_AT_0), part_of(x.size, chunk)
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
         # forward: y = x * Phi(x), therefore: dx = g * (Phi(x) + x * density(x))
-        phi = half * (one + erf(x[i] * scale))
-        dx[i] = g[i] * (phi + x[i] * density * exp(-half * x[i] * x[i]))
+        phi, e = normal(x[i])
+        dx[i] = g[i] * (phi + x[i] * density * e)
 
 
 @kernel

@@ -77,27 +77,30 @@ def _overload_tanh(x):
     return lambda x: math.tanh(x)
 
 
-def erf(x):
-    """Error function; in float32 with an absolute error below 6e-7."""
-    return x.dtype.type(math.erf(x))
+def normal(x):
+    """(Phi(x), exp(-x^2 / 2)): the normal distribution up to x, and its density but for a factor;
+    in float32 with an absolute error of Phi below 3e-7."""
+    f = x.dtype.type
+    return f(0.5 * math.erfc(-x * math.sqrt(0.5))), np.exp(-f(0.5) * x * x)
 
 
 @functools.partial(inlined, fastmath=POLYNOMIAL)
-def _erf_float32(x):
-    """Abramowitz and Stegun (1964), formula 7.1.26."""
-    a = abs(x)
-    t = _ONE / (_ONE + np.float32(0.3275911) * a)
-    p = np.float32(1.061405429)
-    p = p * t - np.float32(1.453152027)
-    p = p * t + np.float32(1.421413741)
-    p = p * t - np.float32(0.284496736)
-    p = p * t + np.float32(0.254829592)
-    y = _ONE - p * t * _exp_float32(-a * a)
-    return -y if x < _ZERO else y
+def _normal_float32(x):
+    """Phi(x) = (1 + erf(x / sqrt 2)) / 2 with erf by Abramowitz and Stegun (1964), 7.1.26, whose
+    exponential is the density's."""
+    t = _ONE / (_ONE + np.float32(0.3275911 * math.sqrt(0.5)) * abs(x))
+    e = _exp_float32(-_HALF * x * x)
+    p = np.float32(0.5 * 1.061405429)
+    p = p * t - np.float32(0.5 * 1.453152027)
+    p = p * t + np.float32(0.5 * 1.421413741)
+    p = p * t - np.float32(0.5 * 0.284496736)
+    p = p * t + np.float32(0.5 * 0.254829592)
+    tail = p * t * e
+    return (tail if x < _ZERO else _ONE - tail), e
 
 
-@overload(erf, jit_options={"fastmath": POLYNOMIAL})
-def _overload_erf(x):
+@overload(normal, jit_options={"fastmath": POLYNOMIAL})
+def _overload_normal(x):
     if x == types.float32:
-        return lambda x: _erf_float32(x)
-    return lambda x: math.erf(x)
+        return lambda x: _normal_float32(x)
+    return lambda x: (0.5 * math.erfc(-x * math.sqrt(0.5)), math.exp(-0.5 * x * x))

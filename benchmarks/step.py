@@ -71,8 +71,8 @@ def ours(config: str, dtype: str = "float32") -> tuple[Callable[[], object], dic
     def step(tokens: np.ndarray, targets: np.ndarray) -> Tensor:
         loss = model.loss(tokens, targets)
         loss.backward()
-        optim.clip_grad_norm(parameters, 1.0)
-        adamw.step()
+        _, grad_scale = optim.clip_factor(parameters, 1.0)
+        adamw.step(grad_scale)
         adamw.zero_grad()
         return loss
 

@@ -22,8 +22,8 @@ def measure(
         state = TrainState(model, config)
         size = (config.batch_size, model.block_size)
         with precision(config.precision):
-            state._compute_gradients(np.zeros(size, np.int64), np.zeros(size, np.int64))
-            state._update()
+            *_, grad_scale = state.gradients(np.zeros(size, np.int64), np.zeros(size, np.int64))
+            state.apply(grad_scale)
 
     compile_ahead(whole_step)
     state = TrainState(model, config)

@@ -58,20 +58,19 @@ class TrainState:
         self.best_loss = math.inf
         self.best_step = 0
         # Recorded at the first step, then replayed
-        self.compute_gradients = jit(self._compute_gradients)
-        self.update = jit(self._update)
+        self.compute_gradients = jit(self.gradients)
+        self.update = jit(self.apply)
 
-    def _compute_gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The loss, and the norm of its gradient, which is left, clipped, in the parameters"""
+    def gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, ...]:
+        """The loss, the norm of its gradient, which is left in the parameters, and the factor that
+        clips it"""
         loss = self.model.loss(inputs, targets)
         loss.backward()
-        if self.config.grad_clip:
-            return loss, optim.clip_grad_norm(self.parameters, self.config.grad_clip)
-        return loss, optim.grad_norm(self.parameters)
+        return loss, *optim.clip_factor(self.parameters, self.config.grad_clip or math.inf)
 
-    def _update(self) -> None:
+    def apply(self, grad_scale: Tensor) -> None:
         for optimizer, _ in self.optimizers.values():
-            optimizer.step()
+            optimizer.step(grad_scale)
             optimizer.zero_grad()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -202,10 +201,11 @@ def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     inputs, targets = batch(training, state.config.batch_size, size, state.rng)
     state.model.zero_grad()  # a step that failed has left its gradients
     with precision(state.config.precision):
-        loss, norm = (float(x) for x in state.compute_gradients(inputs, targets))
+        *results, grad_scale = state.compute_gradients(inputs, targets)
+        loss, norm = map(float, results)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise NonFiniteError(_blame(state, loss))
-        state.update()
+        state.update(grad_scale)
     return loss, norm
 
 

@@ -16,8 +16,8 @@ applies their vjps: the chain rule (reverse-mode differentiation).
 
 The rules for a body: arrays (or plain numbers) come first, then settings, and `vjp` returns one
 gradient for each array; a gradient that nobody can want is None; one that is costly may be a
-function without arguments, called only if it is needed; a vjp never writes into `g`; an op without
-derivative returns None in place of a vjp.
+function without arguments, called only if it is needed, or an `Adding`; a vjp never writes into
+`g`; an op without derivative returns None in place of a vjp.
 """
 
 import contextlib
@@ -141,6 +141,22 @@ def _recorded_whole(function: Callable, arguments: list) -> tuple[Array, Callabl
     return out, None if latest is None else lambda g: latest(g)
 
 
+class Adding:
+    """A gradient that is computed into memory, and can be added to a gradient that is there.
+
+    like    an array of the argument's shape and dtype
+    write   write(out, add) sets `out` to the gradient, or adds it, by recorded calls
+    """
+
+    def __init__(self, like: Array, write: Callable[[Array, bool], object]):
+        self.like, self.write = like, write
+
+    def __call__(self) -> Array:
+        out = empty_like(self.like)
+        self.write(out, False)
+        return out
+
+
 def _gradients(vjp: Callable, g: Array) -> list[Callable[[], Array] | None]:
     """vjp(g), each gradient as a function that computes it when it is wanted"""
     recording = current()
@@ -148,7 +164,9 @@ def _gradients(vjp: Callable, g: Array) -> list[Callable[[], Array] | None]:
     found = vjp(g)
     written = recording is not None and len(recording.calls) > calls
     return [
-        None if dx is None else functools.partial(_gradient, vjp, g, position, dx, written)
+        dx
+        if dx is None or isinstance(dx, Adding)
+        else functools.partial(_gradient, vjp, g, position, dx, written)
         for position, dx in enumerate(found)
     ]
 
@@ -367,9 +385,8 @@ class _Sum:
 
     __slots__ = ("array", "owned")
 
-    def __init__(self, array: Array):
-        self.array = array
-        self.owned = False
+    def __init__(self, array: Array, owned: bool = False):
+        self.array, self.owned = array, owned
 
     def add(self, array: Array) -> None:
         if self.owned:
@@ -392,6 +409,11 @@ def _backward(root: Node | Tensor, g: Array) -> None:
         for parent, gradient in zip(parents, _gradients(vjp, arrived.array), strict=False):
             if parent is None or gradient is None:
                 continue
+            known = sums.get(parent)
+            adds = isinstance(gradient, Adding)
+            if known is not None and known.owned and adds:
+                gradient.write(known.array, True)
+                continue
             dx = gradient()
             if dx.shape != parent.shape:
                 raise RuntimeError(
@@ -401,9 +423,8 @@ def _backward(root: Node | Tensor, g: Array) -> None:
                 )
             if dx.dtype != parent.dtype:
                 dx = contiguous(dx, parent.dtype)
-            known = sums.get(parent)
             if known is None:
-                sums[parent] = _Sum(dx)
+                sums[parent] = _Sum(dx, owned=adds)
             else:
                 known.add(dx)
     given: set[int] = {_address(g)}

@@ -7,9 +7,9 @@ some columns, so that the sums need no locks and have one order.
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
+from tinygrad_lite.kernels.record import call, contiguous, empty
 from tinygrad_lite.kernels.rows import as_rows
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import Adding, op
 
 
 @kernel
@@ -23,10 +23,10 @@ def embedding_forward(chunk, y, weight, index):
 
 
 @kernel
-def embedding_backward(chunk, dweight, g, index):
-    """dweight (V, C) is filled with zeros first."""
+def embedding_backward(chunk, dweight, g, index, add):
+    """dweight (V, C) is filled with zeros first, unless the gradient is to be added to it."""
     part = part_of(g.shape[1], chunk)
-    for v in range(len(dweight)):
+    for v in range(0 if add else len(dweight)):
         dweight[v, part] = 0
     for n in range(index.size):
         row, g_ = dweight[index[n], part], g[n, part]
@@ -56,11 +56,9 @@ def embedding(index, weight):
     embedding_forward(y, table, flat)
 
     def vjp(g):
-        def dweight():
-            out = empty_like(table)
-            embedding_backward(out, as_rows(g), flat)
-            return out
+        def dweight(out, add):
+            embedding_backward(out, as_rows(g), flat, add)
 
-        return None, dweight
+        return None, Adding(table, dweight)
 
     return y.reshape(*index.shape, table.shape[1]), vjp

@@ -6,7 +6,7 @@ dx = dy W,  dW = dy^T x,  db = sum of dy over rows.
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import as_rows, sum_rows
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import Adding, op
 
 
 @op
@@ -30,11 +30,10 @@ def linear(x, weight, bias=None):
             gemm(out[None], g_rows[None], w[None])
             return out.reshape(x.shape)
 
-        def dw():
-            out = empty_like(w)
-            gemm(out[None], g_rows[None], rows[None], transpose_a=True)
-            return out
+        def dw(out, add):
+            gemm(out[None], g_rows[None], rows[None], transpose_a=True, accumulate=add)
 
+        dw = Adding(w, dw)
         return (dx, dw) if bias is None else (dx, dw, lambda: sum_rows(g_rows))
 
     return y.reshape(*x.shape[:-1], w.shape[0]), vjp

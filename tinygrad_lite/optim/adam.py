@@ -15,9 +15,10 @@ def adamw_kernel(chunk, table, like, settings):
     """Rows of table: w, m, v, g. Loshchilov, Hutter 2017 (arXiv:1711.05101), algorithm 2: the decay
     acts on w, not on g; with l2 > 0, Adam (Kingma, Ba 2014) with the penalty added to g."""
     f = like.dtype.type
-    one, lr, beta_1, beta_2 = f(1), f(settings[0]), f(settings[1]), f(settings[2])
-    eps, decay, l2 = f(settings[3]), f(settings[4]), f(settings[5])
-    correction_1, correction_2 = f(settings[6]), f(settings[7])
+    one, scale, lr = f(1), f(settings[0]), f(settings[1])
+    beta_1, beta_2, eps = f(settings[2]), f(settings[3]), f(settings[4])
+    decay, l2 = f(settings[5]), f(settings[6])
+    correction_1, correction_2 = f(settings[7]), f(settings[8])
     for row in range(len(table)):
         part = part_of(table[row, 4], chunk)
         w = array_at(table[row, 0], table[row, 4], like)[part]
@@ -25,7 +26,7 @@ def adamw_kernel(chunk, table, like, settings):
         v = array_at(table[row, 2], table[row, 4], like)[part]
         g = array_at(table[row, 3], table[row, 4], like)[part]
         for i in range(w.size):
-            d = g[i] + l2 * w[i]
+            d = g[i] * scale + l2 * w[i]
             m[i] = beta_1 * m[i] + (one - beta_1) * d
             v[i] = beta_2 * v[i] + (one - beta_2) * d * d
             step = m[i] * correction_1 / (np.sqrt(v[i] * correction_2) + eps)

@@ -38,6 +38,13 @@ def grad_norm(params: Iterable[Tensor]) -> Tensor:
     return Tensor._wrap(_norm_and_factor(_with_gradients(params), math.inf)[0].reshape(()))
 
 
+def clip_factor(params: Iterable[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
+    """The norm of all gradients together, and the factor, at most 1, that brings it down to
+    max_norm: `optimizer.step(grad_scale=factor)` clips on its way, without a pass of its own."""
+    norm, factor = _norm_and_factor(_with_gradients(params), max_norm)
+    return Tensor._wrap(norm.reshape(())), Tensor._wrap(factor.reshape(()))
+
+
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients so that their norm is at most max_norm; return the norm before."""
     params = _with_gradients(params)

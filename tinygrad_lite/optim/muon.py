@@ -18,23 +18,23 @@ from tinygrad_lite.tensor import Tensor
 def look_ahead_kernel(chunk, ahead, table, settings):
     """Rows of table: momentum, g. m = beta * m + (1 - beta) * g, and Nesterov's look ahead: ahead
     (matrices, size) = beta * m + (1 - beta) * g with the new m"""
-    beta = ahead.dtype.type(settings[1])
-    rest = ahead.dtype.type(1 - settings[1])
+    f = ahead.dtype.type
+    scale, beta, rest = f(settings[0]), f(settings[2]), f(1 - settings[2])
     for row in range(len(table)):
         part = part_of(table[row, 2], chunk)
         m = array_at(table[row, 0], table[row, 2], ahead)[part]
         g = array_at(table[row, 1], table[row, 2], ahead)[part]
         to = ahead[row, part]
         for i in range(to.size):
-            m[i] = beta * m[i] + rest * g[i]
-            to[i] = beta * m[i] + rest * g[i]
+            m[i] = beta * m[i] + rest * (g[i] * scale)
+            to[i] = beta * m[i] + rest * (g[i] * scale)
 
 
 @kernel
 def move_kernel(chunk, table, direction, settings, scale):
     """Rows of table: w. w = w * (1 - lr * weight_decay) - lr * scale * direction"""
     f = direction.dtype.type
-    step, decay = f(settings[0] * scale), f(1 - settings[0] * settings[2])
+    step, decay = f(settings[1] * scale), f(1 - settings[1] * settings[3])
     for row in range(len(table)):
         part = part_of(table[row, 1], chunk)
         w, d = array_at(table[row, 0], table[row, 1], direction)[part], direction[row, part]

@@ -18,7 +18,8 @@ class Optimizer:
     """The parameters, their learning rate, and one dictionary of arrays for each parameter.
 
     A kernel updates all parameters of one dtype in one call. Its numbers are in an array,
-    `settings`, which is filled at each step: a step that is recorded (see jit) can be replayed.
+    `settings`, which is filled at each step: a step that is recorded (see jit) can be replayed. The
+    first is the scale of the gradients.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, **hyperparameters: float):
@@ -36,15 +37,19 @@ class Optimizer:
                 )
         self.lr = lr
         self.steps = 0
-        self.settings = np.zeros(8)
+        self.settings = np.zeros(9)
         self.state: list[dict[str, np.ndarray]] = [{} for _ in self.params]
 
     def zero_grad(self) -> None:
         call(clear_gradients, self.params)
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, grad_scale: Tensor | None = None) -> None:
+        """Update every parameter that has a gradient.
+
+        grad_scale   a number of float64, such as clip_factor gives: gradients count so many times
+        """
         call(self._advance)
+        call(self._scale, None if grad_scale is None else grad_scale.data)
         groups: dict[Any, list[tuple[Tensor, dict[str, np.ndarray]]]] = {}
         for parameter, state in zip(self.params, self.state, strict=True):
             if parameter.grad is not None:
@@ -55,7 +60,10 @@ class Optimizer:
     def _advance(self) -> None:
         self.steps += 1
         values = self.current_settings()
-        self.settings[: len(values)] = values
+        self.settings[1 : 1 + len(values)] = values
+
+    def _scale(self, factor: np.ndarray | None) -> None:
+        self.settings[0] = 1.0 if factor is None else factor.item()
 
     def group_of(self, parameter: Tensor) -> Any:
         """Parameters with the same answer are updated in one call."""

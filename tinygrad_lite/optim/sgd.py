@@ -14,14 +14,19 @@ from tinygrad_lite.tensor import Tensor
 def sgd_kernel(chunk, table, like, settings):
     """Rows of table: w, momentum, g; torch.optim.SGD's form: m = beta * m + g, w -= lr * m"""
     f = like.dtype.type
-    lr, beta, weight_decay = f(settings[0]), f(settings[1]), f(settings[2])
+    scale, lr, beta, weight_decay = (
+        f(settings[0]),
+        f(settings[1]),
+        f(settings[2]),
+        f(settings[3]),
+    )
     for row in range(len(table)):
         part = part_of(table[row, 3], chunk)
         w = array_at(table[row, 0], table[row, 3], like)[part]
         m = array_at(table[row, 1], table[row, 3], like)[part]
         g = array_at(table[row, 2], table[row, 3], like)[part]
         for i in range(w.size):
-            m[i] = beta * m[i] + (g[i] + weight_decay * w[i])
+            m[i] = beta * m[i] + (g[i] * scale + weight_decay * w[i])
             w[i] -= lr * m[i]
 
 

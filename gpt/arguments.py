@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
-from gpt.config import DEFAULT_PRESET, PRESETS, GPTConfig, TrainConfig
+from gpt.config import DEFAULT_PRESET, PRESETS, TOKENIZERS, GPTConfig, TrainConfig
 
 TRAIN_EXAMPLES = """examples:
   gpt train                                   tiny Shakespeare, two and a half minutes
   gpt train my.txt notes/ --out runs/mine     your own files and folders
   gpt train sample --preset baby --steps 200  the play that ships with the package
   cat *.md | gpt train - --name notes         standard input
+  gpt train --preset hello --verbose          the smallest model, every window of its text
   gpt train --resume runs/mine                go on where a run stopped
+  gpt train my.txt --from runs/gpt2           begin with the weights of another run
 """
 GENERATE_EXAMPLES = """examples:
   gpt generate runs/shakespeare --prompt "ROMEO:" --tokens 300
   gpt generate runs/shakespeare --temperature 0 --prompt "To be"
+  gpt generate runs/gpt2 -n 3 --top-p 0.9 --stop . < prompt.txt --prompt-file -
 """
 EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
@@ -27,6 +30,21 @@ EVAL_EXAMPLES = """examples:
 PLOT_EXAMPLES = """examples:
   gpt plot runs/shakespeare
   gpt plot runs/shakespeare --out loss.png
+"""
+INFO_EXAMPLES = """examples:
+  gpt info gpt2-xl
+  gpt info runs/shakespeare --json
+"""
+TOKENIZE_EXAMPLES = """examples:
+  gpt tokenize runs/shakespeare "To be, or not"
+  gpt tokenize gpt2 "Hello, world"
+"""
+IMPORT_EXAMPLES = """examples:
+  gpt import openai-community/gpt2 --out runs/gpt2
+  gpt import path/to/folder --out runs/mine
+"""
+EXPORT_EXAMPLES = """examples:
+  gpt export runs/mine --to huggingface --out mine-hf
 """
 
 
@@ -79,6 +97,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_generate(commands)
     _add_eval(commands)
     _add_plot(commands)
+    _add_info(commands)
+    _add_tokenize(commands)
+    _add_import(commands)
+    _add_export(commands)
     if not argv:
         parser.print_help(sys.stderr)
         raise SystemExit(2)
@@ -98,13 +120,13 @@ def _add_train(commands: Any) -> None:
         "corpus",
         nargs="*",
         metavar="CORPUS",
-        help="text files, folders with .txt files, - for standard input, 'shakespeare' or 'sample'"
-        " (default: shakespeare, or sample where that cannot be had)",
+        help="text files, folders with .txt files, - for standard input, or one of shakespeare,"
+        " sample, mini, hello (default: the preset's; shakespeare, or sample where that cannot be"
+        " had)",
     )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--preset",
-        default=DEFAULT_PRESET,
         metavar="NAME",
         help=f"one of {', '.join(PRESETS)} (default: {DEFAULT_PRESET})",
     )
@@ -112,6 +134,26 @@ def _add_train(commands: Any) -> None:
     run.add_argument("--name", help="what to call the run (default: the corpus)")
     run.add_argument("--force", action="store_true", help="replace the run that --out holds")
     run.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    run.add_argument(
+        "--from",
+        dest="start",
+        metavar="RUN",
+        help="begin with the weights, the tokenizer and the settings of another run",
+    )
+    run.add_argument(
+        "--tokenizer",
+        metavar="KIND",
+        help=f"{', '.join(TOKENIZERS)}, or tokenizer files (default: the preset's)",
+    )
+    run.add_argument(
+        "--vocab-size",
+        type=int,
+        metavar="N",
+        help="tokens that --tokenizer bytes learns (default: by the length of the text)",
+    )
+    run.add_argument(
+        "--verbose", action="store_true", help="show the vocabulary and the first windows"
+    )
     run.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     run.add_argument(
         "--sample-tokens",
@@ -120,8 +162,13 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         help="tokens of the sample at each evaluation (default: 160)",
     )
-    _add_fields(parser.add_argument_group("training (default: the preset's)"), TrainConfig)
-    _add_fields(parser.add_argument_group("model (default: the preset's)"), GPTConfig)
+    _add_fields(
+        parser.add_argument_group(f"training (defaults of the preset {DEFAULT_PRESET})"),
+        TrainConfig,
+    )
+    _add_fields(
+        parser.add_argument_group(f"model (defaults of the preset {DEFAULT_PRESET})"), GPTConfig
+    )
 
 
 def _add_fields(group: Any, config: type) -> None:
@@ -130,16 +177,11 @@ def _add_fields(group: Any, config: type) -> None:
         if field.name == "vocab_size":
             continue
         option = "--" + field.name.replace("_", "-")
-        chosen = {
-            n: getattr(p, "model" if config is GPTConfig else "train").get(field.name)
-            for n, p in PRESETS.items()
-        }
-        usual = None if field.default is MISSING else field.default
-        values = {n: usual if v is None else v for n, v in chosen.items()}
-        text = ", ".join(f"{n} {v}" for n, v in values.items())
-        if len(set(map(str, values.values()))) == 1:
-            text = str(next(iter(values.values())))
-        settings: dict[str, Any] = {"default": None, "help": f"(default: {text})"}
+        preset = PRESETS[DEFAULT_PRESET]
+        chosen = preset.model if config is GPTConfig else preset.train
+        value = chosen.get(field.name, field.default)
+        shown = "" if value in ("", MISSING) else f"(default: {value})"
+        settings: dict[str, Any] = {"default": None, "help": shown}
         if field.type is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
@@ -156,8 +198,16 @@ def _add_generate(commands: Any) -> None:
     parser = _command(commands, "generate", "write with a trained model", GENERATE_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     group = parser.add_argument_group("text")
-    group.add_argument("--prompt", default="\n", help="what to continue (default: a new line)")
+    group.add_argument("--prompt", help="what to continue (default: the beginning of a text)")
+    group.add_argument("--prompt-file", metavar="FILE", help="a file with it, - for standard input")
     group.add_argument("--tokens", type=int, default=500, help="how many (default: 500)")
+    group.add_argument("-n", type=int, default=1, help="samples at once (default: 1)")
+    group.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end there; may be repeated"
+    )
+    group.add_argument(
+        "--ignore-end", action="store_true", help="go on after a token that ends a text"
+    )
     group = parser.add_argument_group("sampling")
     group.add_argument(
         "--temperature",
@@ -168,7 +218,40 @@ def _add_generate(commands: Any) -> None:
     group.add_argument(
         "--top-k", type=int, metavar="K", help="sample from the K likeliest tokens (default: all)"
     )
-    group.add_argument("--seed", type=int, default=0, help="of the choices (default: 0)")
+    group.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="from the likeliest tokens that have this probability together (default: 1)",
+    )
+    group.add_argument(
+        "--min-p",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="from tokens with this fraction of the likeliest one's probability (default: 0)",
+    )
+    group.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="R",
+        help="divide the logits of tokens that are there already (default: 1)",
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the choices; sample i has seed + i (default: 0)"
+    )
+    group = parser.add_argument_group("computation")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "auto"),
+        help="of matrix products (default: the run's)",
+    )
+    group.add_argument(
+        "--no-cache", action="store_true", help="compute keys and values anew for each token"
+    )
 
 
 def _add_eval(commands: Any) -> None:
@@ -187,3 +270,42 @@ def _add_plot(commands: Any) -> None:
     parser = _command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument("--out", metavar="FILE", help="a PNG file (default: RUN/loss.png)")
+
+
+def _add_info(commands: Any) -> None:
+    about = "parameters, computation and memory of a model, without building it"
+    parser = _command(commands, "info", about, INFO_EXAMPLES)
+    parser.add_argument("model", metavar="PRESET|RUN", help="a preset's name or a run's folder")
+    parser.add_argument(
+        "--vocab-size", type=int, metavar="N", help="of a preset (default: what its text gives)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_tokenize(commands: Any) -> None:
+    parser = _command(commands, "tokenize", "show the tokens of a text", TOKENIZE_EXAMPLES)
+    parser.add_argument(
+        "tokenizer", metavar="RUN|NAME", help="a run's folder, gpt2, or tokenizer files"
+    )
+    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_import(commands: Any) -> None:
+    about = "make a run of a GPT-2 checkpoint in the format of Hugging Face"
+    parser = _command(commands, "import", about, IMPORT_EXAMPLES)
+    parser.add_argument(
+        "model", metavar="FOLDER|HUB-ID", help="a folder, or OWNER/NAME to be downloaded"
+    )
+    parser.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
+    parser.add_argument("--force", action="store_true", help="replace the run that --out holds")
+
+
+def _add_export(commands: Any) -> None:
+    about = "write a run's model for other programs"
+    parser = _command(commands, "export", about, EXPORT_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "--to", choices=("huggingface",), default="huggingface", help="(default: huggingface)"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")

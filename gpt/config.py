@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+TOKENIZERS = ("characters", "words", "bytes", "gpt2")
+
 
 def closest(word: str, known: Iterable[str]) -> str:
     """The known word that is most like `word`, or all of them if none is."""
@@ -132,6 +134,9 @@ class TrainConfig(_Checked):
     eval_tokens: int = 20_000  # of the validation split, at each evaluation but the last
     seed: int = 1337
     precision: str = "auto"  # of matrix products: "float32", "bfloat16", or what the CPU is fast in
+    batches: str = "random"  # or "all": every window of the training split in each step
+    validation: float = 0.1  # fraction of the text that is kept for it; 0: validate on all of it
+    train_only: str = ""  # the part of the model that is trained, such as "head"; "" means all
 
     def __post_init__(self) -> None:
         self._check(
@@ -140,6 +145,7 @@ class TrainConfig(_Checked):
                 "optimizer": ("adamw", "muon"),
                 "schedule": ("cosine", "plateau"),
                 "precision": ("float32", "bfloat16", "auto"),
+                "batches": ("random", "all"),
             },
         )
         for name in ("lr", "muon_lr"):
@@ -166,6 +172,12 @@ class TrainConfig(_Checked):
                 f"{name}={value}",
                 f"{name}=0.9",
             )
+        require(
+            0 <= self.validation < 1,
+            "TrainConfig: validation must lie in [0, 1).",
+            f"validation={self.validation}",
+            "validation=0.1",
+        )
         for name in ("plateau", "min_lr"):
             value = getattr(self, name)
             require(
@@ -178,14 +190,75 @@ class TrainConfig(_Checked):
 
 @dataclass(frozen=True)
 class Preset:
-    """A named choice of both configurations; the vocabulary comes from the corpus."""
+    """A named choice of both configurations, and of how text becomes tokens; the size of the
+    vocabulary comes from the corpus."""
 
     about: str
     model: dict[str, Any]
     train: dict[str, Any]
+    tokenizer: str = "characters"
+    corpus: str = ""  # what it is trained on unless the user names another; "" means Shakespeare
+
+
+def _gpt2(size: str, n_layer: int, n_head: int, n_embd: int) -> Preset:
+    """Radford and others 2019, table 2; their vocabulary"""
+    shape = dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd)
+    return Preset(
+        f"GPT-2's architecture and vocabulary, {size} parameters",
+        dict(vocab_size=50257, block_size=1024, bias=True, activation="gelu_tanh", **shape),
+        dict(steps=1000, batch_size=4, lr=3e-4, beta2=0.95, eval_interval=100, eval_tokens=4096),
+        tokenizer="gpt2",
+    )
 
 
 PRESETS = {
+    "hello": Preset(
+        "'hello hello' learned by heart: small enough to follow every number",
+        dict(
+            n_layer=1,
+            n_head=2,
+            n_embd=16,
+            block_size=4,
+            d_ff=32,
+            bias=True,
+            norm_placement="post",
+            activation="relu",
+            final_norm=False,
+            tie_weights=False,
+            head_bias=True,
+        ),
+        dict(
+            steps=200,
+            batch_size=7,
+            batches="all",
+            validation=0.0,
+            lr=0.01,
+            beta2=0.999,
+            weight_decay=0.0,
+            schedule="plateau",
+            plateau=1.0,
+            warmup=0,
+            grad_clip=0.0,
+            eval_interval=100,
+        ),
+        corpus="hello",
+    ),
+    "mini": Preset(
+        "words as tokens, two narrow layers, a few hundred words of text",
+        dict(n_layer=2, n_head=1, n_embd=8, block_size=8, tie_weights=False),
+        dict(
+            steps=600,
+            batch_size=16,
+            validation=0.0,
+            lr=0.02,
+            weight_decay=0.0,
+            schedule="cosine",
+            warmup=20,
+            eval_interval=300,
+        ),
+        tokenizer="words",
+        corpus="mini",
+    ),
     "shakespeare": Preset(
         "the best validation loss in two and a half minutes on two cores",
         dict(
@@ -233,6 +306,27 @@ PRESETS = {
             eval_interval=500,
         ),
     ),
+}
+
+PRESETS |= {
+    "bpe": Preset(
+        "pieces of words, learned from the text, as tokens",
+        dict(n_layer=4, n_head=4, n_embd=128, block_size=64),
+        dict(
+            steps=1500,
+            batch_size=16,
+            lr=2e-3,
+            weight_decay=0.1,
+            schedule="cosine",
+            warmup=100,
+            eval_interval=500,
+        ),
+        tokenizer="bytes",
+    ),
+    "gpt2": _gpt2("124 million", 12, 12, 768),
+    "gpt2-medium": _gpt2("355 million", 24, 16, 1024),
+    "gpt2-large": _gpt2("774 million", 36, 20, 1280),
+    "gpt2-xl": _gpt2("1.6 thousand million", 48, 25, 1600),
 }
 
 DEFAULT_PRESET = "shakespeare"

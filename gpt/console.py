@@ -3,8 +3,10 @@
 import math
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,9 +17,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from gpt.config import GPTConfig, TrainConfig
+from gpt.tokenizers import Tokenizer
 from gpt.train import EvalRecord, StepRecord
 
 console = Console(highlight=False, soft_wrap=True)
@@ -152,5 +156,49 @@ class DownloadBar:
             self.progress.stop()
 
 
-def flush() -> None:
+def write(text: str) -> None:
+    """Text as it is, at once"""
+    console.out(text, end="", highlight=False)
     sys.stdout.flush()
+
+
+def unit(tokenizer: Tokenizer) -> str:
+    """What a token is: a character, or a token"""
+    return "character" if tokenizer.kind == "characters" else "token"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns; numbers, in all but the first two, to the right"""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for i, title in enumerate(titles):
+        drawn.add_column(title, justify="left" if i < 2 else "right")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    console.print(drawn)
+
+
+def windows(tokenizer: Tokenizer, tokens: np.ndarray, size: int) -> None:
+    """The vocabulary, and the first windows of a text: inputs, targets, shapes"""
+    pieces = [repr(piece) for piece in tokenizer.pieces(range(min(tokenizer.vocab_size, 64)))]
+    listed = ", ".join(f"{i} {piece}" for i, piece in enumerate(pieces))
+    say(f"vocabulary of {tokenizer.vocab_size}: {listed}")
+    count = len(tokens) - size
+    rows = []
+    for start in range(min(count, 8)):
+        inputs, targets = tokens[start : start + size], tokens[start + 1 : start + size + 1]
+        rows.append([f"{start}", repr(tokenizer.decode(inputs)), repr(tokenizer.decode(targets)),
+                     str(inputs.tolist()), str(targets.tolist())])  # fmt: skip
+    table(("window", "inputs", "targets", "input ids", "target ids"), rows)
+    say(f"{count} windows: inputs ({count}, {size}), targets ({count}, {size})")
+
+
+def tokens(ids: Sequence[int], pieces: Sequence[str]) -> None:
+    """Each token with its id, in turns of colours"""
+    styles = ("black on cyan", "black on yellow", "black on green", "black on magenta")
+    line = Text()
+    for i, piece in enumerate(pieces):
+        line.append(piece.replace("\n", "\u21b5\n"), styles[i % len(styles)])
+        if not console.is_terminal and i + 1 < len(pieces):
+            line.append("|")
+    console.print(line, markup=False)
+    console.print(" ".join(map(str, ids)), markup=False, highlight=False)

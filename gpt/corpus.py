@@ -1,8 +1,8 @@
 """Texts to train on: files, folders, standard input, and named corpora.
 
 Named corpora: `shakespeare`, tiny Shakespeare, found in $GPT_DATA_DIR or in the user's cache, else
-downloaded; `sample`, a play that ships with this package. The last tenth of a text is the
-validation split.
+downloaded; `sample`, a play, `mini`, a tale of a few hundred words, and `hello`, two words, which
+ship with this package. The end of a text is the validation split.
 """
 
 import os
@@ -22,8 +22,8 @@ SHAKESPEARE_URL = (
 )
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 SHAKESPEARE_FILE = "tinyshakespeare.txt"
-NAMES = ("shakespeare", "sample")
-VALIDATION_FRACTION = 0.1
+SHIPPED = ("sample", "hello", "mini")  # in this package
+NAMES = ("shakespeare", *SHIPPED)
 
 Progress = Callable[[int, int], None]  # (bytes so far, bytes in all)
 
@@ -35,11 +35,10 @@ class Corpus:
     name: str
     text: str
 
-    @property
-    def splits(self) -> tuple[str, str]:
-        """The training text and the validation text"""
-        cut = int(len(self.text) * (1 - VALIDATION_FRACTION))
-        return self.text[:cut], self.text[cut:]
+    def splits(self, validation: float) -> tuple[str, str]:
+        """The training text and the validation text, its last part; all of it twice for 0"""
+        cut = int(len(self.text) * (1 - validation))
+        return self.text[:cut], self.text[cut if validation else 0 :]
 
 
 def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpus:
@@ -67,12 +66,13 @@ def default_corpus(progress: Progress | None = None, timeout: float = 5.0) -> tu
     try:
         return Corpus("shakespeare", shakespeare(progress, timeout)), True
     except OSError:
-        return Corpus("sample", sample()), False
+        return Corpus("sample", shipped("sample")), False
 
 
-def sample() -> str:
-    """A play in the manner of Shakespeare, written for this package"""
-    return (resources.files("gpt") / "data" / "sample.txt").read_text("utf-8")
+def shipped(name: str) -> str:
+    """A text that was written for this package"""
+    text = (resources.files("gpt") / "data" / f"{name}.txt").read_text("utf-8")
+    return text.rstrip("\n") if name == "hello" else text
 
 
 def cache_folder() -> Path:
@@ -94,6 +94,22 @@ def shakespeare(
     if not kept.exists():
         download(url, kept, SHAKESPEARE_SHA256, progress, timeout)
     return _read_file(_verified(kept))
+
+
+def gpt2_folder() -> Path:
+    """Where GPT-2's vocab.json and merges.txt are: $GPT_DATA_DIR/gpt2, or the cache's gpt2"""
+    given = os.environ.get("GPT_DATA_DIR")
+    folders = [Path(given) / "gpt2"] if given else []
+    folders.append(cache_folder() / "gpt2")
+    for folder in folders:
+        if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+            return folder
+    raise ValueError(
+        "tokenizer: GPT-2's vocab.json and merges.txt must be on this machine.\n"
+        f"  got none in {' or '.join(map(str, folders))}\n"
+        "  try gpt import openai-community/gpt2 --out runs/gpt2, which has them, or --tokenizer"
+        " FOLDER with both files"
+    )
 
 
 def _verified(path: Path) -> Path:
@@ -154,8 +170,8 @@ def _read(name: str, progress: Progress | None) -> str:
         return _decoded(sys.stdin.buffer.read(), "standard input")
     if name == "shakespeare":
         return shakespeare(progress)
-    if name == "sample":
-        return sample()
+    if name in SHIPPED:
+        return shipped(name)
     path = Path(name)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*.txt") if p.is_file())

@@ -1,16 +1,103 @@
-"""Sampling: one token after another from the model's prediction."""
+"""Sampling: one token after another from the model's prediction, and the text that they are."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gpt.config import require
 from gpt.model import GPT
-from tinygrad_lite import no_grad
+from gpt.tokenizers import Tokenizer
+from tinygrad_lite import Tensor, frozen, jit, no_grad
 
 
-def check_sampling(tokens: int, temperature: float, top_k: int | None) -> None:
-    """ValueError unless the settings of `generate` make sense."""
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen from the logits; in the order of the fields.
+
+    repetition_penalty   logits of tokens that are in the text already are divided by it, or
+                         multiplied where negative (Keskar and others 2019, arXiv:1909.05858)
+    temperature          0 takes the likeliest token; higher is more varied
+    top_k                only so many likeliest tokens
+    top_p                only the likeliest tokens that together have this probability (Holtzman and
+                         others 2020, arXiv:1904.09751)
+    min_p                only tokens with this fraction of the likeliest one's probability (Nguyen
+                         and others 2024, arXiv:2407.01082)
+    """
+
+    repetition_penalty: float = 1.0
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        ranges = (
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "be positive", "1.1"),
+            ("temperature", 0 <= self.temperature < math.inf, "be at least 0",
+             "0.8, or 0 for the likeliest token"),
+            ("top_k", self.top_k is None or self.top_k >= 1, "be at least 1",
+             "10, or none to sample from all tokens"),
+            ("top_p", 0 < self.top_p <= 1, "lie in (0, 1]", "0.9"),
+            ("min_p", 0 <= self.min_p <= 1, "lie in [0, 1]", "0.05"),
+        )  # fmt: skip
+        for name, holds, rule, hint in ranges:
+            value = getattr(self, name)
+            require(holds, f"generate: {name} must {rule}.", f"{name}={value}", f"{name}={hint}")
+
+    def choose(self, logits: np.ndarray, text: Sequence[int], rng: np.random.Generator) -> int:
+        """A token, for its logits (V,) and the tokens before it"""
+        logits = logits.astype(np.float64)
+        if self.repetition_penalty != 1:
+            seen = np.unique(np.asarray(text, np.int64))
+            values = logits[seen]
+            logits[seen] = np.where(
+                values > 0, values / self.repetition_penalty, values * self.repetition_penalty
+            )
+        if self.temperature == 0:
+            return int(np.argmax(logits))
+        if self.top_k is not None and self.top_k < len(logits):
+            logits[logits < np.partition(logits, -self.top_k)[-self.top_k]] = -np.inf
+        p = np.exp((logits - logits.max()) / self.temperature)
+        p /= p.sum()
+        p[p < self.min_p * p.max()] = 0
+        if self.top_p < 1:
+            order = np.argsort(-p, kind="stable")
+            before = np.cumsum(p[order]) - p[order]
+            p[order[before >= self.top_p]] = 0
+        return int(rng.choice(len(p), p=p / p.sum()))
+
+
+def generate(
+    model: GPT,
+    prompt: np.ndarray,
+    tokens: int,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+    cache: bool = True,
+) -> Iterator[int]:
+    """Yield `tokens` tokens that continue `prompt` (T,), T >= 1.
+
+    The model sees the last block_size tokens. cache: keep keys and values of earlier positions;
+    without, every token takes a pass over all of them, with the same result but for rounding.
+    """
+    for (token,) in generate_batch(model, [prompt], tokens, sampling, seed, cache):
+        yield token
+
+
+def generate_batch(
+    model: GPT,
+    prompts: Sequence[np.ndarray],
+    tokens: int,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+    cache: bool = True,
+) -> Iterator[list[int]]:
+    """Yield the next token of each prompt, `tokens` times; prompts may differ in length.
+
+    Prompt i draws with seed + i, and gets what `generate` would give it alone.
+    """
     require(
         tokens >= 0,
         "generate: the number of tokens must not be negative.",
@@ -18,57 +105,127 @@ def check_sampling(tokens: int, temperature: float, top_k: int | None) -> None:
         "tokens=200",
     )
     require(
-        0 <= temperature < float("inf"),
-        "generate: the temperature must be at least 0.",
-        f"temperature={temperature}",
-        "temperature=0.8, or 0 for the likeliest token",
+        len(prompts) > 0 and all(len(p) > 0 for p in prompts),
+        "generate: each prompt must hold at least one token.",
+        f"{len(prompts)} prompts of {[len(p) for p in prompts]} tokens",
+        "a prompt, such as a new line",
     )
-    require(
-        top_k is None or top_k >= 1,
-        "generate: top_k must be at least 1.",
-        f"top_k={top_k}",
-        "top_k=10, or none to sample from all tokens",
-    )
-
-
-def generate(
-    model: GPT,
-    prompt: np.ndarray,
-    tokens: int,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    seed: int = 0,
-) -> Iterator[int]:
-    """Yield `tokens` tokens that continue `prompt` (T,), T >= 1.
-
-    temperature   0 takes the likeliest token; higher is more varied
-    top_k         sample only from so many likeliest tokens
-    The model sees the last block_size tokens.
-    """
-    check_sampling(tokens, temperature, top_k)
-    rng = np.random.default_rng(seed)
-    text = list(np.asarray(prompt))
+    rngs = [np.random.default_rng(seed + i) for i in range(len(prompts))]
+    texts = [[int(token) for token in prompt] for prompt in prompts]
     was_training = model.training
     model.eval()
     try:
-        for _ in range(tokens):
-            with no_grad():
-                window = np.asarray(text[-model.config.block_size :])[None]
-                logits = model(window).numpy()[0, -1].astype(np.float64)
-            token = _choose(logits, temperature, top_k, rng)
-            text.append(token)
-            yield token
+        with no_grad(), frozen(model.parameters()):
+            reader = _CachedReader(model, len(texts)) if cache else _Reader(model)
+            for _ in range(tokens):
+                logits = reader.read(texts)
+                chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
+                for text, token in zip(texts, chosen, strict=True):
+                    text.append(token)
+                yield chosen
     finally:
         model.train(was_training)
 
 
-def _choose(
-    logits: np.ndarray, temperature: float, top_k: int | None, rng: np.random.Generator
-) -> int:
-    if temperature == 0:
-        return int(np.argmax(logits))
-    if top_k is not None and top_k < len(logits):
-        lowest = np.partition(logits, -top_k)[-top_k]
-        logits = np.where(logits < lowest, -np.inf, logits)
-    p = np.exp((logits - logits.max()) / temperature)
-    return int(rng.choice(len(p), p=p / p.sum()))
+class _Reader:
+    """Logits after each text, by a pass over its last block_size tokens"""
+
+    def __init__(self, model: GPT):
+        self.model = model
+
+    def read(self, texts: list[list[int]]) -> list[np.ndarray]:
+        windows = (text[-self.model.config.block_size :] for text in texts)
+        return [self.model.next_logits(np.array([window])).numpy()[0] for window in windows]
+
+
+class _CachedReader(_Reader):
+    """The same from what is kept of all tokens but the last.
+
+    Once a text is longer than block_size, its window moves: every token has another position, and
+    what is kept of the first goes into what is kept of the others. Nothing of it can be used then.
+    """
+
+    def __init__(self, model: GPT, count: int):
+        super().__init__(model)
+        self.cache = model.new_cache(count)
+        self.step = jit(self._step)
+
+    def _step(self, tokens: np.ndarray) -> Tensor:
+        return self.model.next_logits(tokens, self.cache)
+
+    def read(self, texts: list[list[int]]) -> list[np.ndarray]:
+        lengths, size = self.cache.lengths, self.model.config.block_size
+        one_more = [
+            0 < n < len(text) == n + 1 <= size for n, text in zip(lengths, texts, strict=True)
+        ]
+        logits: list[np.ndarray] = [np.empty(0)] * len(texts)
+        if any(one_more):
+            lengths[~np.array(one_more)] = 0  # their rows are computed, and not used
+            together = self.step(np.array([[text[-1]] for text in texts])).numpy()
+            logits = [row.copy() for row in together]
+        for i, text in enumerate(texts):
+            if one_more[i]:
+                lengths[i] += 1
+                continue
+            lengths[i] = 0
+            window = np.array([text[-size:]])
+            logits[i] = self.model.next_logits(window, self.cache.row(i)).numpy()[0]
+            lengths[i] = window.size
+        return logits
+
+
+class TextStream:
+    """The text of tokens as they come, in whole characters, up to a stop string.
+
+    prompt   tokens before the first, on which spaces between words may depend
+    stop     strings that end the text, and are not part of it
+    end      the token that ends it
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompt: Iterable[int] = (),
+        stop: Sequence[str] = (),
+        end: int | None = None,
+    ):
+        require(all(stop), "generate: a stop string must not be empty.", "''", "--stop END")
+        self.tokenizer, self.stop, self.end = tokenizer, stop, end
+        self.known = list(prompt)[-8:]  # tokens whose text is `text`, and what has come since
+        self.text = tokenizer.decode(self.known)
+        self.held = ""
+        self.done = False
+
+    def feed(self, token: int) -> str:
+        """What can be shown now that this token has come"""
+        if self.done:
+            return ""
+        if token == self.end:
+            return self.finish()
+        self.known.append(token)
+        longer = self.tokenizer.decode(self.known)
+        # A character of several bytes may be split between tokens: it is held back until whole.
+        if longer.endswith("\ufffd") and len(self.known) < 32:
+            return ""
+        self.held += longer[len(self.text) :]
+        self.known = self.known[-8:]
+        self.text = self.tokenizer.decode(self.known)
+        found = [at for at in map(self.held.find, self.stop) if at >= 0]
+        if found:
+            self.done, shown, self.held = True, self.held[: min(found)], ""
+            return shown
+        kept = max((_overlap(self.held, s) for s in self.stop), default=0)
+        shown, self.held = self.held[: len(self.held) - kept], self.held[len(self.held) - kept :]
+        return shown
+
+    def finish(self) -> str:
+        """What was held back in case it became something else"""
+        if self.done:
+            return ""
+        self.done = True
+        return self.held + self.tokenizer.decode(self.known)[len(self.text) :]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that `stop` begins with"""
+    return next((n for n in range(len(stop) - 1, 0, -1) if text.endswith(stop[:n])), 0)

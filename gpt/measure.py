@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
-from gpt.train import NonFiniteError, TrainState, train_step
+from gpt.train import NonFiniteError, TrainState, batch, train_step
 from tinygrad_lite import compile_ahead, precision
 
 
@@ -20,9 +20,9 @@ def measure(
 
     def whole_step() -> None:
         state = TrainState(model, config)
-        size = (config.batch_size, model.block_size)
+        inputs, targets = batch(training, config, model.block_size, state.rng)
         with precision(config.precision):
-            *_, grad_scale = state.gradients(np.zeros(size, np.int64), np.zeros(size, np.int64))
+            *_, grad_scale = state.gradients(inputs, targets)
             state.apply(grad_scale)
 
     compile_ahead(whole_step)

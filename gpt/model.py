@@ -11,8 +11,10 @@ import numpy as np
 
 from gpt.config import GPTConfig
 from tinygrad_lite import (
+    KVCache,
     Tensor,
     cross_entropy,
+    embedding,
     linear,
     nn,
     rotary,
@@ -35,14 +37,21 @@ def norm(config: GPTConfig) -> nn.Module:
     return nn.LayerNorm(config.n_embd, bias=config.bias)
 
 
+class NoPosition(nn.Module):
+    """x -> x: where the other kind of position is used"""
+
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        return x
+
+
 class LearnedPosition(nn.Module):
-    """Adds a learned vector for each position: x (B, T, C) -> (B, T, C)"""
+    """Adds a learned vector for each position: x (B, T, C), places (T,) or (B, T) -> (B, T, C)"""
 
     def __init__(self, config: GPTConfig, rng: np.random.Generator):
         self.embedding = nn.Embedding(config.block_size, config.n_embd, rng=rng)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.embedding(Tensor(np.arange(x.shape[1])))
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
+        return x + self.embedding(places)
 
 
 class RotaryPosition(nn.Module):
@@ -51,9 +60,11 @@ class RotaryPosition(nn.Module):
     def __init__(self, config: GPTConfig):
         self.angles = rotary_angles(config.block_size, config.n_embd // config.n_head)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, places: Tensor) -> Tensor:
         cos, sin = self.angles
-        return rotary(x, cos[: x.shape[1]], sin[: x.shape[1]])
+        if places.ndim == 1:  # 0, 1, ..., T - 1
+            return rotary(x, cos[: x.shape[1]], sin[: x.shape[1]])
+        return rotary(x, embedding(places, cos), embedding(places, sin))
 
 
 class CausalAttention(nn.Module):
@@ -69,9 +80,13 @@ class CausalAttention(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head causal self-attention: (B, T, C) -> (B, T, C)"""
+    """Multi-head causal self-attention: (B, T, C) -> (B, T, C)
 
-    def __init__(self, config: GPTConfig, rng: np.random.Generator):
+    With a cache, what T positions see is what is kept of earlier ones, and themselves.
+    """
+
+    def __init__(self, config: GPTConfig, layer: int, rng: np.random.Generator):
+        self.layer = layer
         c, head_size = config.n_embd, config.n_embd // config.n_head
         self.n_head = config.n_head
         self.query = nn.Linear(c, c, config.bias, rng=rng)
@@ -79,17 +94,18 @@ class SelfAttention(nn.Module):
         self.value = nn.Linear(c, c, config.bias, rng=rng)
         self.output = nn.Linear(c, c, config.bias, rng=rng)
         self.qk_norm = nn.RMSNorm(head_size, weight=False) if config.qk_norm else nn.Identity()
-        self.position = RotaryPosition(config) if config.position == "rotary" else nn.Identity()
+        self.position = RotaryPosition(config) if config.position == "rotary" else NoPosition()
         self.attention = CausalAttention(config, rng)
         self.dropout = nn.Dropout(config.dropout, rng=rng)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
         B, T, C = x.shape
         heads = (B, T, self.n_head, C // self.n_head)
-        q = self.position(self.qk_norm(self.query(x).reshape(heads)))  # (B, T, H, D)
-        k = self.position(self.qk_norm(self.key(x).reshape(heads)))
+        q = self.position(self.qk_norm(self.query(x).reshape(heads)), places)  # (B, T, H, D)
+        k = self.position(self.qk_norm(self.key(x).reshape(heads)), places)
         v = self.value(x).reshape(heads)
-        y = self.attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))  # (B, H, T, D)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D)
+        y = cache.attend(self.layer, q, k, v) if cache else self.attention(q, k, v)
         return self.dropout(self.output(y.transpose(1, 2).reshape(B, T, C)))
 
 
@@ -109,14 +125,14 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and feed-forward layer around a residual stream (GPT-2: norm first)"""
 
-    def __init__(self, config: GPTConfig, rng: np.random.Generator):
+    def __init__(self, config: GPTConfig, layer: int, rng: np.random.Generator):
         self.norm_1 = norm(config)
-        self.attention = SelfAttention(config, rng)
+        self.attention = SelfAttention(config, layer, rng)
         self.norm_2 = norm(config)
         self.mlp = MLP(config, rng)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm_1(x))
+    def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
+        x = x + self.attention(self.norm_1(x), places, cache)
         x = x + self.mlp(self.norm_2(x))
         return x
 
@@ -124,8 +140,8 @@ class Block(nn.Module):
 class PostNormBlock(Block):
     """The same with the norm after each sum (Vaswani and others 2017; GPT-1)"""
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.norm_1(x + self.attention(x))
+    def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
+        x = self.norm_1(x + self.attention(x, places, cache))
         x = self.norm_2(x + self.mlp(x))
         return x
 
@@ -150,9 +166,9 @@ class GPT(nn.Module):
         block = Block if config.norm_placement == "pre" else PostNormBlock
         self.token_embedding = nn.Embedding(config.vocab_size, config.n_embd, rng=rng)
         learned = config.position == "learned"
-        self.position = LearnedPosition(config, rng) if learned else nn.Identity()
+        self.position = LearnedPosition(config, rng) if learned else NoPosition()
         self.dropout = nn.Dropout(config.dropout, rng=rng)
-        self.blocks = nn.ModuleList([block(config, rng) for _ in range(config.n_layer)])
+        self.blocks = nn.ModuleList([block(config, i, rng) for i in range(config.n_layer)])
         self.final_norm = norm(config) if config.final_norm else nn.Identity()
         self.head = (
             TiedHead(self.token_embedding, config.head_bias)
@@ -163,11 +179,30 @@ class GPT(nn.Module):
 
     def forward(self, tokens: Any) -> Tensor:
         """Logits (B, T, V) for the token after each of tokens (B, T), integers, T <= block_size."""
+        return self.head(self.hidden(tokens))
+
+    def hidden(self, tokens: Any, cache: KVCache | None = None) -> Tensor:
+        """What the head sees (B, T, C): the residual stream after the last block."""
         tokens = self._checked(tokens)
-        x = self.dropout(self.position(self.token_embedding(tokens)))  # (B, T, C)
+        T = tokens.shape[1]
+        places = Tensor(np.arange(T) if cache is None or T > 1 else cache.lengths[:, None])
+        x = self.dropout(self.position(self.token_embedding(tokens), places))
         for block in self.blocks:
-            x = block(x)
-        return self.head(self.final_norm(x))
+            x = block(x, places, cache)
+        return self.final_norm(x)
+
+    def next_logits(self, tokens: Any, cache: KVCache | None = None) -> Tensor:
+        """Logits (B, V) for the token after the last of tokens (B, T).
+
+        With a cache, tokens come after those that it keeps: all of a prompt at first, then one at
+        a time. The caller moves cache.lengths on.
+        """
+        return self.head(self.hidden(tokens, cache)[:, -1])
+
+    def new_cache(self, batch: int) -> KVCache:
+        """An empty memory for `batch` sequences of up to block_size tokens"""
+        c = self.config
+        return KVCache(c.n_layer, batch, c.block_size, c.n_head, c.n_embd // c.n_head)
 
     def loss(self, tokens: Any, targets: Any) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T), each the token after its place."""

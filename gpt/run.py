@@ -19,7 +19,7 @@ from typing import Any
 
 from gpt.config import GPTConfig, TrainConfig, require
 from gpt.model import GPT
-from gpt.tokenizers import CharTokenizer, tokenizer_from_json
+from gpt.tokenizers import Tokenizer, tokenizer_from_json
 from gpt.train import EvalRecord, StepRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
 
@@ -80,17 +80,17 @@ class Run:
         return run
 
     def write_setup(
-        self, model: GPTConfig, train: TrainConfig, tokenizer: CharTokenizer, corpus: list[str]
+        self, model: GPTConfig, train: TrainConfig, tokenizer: Tokenizer, corpus: list[str]
     ) -> None:
         setup = {
             "model": dataclasses.asdict(model),
             "train": dataclasses.asdict(train),
             "corpus": corpus,
         }
-        _write_json(self.folder / "tokenizer.json", tokenizer.as_json())
-        _write_json(self.folder / "config.json", setup)
+        write_json(self.folder / "tokenizer.json", tokenizer.as_json())
+        write_json(self.folder / "config.json", setup)
 
-    def read_setup(self) -> tuple[GPTConfig, TrainConfig, CharTokenizer, list[str]]:
+    def read_setup(self) -> tuple[GPTConfig, TrainConfig, Tokenizer, list[str]]:
         setup = _read_json(self.folder / "config.json")
         path = self.folder / "config.json"
         with _damaged(path):
@@ -99,8 +99,8 @@ class Run:
         with _damaged(self.folder / "tokenizer.json"):
             tokenizer = tokenizer_from_json(_read_json(self.folder / "tokenizer.json"))
         require(
-            tokenizer.vocab_size == model.vocab_size,
-            "run: the tokenizer and the model have the same vocabulary.",
+            tokenizer.vocab_size <= model.vocab_size,
+            "run: the model has a place for every token of the tokenizer.",
             f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
             "the tokenizer.json that was written with this run",
         )
@@ -113,7 +113,7 @@ class Run:
     def save_last(self, state: TrainState) -> None:
         save_state(self.checkpoint, state.arrays(), {"progress": state.progress()})
 
-    def load_best(self) -> tuple[GPT, CharTokenizer]:
+    def load_best(self) -> tuple[GPT, Tokenizer]:
         """The model with its best weights, and its tokenizer"""
         config, _, tokenizer, _ = self.read_setup()
         model = GPT(config)
@@ -162,7 +162,7 @@ def _damaged(path: Path):
         ) from error
 
 
-def _write_json(path: Path, data: Any) -> None:
+def write_json(path: Path, data: Any) -> None:
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
 

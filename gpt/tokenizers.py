@@ -1,14 +1,41 @@
-"""Text to token ids and back. A tokenizer is saved in its run as JSON, next to the weights."""
+"""Text to token ids and back: characters, words, or bytes merged to frequent pieces (BPE).
 
-from typing import Any
+Each kind has `vocab_size`, `encode(text)`, `decode(ids)`, `pieces(ids)` (what each token stands
+for, to look at) and `as_json()`. A tokenizer is saved in its run as JSON, next to the weights.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+
+from gpt.config import TOKENIZERS, closest, require
+
+END_OF_TEXT = "<|endoftext|>"
+UNKNOWN = "<unk>"
+BYTES = 256
+
+
+class Tokenizer(Protocol):
+    kind: str
+    end_of_text: int | None  # the id of the token that ends a text, if there is one
+
+    @property
+    def vocab_size(self) -> int: ...
+    def encode(self, text: str) -> np.ndarray: ...
+    def decode(self, ids: Iterable[int]) -> str: ...
+    def pieces(self, ids: Iterable[int]) -> list[str]: ...
+    def as_json(self) -> dict[str, Any]: ...
 
 
 class CharTokenizer:
     """One token for each character of a text, numbered in the order of their code points."""
 
     kind = "characters"
+    end_of_text: int | None = None
 
     def __init__(self, characters: str):
         self.characters = "".join(sorted(set(characters)))
@@ -32,18 +59,194 @@ class CharTokenizer:
             )
         return ids.astype(np.int64)
 
-    def decode(self, ids: Any) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        return [self.characters[i] for i in ids]
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "characters": self.characters}
 
 
-def tokenizer_from_json(data: Any) -> CharTokenizer:
-    """The tokenizer whose `as_json` gave `data`."""
-    if not isinstance(data, dict) or data.get("kind") != CharTokenizer.kind:
-        raise ValueError(
-            'tokenizer: a tokenizer file is {"kind": "characters", "characters": ...}.\n'
-            f"  got {str(data)[:80]}\n  try the tokenizer.json of a run"
+class WordTokenizer:
+    """Words, punctuation marks and line ends as tokens, in the order in which they first occur; id
+    0 stands for every unknown word. Spaces are not kept: `decode` puts them where they usually are.
+    """
+
+    kind = "words"
+    end_of_text: int | None = None
+    pattern = re.compile(r"\n|\w+(?:['’-]\w+)*|[^\w\s]")
+    _no_space_before = frozenset(".,;:!?)]}’”\n")
+    _no_space_after = frozenset("([{‘“\n")
+
+    def __init__(self, words: Iterable[str]):
+        self.words = [UNKNOWN, *dict.fromkeys(w for w in words if w != UNKNOWN)]
+        self._ids = {word: i for i, word in enumerate(self.words)}
+
+    @classmethod
+    def of_text(cls, text: str) -> "WordTokenizer":
+        return cls(cls.pattern.findall(text))
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.words)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids int64; what was not in the vocabulary's text becomes the unknown token"""
+        return np.array([self._ids.get(w, 0) for w in self.pattern.findall(text)], np.int64)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        text = ""
+        for word in self.pieces(ids):
+            glued = word[0] in self._no_space_before or text[-1:] in self._no_space_after
+            text += word if glued or not text else f" {word}"
+        return text
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        return [self.words[i] for i in ids]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "words": self.words}
+
+
+class ByteTokenizer:
+    """Byte-level BPE (Sennrich and others 2016; Radford and others 2019): the 256 bytes and
+    frequent sequences of them. Encodes any text and gives back exactly that text.
+
+    inner   a tokenizer of the `tokenizers` library
+    """
+
+    kind = "bytes"
+
+    def __init__(self, inner: Any):
+        self.inner = inner
+        self.end_of_text = inner.token_to_id(END_OF_TEXT)
+
+    @classmethod
+    def of_text(cls, text: str, vocab_size: int = 0) -> "ByteTokenizer":
+        """Learn merges from a text. vocab_size 0: twice the root of its length, a power of 2"""
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        if vocab_size == 0:
+            wanted = 2 * len(text) ** 0.5
+            vocab_size = int(np.clip(2 ** round(np.log2(max(wanted, 1))), 2 * BYTES, 32768))
+        require(
+            vocab_size > BYTES + 1,
+            f"tokenizer: a vocabulary of bytes holds {BYTES} bytes, {END_OF_TEXT} and merges.",
+            f"vocab_size={vocab_size}",
+            f"--vocab-size {2 * BYTES}",
         )
-    return CharTokenizer(data["characters"])
+        inner = Tokenizer(models.BPE())
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[END_OF_TEXT],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        inner.train_from_iterator([text], trainer)
+        require(
+            inner.get_vocab_size() > BYTES + 1,
+            "tokenizer: merges are learned from pairs that occur more than once.",
+            f"a text of {len(text)} characters without any",
+            "a longer text, or --tokenizer characters",
+        )
+        return cls(inner)
+
+    @classmethod
+    def of_files(cls, path: str | Path) -> "ByteTokenizer":
+        """A tokenizer.json, or a folder that holds one or GPT-2's vocab.json and merges.txt"""
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+        path = Path(path)
+        whole = path / "tokenizer.json" if path.is_dir() else path
+        vocabulary, merges = path / "vocab.json", path / "merges.txt"
+        try:
+            if whole.is_file():
+                return cls(Tokenizer.from_file(str(whole)))
+            inner = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(
+                "tokenizer: there must be a tokenizer.json, or vocab.json with merges.txt.\n"
+                f"  got {path}: {error}\n  try the folder of a GPT-2 model"
+            ) from error
+        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        inner.decoder = decoders.ByteLevel()
+        inner.add_special_tokens([END_OF_TEXT])
+        return cls(inner)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.inner.get_vocab_size()
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids int64"""
+        return np.array(self.inner.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return self.inner.decode([int(i) for i in ids], skip_special_tokens=False)
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        return [self.decode([i]) for i in ids]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "tokenizer": json.loads(self.inner.to_str())}
+
+
+def build_tokenizer(
+    kind: str, text: str, training: str, vocab_size: int = 0, folder: Path | None = None
+) -> Tokenizer:
+    """A tokenizer for a corpus.
+
+    kind         one of TOKENIZERS, or the path of tokenizer files
+    text         all of the corpus: every character in it has a token
+    training     its training split, from which words and merges are taken
+    vocab_size   of "bytes", 0 to choose by the length of the text
+    folder       where "gpt2" finds GPT-2's vocabulary
+    """
+    require(
+        vocab_size == 0 or kind == "bytes",
+        "tokenizer: only a vocabulary of merged bytes has a size to choose.",
+        f"--vocab-size {vocab_size} with --tokenizer {kind}",
+        "--tokenizer bytes",
+    )
+    if kind == "characters":
+        return CharTokenizer(text)
+    if kind == "words":
+        return WordTokenizer.of_text(training)
+    if kind == "bytes":
+        return ByteTokenizer.of_text(training, vocab_size)
+    if kind == "gpt2" and folder is not None:
+        return ByteTokenizer.of_files(folder)
+    require(
+        Path(kind).exists(),
+        f"tokenizer: there are {', '.join(TOKENIZERS)}, and files of one.",
+        f"{kind!r}",
+        closest(kind, TOKENIZERS),
+    )
+    return ByteTokenizer.of_files(kind)
+
+
+def tokenizer_from_json(data: Any) -> Tokenizer:
+    """The tokenizer whose `as_json` gave `data`, or a tokenizer.json of the `tokenizers` library"""
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind == CharTokenizer.kind:
+        return CharTokenizer(data["characters"])
+    if kind == WordTokenizer.kind:
+        return WordTokenizer(data["words"])
+    if kind == ByteTokenizer.kind:
+        from tokenizers import Tokenizer
+
+        try:
+            return ByteTokenizer(Tokenizer.from_str(json.dumps(data["tokenizer"])))
+        except Exception as error:  # the library raises nothing more special
+            raise ValueError(
+                f"tokenizer: the merges must be as they were written.\n  got {error}\n"
+                "  try the tokenizer.json of a run"
+            ) from error
+    raise ValueError(
+        f"tokenizer: the kind of a tokenizer is {', '.join(TOKENIZERS[:3])}.\n"
+        f"  got {str(data)[:80]}\n  try the tokenizer.json of a run"
+    )

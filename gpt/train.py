@@ -1,6 +1,6 @@
 """The training loop. It yields a record for each step and prints nothing; its caller owns it.
 
-state = TrainState.new(model_config, train_config)
+state = TrainState(model_config, train_config)
 for record in train(state, training_tokens, validation_tokens):
     ...
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt.config import GPTConfig, TrainConfig, require
+from gpt.config import GPTConfig, TrainConfig, closest, require
 from gpt.evaluate import evaluate
 from gpt.model import GPT
 from tinygrad_lite import Tensor, jit, optim, precision
@@ -51,7 +51,9 @@ class TrainState:
     def __init__(self, model_config: GPTConfig, config: TrainConfig):
         self.config = config
         self.model = GPT(model_config, seed=config.seed)
-        self.parameters = self.model.parameters()
+        if config.train_only:
+            freeze_all_but(self.model, config.train_only)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizers = build_optimizers(self.model, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0
@@ -108,13 +110,27 @@ class TrainState:
         self.model.rng.bit_generator.state = data["dropout"]
 
 
+def freeze_all_but(model: GPT, name: str) -> None:
+    """Only the parameters of one module of the model, such as "head", will be trained."""
+    parts = {n: m for n, m in model.named_modules() if n and m.parameters()}
+    require(
+        name in parts,
+        "train: --train-only must name a part of the model that has parameters.",
+        f"{name!r}",
+        closest(name, parts),
+    )
+    chosen = {id(p) for p in parts[name].parameters()}
+    for p in model.parameters():
+        p.requires_grad = id(p) in chosen
+
+
 def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.Optimizer, float]]:
     """Optimizers by name, each with its highest learning rate.
 
     Weight decay acts on matrices, not on biases and norms. With Muon, the matrices of the blocks
     are Muon's and everything else is AdamW's.
     """
-    named = list(model.named_parameters())
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     muon = [p for n, p in named if n.startswith("blocks.") and p.ndim == 2]
     if config.optimizer != "muon":
         muon = []
@@ -142,10 +158,13 @@ def schedule(config: TrainConfig):
 
 
 def batch(
-    tokens: np.ndarray, batch_size: int, block_size: int, rng: np.random.Generator
+    tokens: np.ndarray, config: TrainConfig, block_size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets (batch_size, block_size): random windows, the targets one token later"""
-    starts = rng.integers(0, len(tokens) - block_size, batch_size)
+    """Inputs and targets (batch_size, block_size): random windows, or all of them in their order;
+    the targets one token later"""
+    count = len(tokens) - block_size
+    random = config.batches == "random"
+    starts = rng.integers(0, count, config.batch_size) if random else np.arange(count)
     window = starts[:, None] + np.arange(block_size)
     return tokens[window], tokens[window + 1]
 
@@ -180,7 +199,9 @@ def train(
         loss, norm = train_step(state, training)
         state.step += 1
         seconds = time.perf_counter() - start
-        tokens = config.batch_size * model.config.block_size
+        windows = len(training) - model.config.block_size
+        windows = config.batch_size if config.batches == "random" else windows
+        tokens = windows * model.config.block_size
         lr = config.lr * factor(state.step - 1)
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
         last = state.step == config.steps
@@ -198,7 +219,7 @@ def train(
 def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
     size = state.model.config.block_size
-    inputs, targets = batch(training, state.config.batch_size, size, state.rng)
+    inputs, targets = batch(training, state.config, size, state.rng)
     state.model.zero_grad()  # a step that failed has left its gradients
     with precision(state.config.precision):
         *results, grad_scale = state.compute_gradients(inputs, targets)

@@ -7,8 +7,9 @@ from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_
 from tinygrad_lite.fused.cross_entropy import cross_entropy
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.embedding import embedding
+from tinygrad_lite.fused.kv_cache import KVCache
 from tinygrad_lite.fused.layernorm import layernorm
-from tinygrad_lite.fused.linear import linear
+from tinygrad_lite.fused.linear import frozen, linear
 from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax

@@ -1,12 +1,72 @@
 """y = x W^T + b, with x (..., C), W (D, C), b (D,), y (..., D).
 
 dx = dy W,  dW = dy^T x,  db = sum of dy over rows.
+
+For a few rows of x, as when text is generated token by token, time is what it takes to read W: then
+each number of y is a dot product along a row of W, which is read once, where it lies. Within
+`frozen`, in bfloat16, a copy of half the size is read.
 """
 
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.pack import rounded
+from tinygrad_lite.kernels.precision import get_precision
 from tinygrad_lite.kernels.record import contiguous, empty, empty_like
-from tinygrad_lite.kernels.rows import as_rows, sum_rows
-from tinygrad_lite.tensor import Adding, op
+from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows
+from tinygrad_lite.tensor import Adding, Tensor, op
+
+FEW = 4  # rows of x
+
+
+@kernel
+def few_rows_forward(chunk, y, x, weight, bias):
+    """y (N, D), x (N, C), weight (D, C), float or the upper halves of float32 as uint16"""
+    columns = part_of(len(weight), chunk)
+    for j in range(columns.start, columns.stop):
+        for n in range(len(x)):
+            y[n, j] = dot(x[n], weight[j])
+            if bias.size:
+                y[n, j] += bias[j]
+
+
+@kernel
+def halve(chunk, half, x):
+    """half (n,) uint16: the bfloat16 numbers nearest to x (n,)"""
+    part = part_of(x.size, chunk)
+    half, x = half[part], x[part]
+    for i in range(x.size):
+        half[i] = rounded(x[i])
+
+
+class _Frozen(threading.local):
+    def __init__(self) -> None:
+        self.halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+
+_frozen = _Frozen()
+
+
+@contextlib.contextmanager
+def frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """Within this context these parameters keep their values: where matrices are multiplied in
+    bfloat16 (see precision), products with a few rows read rounded copies, made here once."""
+    halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for weight in (p.data for p in parameters if p.ndim == 2 and p.dtype == np.float32):
+        if get_precision() == "bfloat16" and weight.flags.c_contiguous:
+            half = np.empty(weight.shape, np.uint16)
+            halve(half.reshape(-1), weight.reshape(-1))
+            halves[id(weight)] = weight, half  # with the weight, so that its id stays its own
+    before, _frozen.halves = _frozen.halves, halves
+    try:
+        yield
+    finally:
+        _frozen.halves = before
 
 
 @op
@@ -20,7 +80,11 @@ def linear(x, weight, bias=None):
         )
     rows, w = as_rows(x), contiguous(weight)
     y = empty((rows.shape[0], w.shape[0]), rows.dtype)
-    gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
+    if len(rows) <= FEW:
+        _, read = _frozen.halves.get(id(weight), (w, w))
+        few_rows_forward(y, rows, read, np.empty(0, y.dtype) if bias is None else contiguous(bias))
+    else:
+        gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 
     def vjp(g):
         g_rows = as_rows(g)
@@ -30,10 +94,10 @@ def linear(x, weight, bias=None):
             gemm(out[None], g_rows[None], w[None])
             return out.reshape(x.shape)
 
-        def dw(out, add):
+        def add_dw(out, add):
             gemm(out[None], g_rows[None], rows[None], transpose_a=True, accumulate=add)
 
-        dw = Adding(w, dw)
+        dw = Adding(w, add_dw)
         return (dx, dw) if bias is None else (dx, dw, lambda: sum_rows(g_rows))
 
     return y.reshape(*x.shape[:-1], w.shape[0]), vjp

@@ -14,7 +14,7 @@ from tinygrad_lite.tensor import op
 
 @kernel
 def rotary_kernel(chunk, y, x, cos, sin, sign):
-    """x, y (B * T, H * D); cos, sin (T, D/2); sign is 1 forward and -1 backward"""
+    """x, y (B * T, H * D); cos, sin (T or B * T, D/2); sign is 1 forward and -1 backward"""
     rows, (time, half) = part_of(len(x), chunk), cos.shape
     y, x = y[rows], x[rows]
     for n in range(len(x)):
@@ -28,16 +28,21 @@ def rotary_kernel(chunk, y, x, cos, sin, sign):
                 b_turned[i] = b[i] * c[i] + a[i] * (s[i] * sign)
 
 
+def _fits(angles, shape):
+    batch, time, _, size = shape
+    return angles in ((time, size // 2), (batch, time, size // 2))
+
+
 @op
 def rotary(x, cos, sin):
-    """Turn x (B, T, H, D) by the angles whose cos and sin (T, D/2) are given."""
-    if x.ndim != 4 or cos.shape != (x.shape[1], x.shape[3] // 2) or x.shape[3] % 2:
+    """Turn x (B, T, H, D) by the angles whose cos and sin, (T, D/2) or (B, T, D/2), are given."""
+    if x.ndim != 4 or x.shape[3] % 2 or not _fits(cos.shape, x.shape):
         raise ValueError(
-            "rotary: x is (B, T, H, D) with an even D, cos and sin are (T, D/2).\n"
+            "rotary: x is (B, T, H, D) with an even D, cos and sin are (T, D/2) or (B, T, D/2).\n"
             f"  got x {x.shape} and cos {cos.shape}\n  try cos, sin = rotary_angles(T, D)"
         )
     x = contiguous(x)
-    cos, sin = (contiguous(a, x.dtype) for a in (cos, sin))
+    cos, sin = (contiguous(a, x.dtype).reshape(-1, x.shape[3] // 2) for a in (cos, sin))
     one = x.dtype.type(1)
 
     def turned(a, sign):

@@ -12,6 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
 from tinygrad_lite.kernels.compile import kernel, part_of
@@ -27,7 +28,8 @@ def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
 
     def generate(context, builder, sig, args):
         number, bits = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth
-        function = _reduction_function(builder.module, name, start, arguments, number, bits)
+        halves = sig.args[-1].dtype == types.uint16
+        function = _reduction_function(builder.module, name, start, arguments, number, bits, halves)
         rows = [context.make_array(t)(context, builder, a) for t, a in zip(sig.args, args)]  # noqa: B905
         return builder.call(function, [row.data for row in rows] + [rows[0].nitems])
 
@@ -47,14 +49,23 @@ def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
 
 
 def _reduction_function(
-    module: ir.Module, name: str, start: float, arguments: int, number: ir.Type, bits: int
+    module: ir.Module,
+    name: str,
+    start: float,
+    arguments: int,
+    number: ir.Type,
+    bits: int,
+    halves: bool,
 ) -> ir.Function:
-    """The LLVM function name(row, ..., n) in `module`"""
-    full_name = f"tinygrad_lite_{name}_float{bits}"
+    """The LLVM function name(row, ..., n) in `module`; with halves, the last row holds bfloat16"""
+    full_name = f"tinygrad_lite_{name}_float{bits}{'_halves' * halves}"
     if full_name in module.globals:
         return module.globals[full_name]
     word, vector, here = ir.IntType(64), ir.VectorType(number, LANES), number.as_pointer()
-    kind = ir.FunctionType(number, [here] * arguments + [word])
+    kinds = [here] * arguments
+    if halves:
+        kinds[-1] = ir.IntType(16).as_pointer()
+    kind = ir.FunctionType(number, [*kinds, word])
     function = ir.Function(module, kind, full_name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
@@ -71,8 +82,17 @@ def _reduction_function(
     def element(kind, i):
         values = []
         for row in rows:
-            pointer = builder.bitcast(builder.gep(row, [i]), kind.as_pointer())
-            values.append(builder.load(pointer, align=bits // 8))
+            half = halves and row is rows[-1]
+            lanes = kind.count if isinstance(kind, ir.VectorType) else 0
+            stored = ir.IntType(16) if half else number
+            stored = ir.VectorType(stored, lanes) if lanes else stored
+            pointer = builder.bitcast(builder.gep(row, [i]), stored.as_pointer())
+            value = builder.load(pointer, align=2 if half else bits // 8)
+            if half:  # a bfloat16 is the upper half of a float32
+                wide = ir.VectorType(ir.IntType(32), lanes) if lanes else ir.IntType(32)
+                by = ir.Constant(wide, [16] * lanes) if lanes else wide(16)
+                value = builder.bitcast(builder.shl(builder.zext(value, wide), by), kind)
+            values.append(value)
         return values[0] if len(values) == 1 else builder.fmul(*values)
 
     def advance(phi, value, before, block):
@@ -119,8 +139,15 @@ def _reduction_function(
     return function
 
 
+def _dot_in_python(x, y):
+    """y may hold bfloat16 numbers, the upper halves of float32 numbers, as uint16"""
+    if y.dtype == np.uint16:
+        y = (y.astype(np.uint32) << 16).view(np.float32)
+    return (x * y).sum()
+
+
 total = _reduction("total", 0.0, lambda x: x.sum(), 1)
-dot = _reduction("dot", 0.0, lambda x, y: (x * y).sum(), 2)
+dot = _reduction("dot", 0.0, _dot_in_python, 2)
 # A NaN is passed over here; it shows when the row is used.
 largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)
 

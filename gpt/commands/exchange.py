@@ -1,0 +1,67 @@
+"""gpt import, gpt export: models from and for other programs"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from gpt.config import TrainConfig, require
+from gpt.console import number, say
+from gpt.huggingface import load_checkpoint, save_checkpoint
+from gpt.run import Run
+from tinygrad_lite import save_state
+
+# For training that goes on from such weights
+FINE_TUNING = TrainConfig(steps=200, batch_size=4, lr=3e-5, beta2=0.95, warmup=20,
+                          eval_interval=50, eval_tokens=8192)  # fmt: skip
+
+
+def import_command(args: Namespace) -> None:
+    config, state, tokenizer = load_checkpoint(_folder(args.model))
+    run = Run.create(args.out or Path("runs") / Path(args.model).name, args.force)
+    save_state(run.weights, state)
+    run.write_setup(config, FINE_TUNING, tokenizer, [])
+    say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")
+    say(f"next: gpt generate {run.folder}, or gpt train CORPUS --from {run.folder}")
+
+
+def _folder(model: str) -> Path:
+    """The folder of a checkpoint: one that is here, or a download of what the hub has"""
+    if Path(model).is_dir():
+        return Path(model)
+    require(
+        model.count("/") == 1 and not model.startswith(("/", ".")),
+        "import: a model is a folder, or an id OWNER/NAME on the Hugging Face hub.",
+        f"{model!r}, which is no folder",
+        "openai-community/gpt2",
+    )
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ValueError(
+            "import: a download from the hub needs the package huggingface_hub.\n"
+            f"  got {model!r}\n  try pip install huggingface_hub, or a folder"
+        ) from error
+    wanted = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json",
+              "vocab.json", "merges.txt"]  # fmt: skip
+    try:
+        return Path(snapshot_download(model, allow_patterns=wanted))
+    except Exception as error:  # it has many, of several libraries
+        raise OSError(
+            f"import: {model} must be reachable on the hub.\n"
+            f"  got {type(error).__name__}: {str(error).splitlines()[0][:200]}\n"
+            "  try again with a network, or the folder of a checkpoint"
+        ) from error
+
+
+def export_command(args: Namespace) -> None:
+    run = Run.open(args.run)
+    model, tokenizer = run.load_best()
+    folder = Path(args.out)
+    require(
+        not folder.exists() or (folder.is_dir() and not any(folder.iterdir())),
+        "export: --out must name a new or an empty folder.",
+        f"{folder}, which holds something",
+        "another --out",
+    )
+    state = {name: p.data for name, p in model.named_parameters()}
+    save_checkpoint(folder, model.config, state, tokenizer)
+    say(f"{folder} is ready for transformers.AutoModelForCausalLM.from_pretrained({str(folder)!r})")

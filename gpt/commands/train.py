@@ -1,0 +1,171 @@
+"""gpt train"""
+
+import dataclasses
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+
+from gpt import console
+from gpt.commands.common import announce_compilation, find_corpus, split_tokens
+from gpt.config import DEFAULT_PRESET, GPTConfig, TrainConfig, preset, require
+from gpt.console import say
+from gpt.corpus import Corpus, gpt2_folder
+from gpt.evaluate import bits
+from gpt.generate import Sampling, generate
+from gpt.measure import measure
+from gpt.run import Run
+from gpt.tokenizers import Tokenizer, build_tokenizer
+from gpt.train import StepRecord, TrainState, check_lengths, train
+from tinygrad_lite import Tensor, set_num_threads
+
+SAMPLE_SEED = 42
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is going to be trained, and on what"""
+
+    model: GPTConfig
+    config: TrainConfig
+    tokenizer: Tokenizer
+    names: list[str]
+    corpus: Corpus
+    start: dict[str, Tensor] | None = None  # the weights of the run that --from names
+
+
+def train_command(args: Namespace) -> None:
+    start = time.perf_counter()
+    announce_compilation()
+    if args.threads is not None:
+        set_num_threads(args.threads)
+    require(
+        args.sample_tokens >= 0,
+        "train: --sample-tokens must not be negative.",
+        f"{args.sample_tokens}",
+        "--sample-tokens 160",
+    )
+    plan = _resumed(args) if args.resume else _tuned(args) if args.start else _new(args)
+    model, config, tokenizer = plan.model, plan.config, plan.tokenizer
+    training, validation, _ = split_tokens(plan.corpus, tokenizer, config.validation)
+    check_lengths(training, validation[1:], model.block_size)
+    if args.verbose:
+        console.windows(tokenizer, training, model.block_size)
+    name = args.name or plan.corpus.name
+    run = (
+        Run.open(args.resume)
+        if args.resume
+        else Run.create(args.out or Path("runs") / name, args.force)
+    )
+    seconds, peak_mb = measure(model, config, training)
+    state = TrainState(model, config)
+    if args.resume:
+        run.load_last(state)
+        run.rewind_log(state.step)
+    else:
+        if plan.start is not None:
+            state.model.load_state_dict(plan.start)
+        run.write_setup(model, config, tokenizer, plan.names)
+    counts = (len(training), len(validation) - 1)
+    parameters = sum(p.size for p in state.model.parameters())
+    left = seconds * (config.steps - state.step)
+    console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
+    with console.TrainingLine(config.steps, state.step) as line:
+        for record in train(state, training, validation):
+            run.append(record)
+            if isinstance(record, StepRecord):
+                line.step(record)
+                continue
+            sample = _sample(state, tokenizer, training, args.sample_tokens)
+            run.add_sample(record.step, sample)
+            if record.best:
+                run.save_best(state)
+            run.save_last(state)
+            line.evaluation(record, sample)
+    say(
+        f"best validation loss {state.best_loss:.4f} after step {state.best_step}:"
+        f" {bits(state.best_loss):.3f} bits per {console.unit(tokenizer)}"
+    )
+    say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
+    say(f"next: gpt generate {run.folder}, or gpt plot {run.folder}")
+
+
+def _new(args: Namespace) -> Plan:
+    chosen = preset(args.preset or DEFAULT_PRESET)
+    names, corpus = find_corpus(args.corpus or ([chosen.corpus] if chosen.corpus else []))
+    config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
+    kind = args.tokenizer or chosen.tokenizer
+    tokenizer = build_tokenizer(
+        kind,
+        corpus.text,
+        corpus.splits(config.validation)[0],
+        args.vocab_size or 0,
+        gpt2_folder() if kind == "gpt2" else None,
+    )
+    options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
+    return Plan(GPTConfig(**options), config, tokenizer, names, corpus)
+
+
+def _resumed(args: Namespace) -> Plan:
+    require(
+        not args.corpus and not args.start,
+        "train: a resumed run keeps its corpus and its weights.",
+        f"--resume with {' '.join(args.corpus) or f'--from {args.start}'}",
+        f"gpt train --resume {args.resume}",
+    )
+    model, config, tokenizer, names = Run.open(args.resume).read_setup()
+    require(
+        "-" not in names and bool(names),
+        "train: a run is resumed on the files that it was trained on.",
+        f"--resume {args.resume}, trained on {'standard input' if names else 'none'}",
+        f"gpt train CORPUS --from {args.resume}",
+    )
+    names, corpus = find_corpus(names)
+    config = dataclasses.replace(config, **_given(args, TrainConfig))
+    return Plan(model, config, tokenizer, names, corpus)
+
+
+def _tuned(args: Namespace) -> Plan:
+    """A new run that begins with the weights, the tokenizer and the settings of another"""
+    model, tokenizer = Run.open(args.start).load_best()
+    _, config, *_ = Run.open(args.start).read_setup()
+    if args.preset:
+        config = TrainConfig(**preset(args.preset).train)
+    wrong = [name for name in _given(args, GPTConfig) if name not in ("dropout", "block_size")]
+    wrong += [n for n in ("tokenizer", "vocab_size") if getattr(args, n)]
+    require(
+        not wrong,
+        "train: weights are those of one model and one vocabulary.",
+        f"--from {args.start} with --{wrong[0].replace('_', '-') if wrong else ''}",
+        "none of the model's options but --dropout and --block-size",
+    )
+    weights = model.state_dict()
+    options = dataclasses.asdict(model.config) | _given(args, GPTConfig)
+    size, most = options["block_size"], model.config.block_size
+    require(
+        size <= most,
+        "train: a model has learned no positions beyond its block_size.",
+        f"--block-size {size} with --from a model of block_size={most}",
+        f"--block-size {most}",
+    )
+    learned = "position.embedding.weight"
+    if learned in weights:
+        weights[learned] = weights[learned][:size].detach()
+    names, corpus = find_corpus(args.corpus)
+    config = dataclasses.replace(config, **_given(args, TrainConfig))
+    return Plan(GPTConfig(**options), config, tokenizer, names, corpus, weights)
+
+
+def _given(args: Namespace, config: type) -> dict:
+    """The options of a configuration that were given on the command line"""
+    names = (f.name for f in dataclasses.fields(config) if f.name != "vocab_size")
+    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _sample(state: TrainState, tokenizer: Tokenizer, training: np.ndarray, tokens: int) -> str:
+    """Text from a fixed prompt and seed: the same run gives the same sample"""
+    text = tokenizer.decode(training[:1000])
+    prompt = tokenizer.encode("\n" if "\n" in text else text)[:1]
+    ids = list(generate(state.model, prompt, tokens, Sampling(), SAMPLE_SEED))
+    return tokenizer.decode([*prompt, *ids])

@@ -98,9 +98,11 @@ class Run:
             corpus = [str(name) for name in setup["corpus"]]
         with _damaged(self.folder / "tokenizer.json"):
             tokenizer = tokenizer_from_json(_read_json(self.folder / "tokenizer.json"))
+        padded = tokenizer.kind == "bytes"  # models of others may have places that no token takes
         require(
-            tokenizer.vocab_size <= model.vocab_size,
-            "run: the model has a place for every token of the tokenizer.",
+            tokenizer.vocab_size == model.vocab_size
+            or (padded and tokenizer.vocab_size < model.vocab_size),
+            "run: the tokenizer and the model have the same vocabulary.",
             f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
             "the tokenizer.json that was written with this run",
         )

@@ -144,6 +144,7 @@ class ByteTokenizer:
             vocab_size=vocab_size,
             special_tokens=[END_OF_TEXT],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            min_frequency=2,
             show_progress=False,
         )
         inner.train_from_iterator([text], trainer)
@@ -230,13 +231,14 @@ def build_tokenizer(
 
 
 def tokenizer_from_json(data: Any) -> Tokenizer:
-    """The tokenizer whose `as_json` gave `data`, or a tokenizer.json of the `tokenizers` library"""
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if kind == CharTokenizer.kind:
+    """The tokenizer whose `as_json` gave `data`"""
+    data = data if isinstance(data, dict) else {}
+    kind = data.get("kind")
+    if kind == CharTokenizer.kind and "characters" in data:
         return CharTokenizer(data["characters"])
-    if kind == WordTokenizer.kind:
+    if kind == WordTokenizer.kind and "words" in data:
         return WordTokenizer(data["words"])
-    if kind == ByteTokenizer.kind:
+    if kind == ByteTokenizer.kind and "tokenizer" in data:
         from tokenizers import Tokenizer
 
         try:
@@ -247,6 +249,7 @@ def tokenizer_from_json(data: Any) -> Tokenizer:
                 "  try the tokenizer.json of a run"
             ) from error
     raise ValueError(
-        f"tokenizer: the kind of a tokenizer is {', '.join(TOKENIZERS[:3])}.\n"
+        "tokenizer: a tokenizer file is an object with a kind, one of"
+        f" {', '.join(TOKENIZERS[:3])}, and what that kind needs.\n"
         f"  got {str(data)[:80]}\n  try the tokenizer.json of a run"
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt import corpus
-from gpt.corpus import Corpus, default_corpus, download, load_corpus, sample, shakespeare
+from gpt.corpus import Corpus, default_corpus, download, load_corpus, shakespeare, shipped
 from gpt.tokenizers import CharTokenizer, tokenizer_from_json
 
 # A failed request leaves its socket to the garbage collector, which warns of it, in whichever test
@@ -104,11 +104,11 @@ def test_the_default_falls_back_to_the_sample(monkeypatch):
 def test_real_shakespeare(shakespeare):
     assert len(shakespeare) == 1_115_394
     assert CharTokenizer(shakespeare).vocab_size == 65
-    assert len(Corpus("x", shakespeare).splits[1]) == 111_540
+    assert len(Corpus("x", shakespeare).splits(0.1)[1]) == 111_540
 
 
 def test_the_sample_is_a_play_of_its_own():
-    text = sample()
+    text = shipped("sample")
     assert len(text) >= 60_000
     speakers = {line for line in text.splitlines() if line.endswith(":") and line.isupper()}
     assert len(speakers) >= 10

@@ -12,7 +12,7 @@ import pytest
 import tinygrad_lite as tg
 from gpt.config import PRESETS, GPTConfig, TrainConfig, preset
 from gpt.evaluate import evaluate
-from gpt.generate import generate
+from gpt.generate import Sampling, generate
 from gpt.model import GPT
 
 SMALL = dict(vocab_size=11, n_layer=2, n_head=2, n_embd=8, block_size=6)
@@ -169,20 +169,25 @@ def test_generation_follows_the_likeliest_token_and_the_seed():
     for p in model.parameters():
         p.data += 0.5 * RNG.standard_normal(p.shape).astype(np.float32)
     prompt = np.array([1, 2])
-    greedy = list(generate(model, prompt, 9, temperature=0))
+    greedy = list(generate(model, prompt, 9, Sampling(temperature=0)))
     text = list(prompt)
     model.eval()
     for token in greedy:  # also past block_size
         assert token == int(np.argmax(model(np.array(text[-6:])[None]).numpy()[0, -1]))
         text.append(token)
-    assert list(generate(model, prompt, 9, top_k=1, seed=5)) == greedy
-    draws = {tuple(generate(model, prompt, 9, temperature=1.5, seed=s)) for s in (1, 1, 2, 3)}
+    assert list(generate(model, prompt, 9, Sampling(top_k=1), seed=5)) == greedy
+    draws = {
+        tuple(generate(model, prompt, 9, Sampling(temperature=1.5), seed=s)) for s in (1, 1, 2, 3)
+    }
     assert len(draws) == 3
 
 
 def test_top_k_limits_what_can_come():
     model = GPT(GPTConfig(**SMALL), seed=2)
-    first = {next(generate(model, np.array([1]), 1, 5.0, 2, seed=s)) for s in range(60)}
+    first = {
+        next(generate(model, np.array([1]), 1, Sampling(temperature=5.0, top_k=2), seed=s))
+        for s in range(60)
+    }
     assert len(first) == 2
 
 
@@ -203,8 +208,8 @@ ERRORS = {
     "optimizer must be one of": lambda: TrainConfig(optimizer="adam"),
     "there are presets named": lambda: preset("babi"),
     "tokens are": lambda: GPT(GPTConfig(**SMALL))(np.zeros((1, 7), int)),
-    "temperature must be": lambda: list(generate(GPT(GPTConfig(**SMALL)), TOKENS[0], 1, -1.0)),
-    "top_k must be": lambda: list(generate(GPT(GPTConfig(**SMALL)), TOKENS[0], 1, 1.0, 0)),
+    "temperature must be": lambda: Sampling(temperature=-1.0),
+    "top_k must be": lambda: Sampling(top_k=0),
 }
 
 
@@ -218,7 +223,7 @@ def test_errors(beginning):
 
 def test_presets_are_valid_in_every_combination():
     for model, training in itertools.product(PRESETS.values(), repeat=2):
-        GPTConfig(vocab_size=65, **model.model)
+        GPTConfig(**{"vocab_size": 65, **model.model})
         TrainConfig(**training.train)
 
 

@@ -1,0 +1,206 @@
+"""Generation: the KV cache, batches, how tokens are chosen, the command's options."""
+
+import json
+
+import numpy as np
+import pytest
+
+import tinygrad_lite as tg
+from gpt.cli import run
+from gpt.config import GPTConfig
+from gpt.generate import Sampling, generate, generate_batch
+from gpt.model import GPT
+
+OPTIONS = {
+    "learned": {},
+    "rotary": dict(position="rotary", qk_norm=True, norm="rmsnorm", tie_weights=False),
+    "post": dict(norm_placement="post", bias=True, final_norm=False),
+}
+
+
+def random_model(**options):
+    model = GPT(GPTConfig(23, n_layer=2, n_head=2, n_embd=16, block_size=9, **options), seed=1)
+    rng = np.random.default_rng(0)
+    for p in model.parameters():
+        p.data += 0.3 * rng.standard_normal(p.shape).astype(np.float32)
+    return model.eval()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("length", [1, 4, 9, 12])
+def test_cached_logits_are_the_uncached_ones_at_every_step(monkeypatch, options, length):
+    model = random_model(**OPTIONS[options])
+    seen = {}
+
+    def remembering(cache):
+        seen[cache] = []
+        choose = Sampling(temperature=0)
+
+        class Remember(Sampling):
+            def choose(self, logits, text, rng):
+                seen[cache].append(logits.copy())
+                return choose.choose(logits, text, rng)
+
+        return Remember(temperature=0)
+
+    prompt = np.random.default_rng(length).integers(0, 23, length)
+    texts = [list(generate(model, prompt, 14, remembering(c), cache=c)) for c in (True, False)]
+    np.testing.assert_allclose(seen[True], seen[False], rtol=1e-5, atol=1e-5)
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 1
+
+
+def test_a_batch_gives_each_prompt_what_it_gives_alone():
+    model, rng = random_model(), np.random.default_rng(0)
+    prompts = [rng.integers(0, 23, n) for n in (1, 5, 9, 11, 3)]
+    sampling = Sampling(temperature=1.0)
+    together = list(zip(*generate_batch(model, prompts, 12, sampling, seed=4), strict=True))
+    for i, prompt in enumerate(prompts):
+        assert list(together[i]) == list(generate(model, prompt, 12, sampling, seed=4 + i))
+
+
+def test_bfloat16_copies_change_little_and_are_given_back():
+    model = random_model()
+    prompt = np.array([3, 1, 4])
+    with tg.no_grad():
+        exact = model.next_logits(prompt[None]).numpy()
+        with tg.precision("bfloat16"), tg.frozen(model.parameters()):
+            cache = model.new_cache(1)
+            for token in prompt:
+                logits = model.next_logits(np.array([[token]]), cache).numpy()
+                cache.lengths += 1
+        again = model.next_logits(prompt[None]).numpy()
+    assert 0 < np.abs(logits - exact).max() < 0.03 * np.abs(exact).max()
+    np.testing.assert_array_equal(again, exact)
+
+
+def test_frozen_products_are_those_of_rounded_weights():
+    rng = np.random.default_rng(0)
+    x = tg.Tensor(rng.standard_normal((3, 37)).astype(np.float32))
+    w = tg.nn.Parameter(rng.standard_normal((21, 37)))
+    b = tg.nn.Parameter(rng.standard_normal(21))
+    with tg.no_grad(), tg.precision("bfloat16"), tg.frozen([w, b]):
+        y = tg.linear(x, w, b).numpy()
+    bits = w.numpy().view(np.uint32).astype(np.uint64)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32)
+    expected = x.numpy() @ rounded.view(np.float32).T + b.numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_cache_takes_many_positions_only_at_first():
+    model = random_model()
+    cache = model.new_cache(1)
+    cache.lengths += 2
+    with pytest.raises(ValueError, match="got 3 after 2"), tg.no_grad():
+        model.next_logits(np.array([[1, 2, 3]]), cache)
+
+
+def counts(sampling, logits, text=(), draws=300):
+    rng = np.random.default_rng(0)
+    found = [sampling.choose(np.array(logits), text, rng) for _ in range(draws)]
+    return np.bincount(found, minlength=len(logits)) / draws
+
+
+def test_how_tokens_are_chosen():
+    p = np.array([0.5, 0.25, 0.15, 0.1])
+    logits = np.log(p)
+    np.testing.assert_allclose(counts(Sampling(temperature=1.0), logits, draws=4000), p, atol=0.03)
+    warm = counts(Sampling(temperature=2.0), logits, draws=4000)
+    np.testing.assert_allclose(warm, p**0.5 / (p**0.5).sum(), atol=0.03)
+    assert counts(Sampling(temperature=0), logits)[0] == 1
+    assert (counts(Sampling(top_k=2), logits) > 0).tolist() == [True, True, False, False]
+    assert (counts(Sampling(temperature=1.0, top_p=0.7), logits) > 0).tolist() == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert (counts(Sampling(temperature=1.0, top_p=1e-9), logits) > 0).sum() == 1
+    assert (counts(Sampling(temperature=1.0, min_p=0.25), logits) > 0).tolist() == [
+        True, True, True, False,
+    ]  # fmt: skip
+    again = Sampling(temperature=0, repetition_penalty=2.0)
+    assert again.choose(np.array([2.0, 1.5, -1.0]), [0], np.random.default_rng(0)) == 1
+    assert again.choose(np.array([-1.0, -1.5]), [0], np.random.default_rng(0)) == 1
+
+
+MISTAKES = {
+    "temperature must": lambda: Sampling(temperature=-0.1),
+    r"top_p must lie in \(0, 1\]": lambda: Sampling(top_p=0.0),
+    "top_k must": lambda: Sampling(top_k=0),
+    "min_p must": lambda: Sampling(min_p=1.5),
+    "repetition_penalty must": lambda: Sampling(repetition_penalty=0.0),
+    "at least one token": lambda: list(generate(random_model(), np.array([], int), 3)),
+    "must not be negative": lambda: list(generate(random_model(), np.array([1]), -1)),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes(message):
+    with pytest.raises(ValueError, match=message):
+        MISTAKES[message]()
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "hello"
+    assert run(["train", "--preset", "hello", "--out", str(folder), "--sample-tokens", "0"]) == 0
+    return folder
+
+
+def test_hello_learns_its_text_by_heart(hello, capsys):
+    steps = [json.loads(line) for line in (hello / "log.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in steps if "loss" in record]
+    assert len(losses) == 200
+    # The first position cannot know which of two letters "l" it sees.
+    assert abs(losses[-1] - 2 * np.log(2) / 28) < 0.01
+    assert run(["generate", str(hello), "--prompt", "hell", "--temperature", "0"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("hello hello hello hello h")
+    assert len(text) > 400
+    assert run(["info", str(hello), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] == 2453
+
+
+def test_options_of_the_command(hello, capsys, monkeypatch, tmp_path):
+    base = ["generate", str(hello), "--temperature", "0", "--tokens", "20"]
+    assert run([*base, "--prompt", "hell", "--stop", "lo h"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "hello hel\n"
+    assert "tokens/s" in captured.err
+    (tmp_path / "prompt.txt").write_text("hel")
+    assert run([*base, "--prompt-file", str(tmp_path / "prompt.txt"), "-n", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("hello hello hello hello") == 2
+    assert "--- sample 2 of 2, seed 1" in out
+    assert run([*base, "--no-cache", "--prompt", "hell"]) == 0
+    assert capsys.readouterr().out.startswith("hello hello hello")
+    assert run(base) == 0
+    capsys.readouterr()
+    for wrong, message in (
+        (["-n", "0"], "-n must be at least 1"),
+        (["--top-p", "0"], "top_p must lie"),
+        (["--top-k", "0"], "top_k must"),
+        (["--min-p", "2"], "min_p must"),
+        (["--temperature", "-1"], "temperature must"),
+        (["--prompt", ""], "at least one token"),
+        (["--prompt", "hexa"], "got 'x'"),
+        (["--stop", ""], "stop string must not be empty"),
+        (["--prompt-file", "nowhere.txt"], "nowhere.txt"),
+    ):
+        assert run([*base, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_mini_and_the_training_of_its_head_alone(tmp_path, capsys):
+    folder = tmp_path / "mini"
+    assert run(["train", "--preset", "mini", "--out", str(folder), "--verbose"]) == 0
+    out = capsys.readouterr().out
+    assert "<unk>" in out
+    assert "windows: inputs" in out
+    losses = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert losses[-1]["val_loss"] < 1.5
+    head = ["train", "mini", "--from", str(folder), "--out", str(tmp_path / "head")]
+    assert run([*head, "--train-only", "head", "--steps", "5"]) == 0
+    before, after = (tg.load_state(f / "model.safetensors") for f in (folder, tmp_path / "head"))
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    assert changed == {"head.weight"}
+    assert run([*head, "--train-only", "haed", "--force"]) == 2
+    assert "try head" in capsys.readouterr().err

@@ -1,5 +1,5 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|all] [--config NAME]
-[--peers torch,jax] [--json FILE]; python -m benchmarks chart --json FILE draws FILE"""
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|generate|all] [--config NAME]
+[--peers torch,jax,transformers] [--json FILE]; python -m benchmarks chart --json FILE draws FILE"""
 
 import argparse
 import importlib.util
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gemm, kernels, memory, start, step, threads
+from benchmarks import gemm, generate, kernels, memory, start, step, threads
 from benchmarks.timing import Row, machine
 
 BENCHMARKS = {
@@ -18,8 +18,9 @@ BENCHMARKS = {
     "start": (start.run, start.CONFIGS),
     "memory": (memory.run, memory.CONFIGS),
     "threads": (threads.run, threads.CONFIGS),
+    "generate": (generate.run, list(generate.CONFIGS)),
 }
-PEERS = ("torch", "jax")
+PEERS = ("torch", "jax", "transformers")
 
 
 def main() -> None:
@@ -27,7 +28,9 @@ def main() -> None:
     choices = [*BENCHMARKS, "all", "chart"]
     parser.add_argument("benchmark", nargs="?", default="all", choices=choices)
     parser.add_argument("--config", action="append", help="only this one (may be repeated)")
-    parser.add_argument("--peers", default="torch,jax", help="comma-separated (default: torch,jax)")
+    parser.add_argument(
+        "--peers", default=",".join(PEERS), help=f"comma-separated (default: {','.join(PEERS)})"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     args = parser.parse_args()
     if args.benchmark == "chart":
@@ -76,8 +79,11 @@ def show(rows: list[Row], about: dict[str, Any]) -> None:
         if row.gflops is not None:
             rate = f"  {row.gflops:.0f} GFLOP/s, {row.gflops / about['peak_gflops']:.0%} of peak"
         if row.gb_per_s is not None:
-            share = row.gb_per_s / about["bandwidth_gb_s"]
-            rate = f"  {row.gb_per_s:.1f} GB/s, {share:.0%} of copying"
+            reads = row.tokens_per_second is not None
+            share = row.gb_per_s / about["reading_gb_s" if reads else "bandwidth_gb_s"]
+            rate = f"  {row.gb_per_s:.1f} GB/s, {share:.0%} of {'reading' if reads else 'copying'}"
+        if row.tokens_per_second is not None:
+            rate = f"  {row.tokens_per_second:.1f} tokens/s{rate}"
         print(
             f"{row.benchmark:7} {row.config:14} {row.contender:14} median {row.median_ms:9.2f} ms"
             f"  min {row.min_ms:9.2f} ms{rate}  first {row.first_s:.1f} s"

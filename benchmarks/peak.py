@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_lite import get_num_threads
-from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, ROWS
+from tinygrad_lite.kernels.rows import total
 from tinygrad_lite.kernels.tile import tile_rows
 
 DEPTH, REPEATS = 256, 2000
@@ -31,6 +32,12 @@ def copy_kernel(chunk, y, x):
     y, x = y[part], x[part]
     for i in range(x.size):
         y[i] = x[i]
+
+
+@kernel
+def read_kernel(chunk, sums, x):
+    part = part_of(x.size, chunk)
+    sums[chunk] = total(x[part])
 
 
 def _shortest(call: Callable[[], object], tries: int = 12) -> float:
@@ -57,3 +64,9 @@ def bandwidth_gb_s() -> float:
     x = np.ones(COPIED // 4, np.float32)
     y = np.empty_like(x)
     return 2 * COPIED / _shortest(lambda: copy_kernel(y, x)) / 1e9
+
+
+def reading_gb_s() -> float:
+    """10^9 bytes read a second while adding up an array"""
+    x, sums = np.ones(COPIED // 2, np.float32), np.empty(CHUNKS, np.float32)
+    return x.nbytes / _shortest(lambda: read_kernel(sums, x)) / 1e9

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 
 import tinygrad_lite as tg
-from benchmarks.peak import bandwidth_gb_s, peak_gflops
+from benchmarks.peak import bandwidth_gb_s, peak_gflops, reading_gb_s
 from gpt.measure import peak_memory_mb
 
 
@@ -31,6 +31,7 @@ class Row:
     peak_mb: float
     gflops: float | None = None
     gb_per_s: float | None = None
+    tokens_per_second: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -164,7 +165,7 @@ def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> Non
 def machine() -> dict[str, Any]:
     """Hardware, its peak rates, versions and threads, as they are printed with every result"""
     versions = {"python": platform.python_version()}
-    for package in ("numpy", "numba", "torch", "jax"):
+    for package in ("numpy", "numba", "torch", "jax", "transformers"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -177,6 +178,7 @@ def machine() -> dict[str, Any]:
         "bfloat16": "in hardware" if tg.has_bfloat16() else "in software, not raced",
         "peak_gflops": round(peak_gflops()),
         "bandwidth_gb_s": round(bandwidth_gb_s(), 1),
+        "reading_gb_s": round(reading_gb_s(), 1),
         "commit": _commit(),
         **versions,
     }

@@ -73,7 +73,7 @@ class TorchGPT(torch.nn.Module):
         return self.linear(name + ".output", ACTIVATIONS[self.config.activation](
             self.linear(name + ".up", x)))  # fmt: skip
 
-    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         c = self.config
         x = F.embedding(tokens, self.get("token_embedding.weight"))
         if c.position == "learned":
@@ -88,8 +88,10 @@ class TorchGPT(torch.nn.Module):
                     x = self.norm(block + norm, x + part(name, x))
         x = self.norm("final_norm", x) if c.final_norm else x
         head = self.get("token_embedding.weight" if c.tie_weights else "head.weight")
-        logits = F.linear(x, head, self.get("head.bias"))
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return F.linear(x, head, self.get("head.bias"))
+
+    def loss(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
 
     def gradients(self) -> dict[str, np.ndarray]:
         """The gradients under the names of our parameters"""

@@ -9,7 +9,7 @@ import numpy as np
 from gpt.config import require
 from gpt.model import GPT
 from gpt.tokenizers import Tokenizer
-from tinygrad_lite import Tensor, frozen, jit, no_grad
+from tinygrad_lite import frozen, jit, no_grad
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,8 @@ class _CachedReader(_Reader):
 
     def __init__(self, model: GPT, count: int):
         super().__init__(model)
-        self.cache = model.new_cache(count)
-        self.step = jit(self._step)
-
-    def _step(self, tokens: np.ndarray) -> Tensor:
-        return self.model.next_logits(tokens, self.cache)
+        self.cache = cache = model.new_cache(count)
+        self.step = jit(lambda tokens: model.next_logits(tokens, cache))
 
     def read(self, texts: list[list[int]]) -> list[np.ndarray]:
         lengths, size = self.cache.lengths, self.model.config.block_size

@@ -56,13 +56,15 @@ _frozen = _Frozen()
 def frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
     """Within this context these parameters keep their values: where matrices are multiplied in
     bfloat16 (see precision), products with a few rows read rounded copies, made here once."""
-    halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    before, halves = _frozen.halves, {}
     for weight in (p.data for p in parameters if p.ndim == 2 and p.dtype == np.float32):
-        if get_precision() == "bfloat16" and weight.flags.c_contiguous:
+        if id(weight) in before:
+            halves[id(weight)] = before[id(weight)]
+        elif get_precision() == "bfloat16" and weight.flags.c_contiguous:
             half = np.empty(weight.shape, np.uint16)
             halve(half.reshape(-1), weight.reshape(-1))
             halves[id(weight)] = weight, half  # with the weight, so that its id stays its own
-    before, _frozen.halves = _frozen.halves, halves
+    _frozen.halves = halves
     try:
         yield
     finally:

@@ -16,7 +16,13 @@ from safetensors import SafetensorError, safe_open
 
 from gpt.config import GPTConfig, require
 from gpt.run import write_json
-from gpt.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from gpt.tokenizers import (
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordTokenizer,
+    tokenizer_from_files,
+)
 from tinygrad_lite import save_state
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
@@ -240,7 +246,7 @@ def load_checkpoint(folder: str | Path) -> tuple[GPTConfig, dict[str, np.ndarray
             f"import: config.json must describe the model.\n  got none of {error} in {folder}\n"
             "  try another copy of the checkpoint"
         ) from error
-    tokenizer = ByteTokenizer.of_files(folder)
+    tokenizer = tokenizer_from_files(folder)
     require(
         tokenizer.vocab_size <= config.vocab_size,
         "import: the model has a place for every token of the tokenizer.",

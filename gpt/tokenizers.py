@@ -156,28 +156,6 @@ class ByteTokenizer:
         )
         return cls(inner)
 
-    @classmethod
-    def of_files(cls, path: str | Path) -> "ByteTokenizer":
-        """A tokenizer.json, or a folder that holds one or GPT-2's vocab.json and merges.txt"""
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-        path = Path(path)
-        whole = path / "tokenizer.json" if path.is_dir() else path
-        vocabulary, merges = path / "vocab.json", path / "merges.txt"
-        try:
-            if whole.is_file():
-                return cls(Tokenizer.from_file(str(whole)))
-            inner = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
-        except Exception as error:  # the library raises nothing more special
-            raise ValueError(
-                "tokenizer: there must be a tokenizer.json, or vocab.json with merges.txt.\n"
-                f"  got {path}: {error}\n  try the folder of a GPT-2 model"
-            ) from error
-        inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        inner.decoder = decoders.ByteLevel()
-        inner.add_special_tokens([END_OF_TEXT])
-        return cls(inner)
-
     @property
     def vocab_size(self) -> int:
         return self.inner.get_vocab_size()
@@ -220,14 +198,42 @@ def build_tokenizer(
     if kind == "bytes":
         return ByteTokenizer.of_text(training, vocab_size)
     if kind == "gpt2" and folder is not None:
-        return ByteTokenizer.of_files(folder)
+        return tokenizer_from_files(folder)
     require(
         Path(kind).exists(),
         f"tokenizer: there are {', '.join(TOKENIZERS)}, and files of one.",
         f"{kind!r}",
         closest(kind, TOKENIZERS),
     )
-    return ByteTokenizer.of_files(kind)
+    return tokenizer_from_files(kind)
+
+
+def tokenizer_from_files(path: str | Path) -> Tokenizer:
+    """Of a tokenizer.json, or a folder that holds one or GPT-2's vocab.json and merges.txt"""
+    from tokenizers import Tokenizer as Inner
+    from tokenizers import decoders, models, pre_tokenizers
+
+    path = Path(path)
+    whole = path / "tokenizer.json" if path.is_dir() else path
+    vocabulary, merges = path / "vocab.json", path / "merges.txt"
+    try:
+        if whole.is_file():
+            inner = Inner.from_file(str(whole))
+            if not isinstance(inner.model, models.WordLevel):
+                return ByteTokenizer(inner)
+            words = sorted(inner.get_vocab(), key=inner.token_to_id)
+            one_each = all(len(word) == 1 for word in words)
+            return CharTokenizer("".join(words)) if one_each else WordTokenizer(words)
+        inner = Inner(models.BPE.from_file(str(vocabulary), str(merges)))
+    except Exception as error:  # the library raises nothing more special
+        raise ValueError(
+            "tokenizer: there must be a tokenizer.json, or vocab.json with merges.txt.\n"
+            f"  got {path}: {error}\n  try the folder of a GPT-2 model"
+        ) from error
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens([END_OF_TEXT])
+    return ByteTokenizer(inner)
 
 
 def tokenizer_from_json(data: Any) -> Tokenizer:

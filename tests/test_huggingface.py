@@ -132,6 +132,7 @@ def test_other_tokenizers_go_along(transformers, tmp_path, kind):
     of_hub = transformers.AutoTokenizer.from_pretrained(tmp_path)
     text = "the lazy dog.\nthe fox jumps"
     assert of_hub(text)["input_ids"] == tokenizer.encode(text).tolist()
+    assert load_checkpoint(tmp_path)[2].as_json() == tokenizer.as_json()
 
 
 def saved(folder, config=None):

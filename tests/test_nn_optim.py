@@ -209,3 +209,18 @@ def test_errors(beginning):
         ERRORS[beginning]()
     assert "\n  got " in str(error.value)
     assert "\n  try " in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (16, 64)])
+def test_muon_takes_the_same_steps_in_bfloat16(shape):
+    steps = []
+    for name in ("float32", "bfloat16"):
+        rng = np.random.default_rng(0)
+        w = nn.Parameter(rng.standard_normal(shape))
+        muon = optim.Muon([w], lr=0.1)
+        with tg.precision(name):
+            for _ in range(3):
+                w.grad = tg.Tensor(rng.standard_normal(shape).astype(np.float32))
+                muon.step()
+        steps.append(w.numpy())
+    np.testing.assert_array_equal(*steps)

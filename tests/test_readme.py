@@ -16,15 +16,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
-TINY = "--steps 2 --n-layer 1 --n-head 2 --n-embd 16 --batch-size 2 --sample-tokens 8"
+SHORT = "--steps 2 --sample-tokens 8"
+TINY = f"{SHORT} --n-layer 1 --n-head 2 --n-embd 16 --batch-size 2"
 
 SHIMS = {
     "pip": "exit 0",
     "python3": 'if [ "$1 $2" = "-m venv" ]; then exit 0; fi; exec "$PYTHON" "$@"',
     "python": 'exec "$PYTHON" "$@"',
     "pytest": 'exec "$PYTHON" -m pytest --collect-only -q "$ROOT/tests" "$@"',
-    "gpt": f'if [ "$1" = train ] && [ "$2" != --resume ]; then set -- "$@" {TINY}; fi; '
-    'exec "$PYTHON" -m gpt "$@"',
+    "gpt": f'case "$*" in *--resume*) ;; train*--from*) set -- "$@" {SHORT};; '
+    f'train*) set -- "$@" {TINY};; esac; exec "$PYTHON" -m gpt "$@"',
 }
 
 

@@ -20,6 +20,7 @@ from gpt.tokenizers import (
     CharTokenizer,
     WordTokenizer,
     build_tokenizer,
+    tokenizer_from_files,
     tokenizer_from_json,
 )
 
@@ -68,7 +69,7 @@ def test_saved_and_read_again(kind):
 
 @pytest.mark.skipif(not GPT2.is_dir(), reason="needs GPT-2's vocabulary in GPT_DATA_DIR/gpt2")
 def test_gpt2s_ids():
-    gpt2 = ByteTokenizer.of_files(GPT2)
+    gpt2 = tokenizer_from_files(GPT2)
     assert gpt2.vocab_size == 50257
     assert gpt2.end_of_text == 50256
     # As in OpenAI's encoder
@@ -92,7 +93,7 @@ def test_gpt2s_ids_are_those_of_transformers(text):
             vocab=vocabulary, merges=pairs
         )
     theirs = test_gpt2s_ids_are_those_of_transformers.theirs
-    assert ByteTokenizer.of_files(GPT2).encode(text).tolist() == theirs(text)["input_ids"]
+    assert tokenizer_from_files(GPT2).encode(text).tolist() == theirs(text)["input_ids"]
 
 
 def test_the_size_of_a_vocabulary_follows_the_text():

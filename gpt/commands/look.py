@@ -14,7 +14,7 @@ from gpt.evaluate import bigram_loss, bits, evaluate, unigram_loss
 from gpt.info import describe
 from gpt.plot import plot_loss
 from gpt.run import Run
-from gpt.tokenizers import ByteTokenizer, Tokenizer, build_tokenizer
+from gpt.tokenizers import Tokenizer, build_tokenizer, tokenizer_from_files
 from gpt.train import check_lengths
 from tinygrad_lite import precision
 
@@ -135,7 +135,7 @@ def tokenize_command(args: Namespace) -> None:
 def _tokenizer(name: str) -> Tokenizer:
     """Of a run, GPT-2's, or of files"""
     if name == "gpt2":
-        return ByteTokenizer.of_files(gpt2_folder())
+        return tokenizer_from_files(gpt2_folder())
     if (Path(name) / "config.json").is_file():
         return Run.open(name).read_setup()[2]
     require(
@@ -146,4 +146,4 @@ def _tokenizer(name: str) -> Tokenizer:
         if name not in PRESETS
         else f"gpt train --preset {name} first",
     )
-    return ByteTokenizer.of_files(name)
+    return tokenizer_from_files(name)

@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pointers import array_at, table_of
+from tinygrad_lite.kernels.precision import precision
 from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
 from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of
 from tinygrad_lite.tensor import Tensor
@@ -76,7 +77,8 @@ class Muon(Optimizer):
         ahead = empty((len(params), rows * columns), params[0].dtype)
         momentum = self.kept(params, states, "momentum")
         look_ahead_kernel(ahead, table_of(momentum, gradients_of(params)), self.settings)
-        direction = orthogonalize(ahead.reshape(-1, rows, columns)).reshape(ahead.shape)
+        with precision("float32"):
+            direction = orthogonalize(ahead.reshape(-1, rows, columns)).reshape(ahead.shape)
         scale = math.sqrt(max(1.0, rows / columns))
         move_kernel(table_of(data_of(params)), direction, self.settings, scale)
 
@@ -90,7 +92,7 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
 
     All these matrices Q and A commute, so the next A is Q A Q. Where one side is at least twice the
     other, the product P of the Qs is computed from the small matrices alone, and X is multiplied by
-    it once.
+    it once. In bfloat16 the small singular values would drown in the rounding of A.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[1] > matrices.shape[2]

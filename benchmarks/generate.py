@@ -62,7 +62,8 @@ def _config(preset: str) -> GPTConfig:
 def _model(config: str) -> tuple[GPT, np.ndarray]:
     """A model with random values, the same in every process, and a prompt"""
     preset, prompt, _ = CONFIGS[config]
-    model = GPT(_config(preset)).eval()
+    model = GPT(_config(preset))
+    model.eval()
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, prompt)
     return model, tokens
 

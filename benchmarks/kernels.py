@@ -109,7 +109,7 @@ def of_torch(
         "layernorm": lambda x, w, b: F.layer_norm(x, w.shape, w, b),
         "gelu": F.gelu,
         "cross_entropy": lambda x: F.cross_entropy(x, targets),
-        "attention": lambda *x: F.scaled_dot_product_attention(*x, is_causal=True),
+        "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
     function = functions[config]
     function = torch.compile(function) if kind == "compile" else function

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from gpt.model import GPT
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Any] = {
     "gelu": F.gelu,
     "relu": F.relu,
     "relu_squared": lambda x: F.relu(x).square(),

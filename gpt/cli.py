@@ -4,6 +4,7 @@ Exit status: 0 done, 1 the loss became infinite or not a number, 2 a mistake in 
 130 interrupted.
 """
 
+import importlib
 import sys
 from collections.abc import Sequence
 
@@ -11,21 +12,18 @@ import numpy as np
 
 from gpt import console
 from gpt.arguments import UsageError, parse
-from gpt.commands.exchange import export_command, import_command
-from gpt.commands.generate import generate_command
-from gpt.commands.look import eval_command, info_command, plot_command, tokenize_command
-from gpt.commands.train import train_command
-from gpt.train import NonFiniteError
+from gpt.errors import NonFiniteError
 
+# The function NAME_command of each is in one of these modules, which are imported when needed.
 COMMANDS = {
-    "train": train_command,
-    "generate": generate_command,
-    "eval": eval_command,
-    "plot": plot_command,
-    "info": info_command,
-    "tokenize": tokenize_command,
-    "import": import_command,
-    "export": export_command,
+    "train": "train",
+    "generate": "generate",
+    "eval": "look",
+    "plot": "look",
+    "info": "info",
+    "tokenize": "look",
+    "import": "exchange",
+    "export": "exchange",
 }
 
 
@@ -38,8 +36,9 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     try:
         args = parse(argv)
+        module = importlib.import_module(f"gpt.commands.{COMMANDS[args.command]}")
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
-            COMMANDS[args.command](args)
+            getattr(module, f"{args.command}_command")(args)
     except NonFiniteError as error:
         console.complain(str(error))
         return 1

@@ -1,26 +1,13 @@
 """What a model is (GPTConfig), how it is trained (TrainConfig), and named presets of both."""
 
-import difflib
 import types
 import typing
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from gpt.errors import closest, require
+
 TOKENIZERS = ("characters", "words", "bytes", "gpt2")
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like `word`, or all of them if none is."""
-    known = list(known)
-    match = difflib.get_close_matches(word, known, n=1)
-    return match[0] if match else ", ".join(known)
-
-
-def require(holds: bool, invariant: str, got: str, hint: str) -> None:
-    """Raise ValueError in the form of all our messages unless the invariant holds."""
-    if not holds:
-        raise ValueError(f"{invariant}\n  got {got}\n  try {hint}")
 
 
 class _Checked:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -22,7 +22,9 @@ from rich.text import Text
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.tokenizers import Tokenizer
-from gpt.train import EvalRecord, StepRecord
+
+if TYPE_CHECKING:
+    from gpt.train import EvalRecord, StepRecord
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -117,7 +119,7 @@ class TrainingLine:
         if self.progress:
             self.progress.stop()
 
-    def step(self, record: StepRecord) -> None:
+    def step(self, record: "StepRecord") -> None:
         val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
         numbers = (
             f"loss {record.loss:.4f}{val} | lr {record.lr:.1e} | norm {record.grad_norm:.2f}"
@@ -129,7 +131,7 @@ class TrainingLine:
             left = (self.steps - record.step) * record.ms / 1000
             say(f"step {record.step}/{self.steps} | {numbers} | {duration(left)} left")
 
-    def evaluation(self, record: EvalRecord, sample: str) -> None:
+    def evaluation(self, record: "EvalRecord", sample: str) -> None:
         self.val_loss = record.val_loss
         best = ", the best so far" if record.best else ""
         say(f"after step {record.step}: validation loss {record.val_loss:.4f}{best}", "bold")

@@ -15,7 +15,7 @@ from typing import Any
 
 import platformdirs
 
-from gpt.config import closest, require
+from gpt.errors import closest, require
 
 SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"

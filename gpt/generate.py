@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt.config import require
+from gpt.errors import require
 from gpt.model import GPT
 from gpt.tokenizers import Tokenizer
 from tinygrad_lite import frozen, jit, no_grad

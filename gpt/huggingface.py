@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from gpt.config import GPTConfig, require
+from gpt.config import GPTConfig
+from gpt.errors import require
 from gpt.run import write_json
 from gpt.tokenizers import (
     ByteTokenizer,

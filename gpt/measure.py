@@ -9,7 +9,8 @@ import time
 import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
-from gpt.train import NonFiniteError, TrainState, batch, train_step
+from gpt.errors import NonFiniteError
+from gpt.train import TrainState, batch, train_step
 from tinygrad_lite import compile_ahead, precision
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt.config import require
+from gpt.errors import require
 from tinygrad_lite import write_atomically
 
 

@@ -17,7 +17,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gpt.config import GPTConfig, TrainConfig, require
+from gpt.config import GPTConfig, TrainConfig
+from gpt.errors import require
 from gpt.model import GPT
 from gpt.tokenizers import Tokenizer, tokenizer_from_json
 from gpt.train import EvalRecord, StepRecord, TrainState

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpt.config import TOKENIZERS, closest, require
+from gpt.config import TOKENIZERS
+from gpt.errors import closest, require
 
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<unk>"
@@ -221,7 +222,7 @@ def tokenizer_from_files(path: str | Path) -> Tokenizer:
             inner = Inner.from_file(str(whole))
             if not isinstance(inner.model, models.WordLevel):
                 return ByteTokenizer(inner)
-            words = sorted(inner.get_vocab(), key=inner.token_to_id)
+            words = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
             one_each = all(len(word) == 1 for word in words)
             return CharTokenizer("".join(words)) if one_each else WordTokenizer(words)
         inner = Inner(models.BPE.from_file(str(vocabulary), str(merges)))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt.config import GPTConfig, TrainConfig, closest, require
+from gpt.config import GPTConfig, TrainConfig
+from gpt.errors import NonFiniteError, closest, require
 from gpt.evaluate import evaluate
 from gpt.model import GPT
 from tinygrad_lite import Tensor, jit, optim, precision
@@ -39,10 +40,6 @@ class EvalRecord:
     step: int
     val_loss: float
     best: bool
-
-
-class NonFiniteError(ArithmeticError):
-    """The loss is infinite or not a number."""
 
 
 class TrainState:

@@ -135,3 +135,36 @@ def test_threads_do_not_change_a_bit():
         tg.set_num_threads(before)
     for arrays in zip(*results, strict=True):
         assert all((a == arrays[0]).all() for a in arrays)
+
+
+def test_a_weight_that_embeds_and_reads_out_gets_the_sum_of_both_gradients():
+    rng = np.random.default_rng(0)
+    index, weights = np.array([[0, 3, 3], [1, 0, 4]]), rng.standard_normal((6, 5))
+    scale = tg.Tensor(rng.standard_normal((2, 3, 6)))
+
+    def tied(w):
+        return (tg.linear(tg.embedding(index, w), w) * scale).sum()
+
+    def apart(w):  # the same from primitives
+        one_hot = tg.one_hot(tg.Tensor(index), 6).astype("float64")
+        return (((one_hot @ w) @ w.transpose(0, 1)) * scale).sum()
+
+    assert tg.check_gradients(tied, weights) < 1e-6
+    gradients = []
+    for function in (tied, apart):
+        w = tg.Tensor(weights, requires_grad=True)
+        for _ in range(2):  # also on top of a gradient that is there
+            function(w).backward()
+        gradients.append(w.grad.numpy())
+    np.testing.assert_allclose(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_rotary_takes_angles_for_each_sequence():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 4, 2, 6)).astype(np.float32)
+    angles = [tg.rotary_angles(4, 6, start=start) for start in (0, 5, 11)]
+    cos, sin = (np.stack(a) for a in zip(*angles, strict=True))
+    together = tg.rotary(tg.Tensor(x), cos, sin).numpy()
+    for i, alone in enumerate(angles):
+        expected = tg.rotary(tg.Tensor(x[i : i + 1]), *alone).numpy()[0]
+        np.testing.assert_array_equal(together[i], expected)

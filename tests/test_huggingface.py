@@ -234,3 +234,26 @@ def test_an_imported_run_has_all_that_others_have(tmp_path):
     ).read_bytes()
     assert run(["export", str(tmp_path / "tuned"), "--out", str(tmp_path / "again")]) == 2
     assert run(["import", "nowhere", "--out", str(tmp_path / "x")]) == 2
+
+
+def test_a_hub_id_is_downloaded(tmp_path, monkeypatch, capsys):
+    from gpt.cli import run
+
+    hub = pytest.importorskip("huggingface_hub", reason="downloads")
+    saved(tmp_path / "hf")
+    asked = []
+
+    def download(model, allow_patterns):
+        asked.append((model, "*.safetensors" in allow_patterns))
+        return str(tmp_path / "hf")
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert run(["import", "someone/gpt2", "--out", str(tmp_path / "run")]) == 0
+    assert asked == [("someone/gpt2", True)]
+
+    def fails(model, allow_patterns):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(hub, "snapshot_download", fails)
+    assert run(["import", "someone/gpt2", "--out", str(tmp_path / "other")]) == 2
+    assert "no network" in capsys.readouterr().err

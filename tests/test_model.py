@@ -13,6 +13,7 @@ import tinygrad_lite as tg
 from gpt.config import PRESETS, GPTConfig, TrainConfig, preset
 from gpt.evaluate import evaluate
 from gpt.generate import Sampling, generate
+from gpt.info import describe
 from gpt.model import GPT
 
 SMALL = dict(vocab_size=11, n_layer=2, n_head=2, n_embd=8, block_size=6)
@@ -253,3 +254,36 @@ def test_the_usual_environment_variable_limits_threads(value, threads):
                           env={**os.environ, "OMP_NUM_THREADS": value}, check=True)  # fmt: skip
     found, cores = map(int, done.stdout.split())
     assert found == (threads or cores)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("hello", 2453),
+        ("gpt2", 124_439_808),
+        ("gpt2-medium", 354_823_168),
+        ("gpt2-large", 774_030_080),
+        ("gpt2-xl", 1_557_611_200),
+    ],
+)
+def test_presets_have_their_numbers_of_parameters(name, parameters):
+    config = GPTConfig(**{"vocab_size": 5, **PRESETS[name].model})
+    assert describe(config, 1)["parameters"] == parameters
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_description_counts_what_the_model_has(option):
+    for value in OPTIONS[option]:
+        config = GPTConfig(**{**SMALL, option: value})
+        about = describe(config, 2)
+        assert about["parameters"] == count(GPT(config))
+        parts = sum(part["each"] * part["times"] for part in about["components"])
+        assert parts == about["parameters"]
+
+
+def test_flops_and_memory_of_gpt2():
+    about = describe(GPTConfig(**PRESETS["gpt2"].model), 1)
+    # 2 * (124,439,808 - 1024 * 768 - vectors) and attention to 512 positions on average
+    assert about["flops_per_token"] == pytest.approx(2 * 123.53e6 + 12 * 4 * 768 * 512.5, rel=1e-3)
+    assert about["training_mb"] > 16 * 124.4
+    assert about["inference_mb"] == pytest.approx(4 * 124.44 + 4 * 24 * 1.024 * 0.768, rel=1e-3)

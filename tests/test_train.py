@@ -12,9 +12,10 @@ import pytest
 
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
+from gpt.errors import NonFiniteError
 from gpt.run import Run
 from gpt.tokenizers import CharTokenizer
-from gpt.train import EvalRecord, NonFiniteError, StepRecord, TrainState, train
+from gpt.train import EvalRecord, StepRecord, TrainState, train
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
 TOKENIZER = CharTokenizer(TEXT)

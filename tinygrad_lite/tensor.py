@@ -34,10 +34,10 @@ from tinygrad_lite.kernels.record import (
     call,
     contiguous,
     current,
-    empty,
     empty_like,
     owner_of,
 )
+from tinygrad_lite.vjp import Adding, gradients_of, is_new, recorded_whole, sum_to_arguments
 
 Array = np.ndarray
 
@@ -101,8 +101,8 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         recording = current()
         calls = len(recording.calls) if recording else 0
         out, vjp = function(*arrays, **settings)
-        if recording and _is_new(out, arrays) and len(recording.calls) == calls:
-            out, vjp = _recorded_whole(functools.partial(function, **settings), arrays)
+        if recording and is_new(out, arrays) and len(recording.calls) == calls:
+            out, vjp = recorded_whole(functools.partial(function, **settings), arrays)
         result = Tensor._wrap(out)
         if _mode.recording and vjp is not None:
             parents = tuple(
@@ -110,7 +110,7 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
             )
             if any(p is not None for p in parents):
                 if broadcasts:
-                    vjp = _sum_to_arguments(vjp, arrays)
+                    vjp = sum_to_arguments(vjp, arrays)
                 result._node = Node(name, result.data, vjp, parents)
         return result
 
@@ -119,112 +119,6 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 
 
 elementwise = functools.partial(op, broadcasts=True)
-
-
-def _is_new(out: Any, arguments: list) -> bool:
-    """Whether a result has memory of its own: it is no view of an argument"""
-    return not any(isinstance(a, Array) and np.may_share_memory(out, a) for a in arguments)
-
-
-def _recorded_whole(function: Callable, arguments: list) -> tuple[Array, Callable | None]:
-    """(out, vjp) of an op whose work is not done by recorded calls: its body is replayed as it is,
-    and leaves its newest vjp for the backward pass."""
-    value, latest = function(*arguments)
-    out = empty(np.shape(value), np.asarray(value).dtype)
-
-    def forward(out: Array, *arguments: Any) -> None:
-        nonlocal latest
-        value, latest = function(*arguments)
-        np.copyto(out, value)
-
-    call(forward, out, *arguments)
-    return out, None if latest is None else lambda g: latest(g)
-
-
-class Adding:
-    """A gradient that is computed into memory, and can be added to a gradient that is there.
-
-    like    an array of the argument's shape and dtype
-    write   write(out, add) sets `out` to the gradient, or adds it, by recorded calls
-    """
-
-    def __init__(self, like: Array, write: Callable[[Array, bool], object]):
-        self.like, self.write = like, write
-
-    def __call__(self) -> Array:
-        out = empty_like(self.like)
-        self.write(out, False)
-        return out
-
-
-def _gradients(vjp: Callable, g: Array) -> list[Callable[[], Array] | None]:
-    """vjp(g), each gradient as a function that computes it when it is wanted"""
-    recording = current()
-    calls = len(recording.calls) if recording else 0
-    found = vjp(g)
-    written = recording is not None and len(recording.calls) > calls
-    return [
-        dx
-        if dx is None or isinstance(dx, Adding)
-        else functools.partial(_gradient, vjp, g, position, dx, written)
-        for position, dx in enumerate(found)
-    ]
-
-
-def _gradient(vjp: Callable, g: Array, position: int, dx: Any, written: bool) -> Array:
-    """Gradient number `position` of vjp(g), of which `dx` is what vjp returned; in a recording, one
-    that no recorded call has written is computed again in each replay, by the whole vjp."""
-    recording = current()
-    if callable(dx):
-        calls = len(recording.calls) if recording else 0
-        dx = dx()
-        written = recording is not None and len(recording.calls) > calls
-    if recording is None or written or not _is_new(dx, [g]):
-        return dx
-
-    def backward(place: Array, g: Array) -> None:
-        dx = vjp(g)[position]
-        np.copyto(place, dx() if callable(dx) else dx)
-
-    place = empty(np.shape(dx), dx.dtype)
-    call(backward, place, g)
-    return place
-
-
-def _sum_to_arguments(vjp: Callable, arrays: list) -> Callable:
-    """Undo broadcasting: what was spread over an axis receives the sum over that axis."""
-    shapes = [np.shape(a) for a in arrays]
-
-    def summed(g: Array) -> list:
-        return [
-            None if dx is None else functools.partial(_unbroadcast_later, dx, shape)
-            for dx, shape in zip(_gradients(vjp, g), shapes, strict=False)
-        ]
-
-    return summed
-
-
-def _unbroadcast_later(dx: Callable[[], Array], shape: tuple[int, ...]) -> Array:
-    return unbroadcast(dx(), shape)
-
-
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum `g` over the axes along which an array of `shape` was broadcast to `g.shape`."""
-    if g.shape == shape:
-        return g
-    g = np.asarray(g)
-    extra = g.ndim - len(shape)
-    if extra < 0:  # the vjp of a constant may be smaller than its argument
-        return np.broadcast_to(g, shape)
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
-    )
-    if axes:
-        out = empty(tuple(1 if i in axes else n for i, n in enumerate(g.shape)), g.dtype)
-        call(np.add.reduce, g, axes, None, out, True)
-        g = out
-    g = g.reshape(g.shape[extra:])
-    return g if g.shape == shape else np.broadcast_to(g, shape)
 
 
 class Tensor:
@@ -406,12 +300,11 @@ def _backward(root: Node | Tensor, g: Array) -> None:
         node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
         if arrived is None or vjp is None:
             continue
-        for parent, gradient in zip(parents, _gradients(vjp, arrived.array), strict=False):
+        for parent, gradient in zip(parents, gradients_of(vjp, arrived.array), strict=False):
             if parent is None or gradient is None:
                 continue
             known = sums.get(parent)
-            adds = isinstance(gradient, Adding)
-            if known is not None and known.owned and adds:
+            if known is not None and known.owned and isinstance(gradient, Adding):
                 gradient.write(known.array, True)
                 continue
             dx = gradient()
@@ -424,7 +317,7 @@ def _backward(root: Node | Tensor, g: Array) -> None:
             if dx.dtype != parent.dtype:
                 dx = contiguous(dx, parent.dtype)
             if known is None:
-                sums[parent] = _Sum(dx, owned=adds)
+                sums[parent] = _Sum(dx, owned=isinstance(gradient, Adding))
             else:
                 known.add(dx)
     given: set[int] = {_address(g)}

@@ -3,8 +3,9 @@
 from argparse import Namespace
 from pathlib import Path
 
-from gpt.config import TrainConfig, require
+from gpt.config import TrainConfig
 from gpt.console import number, say
+from gpt.errors import require
 from gpt.huggingface import load_checkpoint, save_checkpoint
 from gpt.run import Run
 from tinygrad_lite import save_state

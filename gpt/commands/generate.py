@@ -9,8 +9,8 @@ import numpy as np
 
 from gpt import console
 from gpt.commands.common import announce_compilation
-from gpt.config import require
 from gpt.console import say
+from gpt.errors import require
 from gpt.generate import Sampling, TextStream, generate_batch
 from gpt.run import Run
 from gpt.tokenizers import Tokenizer

@@ -1,4 +1,4 @@
-"""gpt eval, gpt plot, gpt info, gpt tokenize: look at a model, a run, a text"""
+"""gpt eval, gpt plot, gpt tokenize: look at a model, a run, a text"""
 
 import json
 import math
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from gpt import console
 from gpt.commands.common import announce_compilation, find_corpus, split_tokens
-from gpt.config import PRESETS, GPTConfig, Preset, preset, require
+from gpt.config import PRESETS
 from gpt.console import number, say
-from gpt.corpus import gpt2_folder, shipped
+from gpt.corpus import gpt2_folder
+from gpt.errors import require
 from gpt.evaluate import bigram_loss, bits, evaluate, unigram_loss
-from gpt.info import describe
 from gpt.plot import plot_loss
 from gpt.run import Run
-from gpt.tokenizers import Tokenizer, build_tokenizer, tokenizer_from_files
+from gpt.tokenizers import Tokenizer, tokenizer_from_files
 from gpt.train import check_lengths
 from tinygrad_lite import precision
 
@@ -74,48 +74,6 @@ def plot_command(args: Namespace) -> None:
     path = Path(args.out) if args.out else run.folder / "loss.png"
     plot_loss(run.log, path, model_config.vocab_size)
     say(f"the loss of {args.run} is drawn in {path}")
-
-
-def info_command(args: Namespace) -> None:
-    if (Path(args.model) / "config.json").is_file():
-        config, train, *_ = Run.open(args.model).read_setup()
-        batch_size = train.batch_size
-    else:
-        chosen = preset(args.model)
-        options = {"vocab_size": args.vocab_size or _vocab_size(chosen), **chosen.model}
-        config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
-    about = describe(config, batch_size)
-    if args.json:
-        console.console.out(json.dumps(about), highlight=False)
-        return
-    shape = f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"
-    say(f"{args.model}: {shape}, block {config.block_size}, vocabulary {config.vocab_size}")
-    console.table(
-        ("component", "shape", "each", "times", "parameters"),
-        [
-            (part["name"], part["shape"], number(part["each"]), str(part["times"]),
-             number(part["each"] * part["times"]))
-            for part in about["components"]
-        ] + [("all", "", "", "", number(about["parameters"]))],
-    )  # fmt: skip
-    console.card(
-        {
-            "forward": f"{number(about['flops_per_token'])} FLOPs a token, in a full block",
-            "training": f"{number(about['training_flops_per_token'])} FLOPs a token",
-            "to train": f"{about['training_mb']:,.0f} MB: weights, gradients, AdamW and the"
-            f" activations of {batch_size} x {config.block_size} tokens",
-            "to write": f"{about['inference_mb']:,.0f} MB: weights, and keys and values of"
-            f" {config.block_size} positions",
-        }
-    )
-
-
-def _vocab_size(chosen: Preset) -> int:
-    """Of the corpus that the preset is trained on unless another is named"""
-    if chosen.corpus:
-        text = shipped(chosen.corpus)
-        return build_tokenizer(chosen.tokenizer, text, text).vocab_size
-    return {"characters": 65, "bytes": 2048}.get(chosen.tokenizer, 0)
 
 
 def tokenize_command(args: Namespace) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from gpt import console
 from gpt.commands.common import announce_compilation, find_corpus, split_tokens
-from gpt.config import DEFAULT_PRESET, GPTConfig, TrainConfig, preset, require
+from gpt.config import DEFAULT_PRESET, GPTConfig, TrainConfig, preset
 from gpt.console import say
 from gpt.corpus import Corpus, gpt2_folder
+from gpt.errors import require
 from gpt.evaluate import bits
 from gpt.generate import Sampling, generate
 from gpt.measure import measure
@@ -50,6 +51,9 @@ def train_command(args: Namespace) -> None:
     model, config, tokenizer = plan.model, plan.config, plan.tokenizer
     training, validation, _ = split_tokens(plan.corpus, tokenizer, config.validation)
     check_lengths(training, validation[1:], model.block_size)
+    unknown = float((training == 0).mean()) if tokenizer.kind == "words" else 0.0
+    if unknown > 0.02:
+        console.complain(f"{unknown:.0%} of this text are words that the model has no token for")
     if args.verbose:
         console.windows(tokenizer, training, model.block_size)
     name = args.name or plan.corpus.name

@@ -9,7 +9,8 @@ import numpy as np
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.record import call, contiguous, empty
 from tinygrad_lite.kernels.rows import as_rows
-from tinygrad_lite.tensor import Adding, op
+from tinygrad_lite.tensor import op
+from tinygrad_lite.vjp import Adding
 
 
 @kernel

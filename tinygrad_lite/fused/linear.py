@@ -19,7 +19,8 @@ from tinygrad_lite.kernels.pack import rounded
 from tinygrad_lite.kernels.precision import get_precision
 from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows
-from tinygrad_lite.tensor import Adding, Tensor, op
+from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.vjp import Adding
 
 FEW = 4  # rows of x
 

@@ -14,7 +14,8 @@ from tinygrad_lite.kernels.rows import as_rows
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Tensor, op, unbroadcast
+from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.vjp import unbroadcast
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:

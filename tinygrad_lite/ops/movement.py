@@ -12,7 +12,8 @@ import numpy as np
 
 from tinygrad_lite.kernels.record import contiguous
 from tinygrad_lite.ops.elementwise import where
-from tinygrad_lite.tensor import Tensor, op, unbroadcast
+from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.vjp import unbroadcast
 
 
 def _numbers(given: tuple) -> tuple[int, ...]:

@@ -1,0 +1,56 @@
+"""gpt info: without the engine, so that it answers at once"""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from gpt import console
+from gpt.config import GPTConfig, Preset, preset
+from gpt.console import number, say
+from gpt.corpus import shipped
+from gpt.info import describe
+from gpt.tokenizers import build_tokenizer
+
+
+def info_command(args: Namespace) -> None:
+    if (Path(args.model) / "config.json").is_file():
+        from gpt.run import Run  # with the engine, which takes long to start
+
+        config, train, *_ = Run.open(args.model).read_setup()
+        batch_size = train.batch_size
+    else:
+        chosen = preset(args.model)
+        options = {"vocab_size": args.vocab_size or _vocab_size(chosen), **chosen.model}
+        config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
+    about = describe(config, batch_size)
+    if args.json:
+        console.console.out(json.dumps(about), highlight=False)
+        return
+    shape = f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"
+    say(f"{args.model}: {shape}, block {config.block_size}, vocabulary {config.vocab_size}")
+    console.table(
+        ("component", "shape", "each", "times", "parameters"),
+        [
+            (part["name"], part["shape"], number(part["each"]), str(part["times"]),
+             number(part["each"] * part["times"]))
+            for part in about["components"]
+        ] + [("all", "", "", "", number(about["parameters"]))],
+    )  # fmt: skip
+    console.card(
+        {
+            "forward": f"{number(about['flops_per_token'])} FLOPs a token, in a full block",
+            "training": f"{number(about['training_flops_per_token'])} FLOPs a token",
+            "to train": f"{about['training_mb']:,.0f} MB: weights, gradients, AdamW and the"
+            f" activations of {batch_size} x {config.block_size} tokens",
+            "to write": f"{about['inference_mb']:,.0f} MB: weights, and keys and values of"
+            f" {config.block_size} positions",
+        }
+    )
+
+
+def _vocab_size(chosen: Preset) -> int:
+    """Of the corpus that the preset is trained on unless another is named"""
+    if chosen.corpus:
+        text = shipped(chosen.corpus)
+        return build_tokenizer(chosen.tokenizer, text, text).vocab_size
+    return {"characters": 65, "bytes": 2048}.get(chosen.tokenizer, 0)

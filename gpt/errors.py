@@ -1,0 +1,21 @@
+"""Errors that teach: what must hold, what was given, what to try."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like `word`, or all of them if none is."""
+    known = list(known)
+    match = difflib.get_close_matches(word, known, n=1)
+    return match[0] if match else ", ".join(known)
+
+
+def require(holds: bool, invariant: str, got: str, hint: str) -> None:
+    """Raise ValueError in the form of all our messages unless the invariant holds."""
+    if not holds:
+        raise ValueError(f"{invariant}\n  got {got}\n  try {hint}")
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss is infinite or not a number."""

@@ -40,9 +40,9 @@ def info_command(args: Namespace) -> None:
         {
             "forward": f"{number(about['flops_per_token'])} FLOPs a token, in a full block",
             "training": f"{number(about['training_flops_per_token'])} FLOPs a token",
-            "to train": f"{about['training_mb']:,.0f} MB: weights, gradients, AdamW and the"
+            "to train": f"about {about['training_mb']:,.0f} MB: weights, gradients, AdamW and the"
             f" activations of {batch_size} x {config.block_size} tokens",
-            "to write": f"{about['inference_mb']:,.0f} MB: weights, and keys and values of"
+            "to write": f"about {about['inference_mb']:,.0f} MB: weights, and keys and values of"
             f" {config.block_size} positions",
         }
     )

@@ -202,5 +202,7 @@ def test_mini_and_the_training_of_its_head_alone(tmp_path, capsys):
     before, after = (tg.load_state(f / "model.safetensors") for f in (folder, tmp_path / "head"))
     changed = {name for name in before if (before[name] != after[name]).any()}
     assert changed == {"head.weight"}
-    assert run([*head, "--train-only", "haed", "--force"]) == 2
+    head[-1] = str(tmp_path / "other")
+    assert run([*head, "--train-only", "haed"]) == 2
+    assert not (tmp_path / "other").exists()
     assert "try head" in capsys.readouterr().err

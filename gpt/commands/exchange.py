@@ -34,13 +34,8 @@ def _folder(model: str) -> Path:
         f"{model!r}, which is no folder",
         "openai-community/gpt2",
     )
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ValueError(
-            "import: a download from the hub needs the package huggingface_hub.\n"
-            f"  got {model!r}\n  try pip install huggingface_hub, or a folder"
-        ) from error
+    from huggingface_hub import snapshot_download
+
     wanted = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json",
               "vocab.json", "merges.txt"]  # fmt: skip
     try:

@@ -56,6 +56,7 @@ def train_command(args: Namespace) -> None:
         console.complain(f"{unknown:.0%} of this text are words that the model has no token for")
     if args.verbose:
         console.windows(tokenizer, training, model.block_size)
+    state = TrainState(model, config)  # before the folder: it may find a mistake
     name = args.name or plan.corpus.name
     run = (
         Run.open(args.resume)
@@ -63,7 +64,6 @@ def train_command(args: Namespace) -> None:
         else Run.create(args.out or Path("runs") / name, args.force)
     )
     seconds, peak_mb = measure(model, config, training)
-    state = TrainState(model, config)
     if args.resume:
         run.load_last(state)
         run.rewind_log(state.step)

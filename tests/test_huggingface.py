@@ -237,9 +237,9 @@ def test_an_imported_run_has_all_that_others_have(tmp_path):
 
 
 def test_a_hub_id_is_downloaded(tmp_path, monkeypatch, capsys):
-    from gpt.cli import run
-
     import huggingface_hub as hub
+
+    from gpt.cli import run
 
     saved(tmp_path / "hf")
     asked = []

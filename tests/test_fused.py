@@ -168,3 +168,19 @@ def test_rotary_takes_angles_for_each_sequence():
     for i, alone in enumerate(angles):
         expected = tg.rotary(tg.Tensor(x[i : i + 1]), *alone).numpy()[0]
         np.testing.assert_array_equal(together[i], expected)
+
+
+@pytest.mark.parametrize("rows", [3, 9])
+@pytest.mark.parametrize(("of_x", "of_w"), [("float32", "float64"), ("float64", "float32")])
+def test_linear_computes_in_the_dtype_of_its_input(rows, of_x, of_w):
+    rng = np.random.default_rng(0)
+    x, w, b = (rng.standard_normal(shape) for shape in ((rows, 5), (4, 5), (4,)))
+    x_ = tg.Tensor(x.astype(of_x), requires_grad=True)
+    w_, b_ = (tg.Tensor(a.astype(of_w), requires_grad=True) for a in (w, b))
+    y = tg.linear(x_, w_, b_) + tg.linear(x_, w_, b_)
+    y.sum().backward()
+    assert y.dtype == of_x
+    np.testing.assert_allclose(y.numpy(), 2 * (x @ w.T + b), rtol=1e-5, atol=1e-5)
+    assert w_.grad.dtype == of_w
+    np.testing.assert_allclose(w_.grad.numpy(), 2 * np.ones((4, rows)) @ x, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(b_.grad.numpy(), np.full(4, 2.0 * rows), rtol=1e-5)

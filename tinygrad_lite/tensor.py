@@ -304,7 +304,8 @@ def _backward(root: Node | Tensor, g: Array) -> None:
             if parent is None or gradient is None:
                 continue
             known = sums.get(parent)
-            if known is not None and known.owned and isinstance(gradient, Adding):
+            adds = isinstance(gradient, Adding) and gradient.like.dtype == parent.dtype
+            if known is not None and known.owned and adds and isinstance(gradient, Adding):
                 gradient.write(known.array, True)
                 continue
             dx = gradient()
@@ -317,7 +318,7 @@ def _backward(root: Node | Tensor, g: Array) -> None:
             if dx.dtype != parent.dtype:
                 dx = contiguous(dx, parent.dtype)
             if known is None:
-                sums[parent] = _Sum(dx, owned=isinstance(gradient, Adding))
+                sums[parent] = _Sum(dx, owned=adds)
             else:
                 known.add(dx)
     given: set[int] = {_address(g)}

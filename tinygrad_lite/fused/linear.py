@@ -81,11 +81,13 @@ def linear(x, weight, bias=None):
             f"  got x {x.shape} and weight {weight.shape}\n"
             f"  try x (..., {weight.shape[-1]})"
         )
-    rows, w = as_rows(x), contiguous(weight)
+    rows = as_rows(x)
+    w = contiguous(weight, rows.dtype)
+    bias = None if bias is None else contiguous(bias, rows.dtype)
     y = empty((rows.shape[0], w.shape[0]), rows.dtype)
     if len(rows) <= FEW:
-        _, read = _frozen.halves.get(id(weight), (w, w))
-        few_rows_forward(y, rows, read, np.empty(0, y.dtype) if bias is None else contiguous(bias))
+        _, read = _frozen.halves.get(id(w), (w, w))
+        few_rows_forward(y, rows, read, np.empty(0, y.dtype) if bias is None else bias)
     else:
         gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 

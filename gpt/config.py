@@ -293,9 +293,6 @@ PRESETS = {
             eval_interval=500,
         ),
     ),
-}
-
-PRESETS |= {
     "bpe": Preset(
         "pieces of words, learned from the text, as tokens",
         dict(n_layer=4, n_head=4, n_embd=128, block_size=64),

@@ -115,14 +115,15 @@ def generate_batch(
     was_training = model.training
     model.eval()
     try:
-        with no_grad(), frozen(model.parameters()):
-            reader = _CachedReader(model, len(texts)) if cache else _Reader(model)
-            for _ in range(tokens):
+        reader = _CachedReader(model, len(texts)) if cache else _Reader(model)
+        weights = frozen(model.parameters())
+        for _ in range(tokens):
+            with no_grad(), weights:  # not while the caller has its turn
                 logits = reader.read(texts)
-                chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
-                for text, token in zip(texts, chosen, strict=True):
-                    text.append(token)
-                yield chosen
+            chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
+            for text, token in zip(texts, chosen, strict=True):
+                text.append(token)
+            yield chosen
     finally:
         model.train(was_training)
 

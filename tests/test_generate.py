@@ -74,6 +74,16 @@ def test_bfloat16_copies_change_little_and_are_given_back():
     np.testing.assert_array_equal(again, exact)
 
 
+def test_between_tokens_the_caller_can_differentiate():
+    model = random_model()
+    tokens = generate(model, np.array([1]), 3)
+    next(tokens)
+    x = tg.Tensor([2.0], requires_grad=True)
+    (x * x).sum().backward()
+    assert x.grad.item() == 4.0
+    assert len(list(tokens)) == 2
+
+
 def test_frozen_products_are_those_of_rounded_weights():
     rng = np.random.default_rng(0)
     x = tg.Tensor(rng.standard_normal((3, 37)).astype(np.float32))

@@ -7,9 +7,8 @@ each number of y is a dot product along a row of W, which is read once, where it
 `frozen`, in bfloat16, a copy of half the size is read.
 """
 
-import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -53,23 +52,32 @@ class _Frozen(threading.local):
 _frozen = _Frozen()
 
 
-@contextlib.contextmanager
-def frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
+class frozen:
     """Within this context these parameters keep their values: where matrices are multiplied in
-    bfloat16 (see precision), products with a few rows read rounded copies, made here once."""
-    before, halves = _frozen.halves, {}
-    for weight in (p.data for p in parameters if p.ndim == 2 and p.dtype == np.float32):
-        if id(weight) in before:
-            halves[id(weight)] = before[id(weight)]
-        elif get_precision() == "bfloat16" and weight.flags.c_contiguous:
-            half = np.empty(weight.shape, np.uint16)
-            halve(half.reshape(-1), weight.reshape(-1))
-            halves[id(weight)] = weight, half  # with the weight, so that its id stays its own
-    _frozen.halves = halves
-    try:
-        yield
-    finally:
-        _frozen.halves = before
+    bfloat16 (see precision), products with a few rows read rounded copies.
+
+    The copies are made when it is first entered; it may be left and entered again.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]):
+        self.weights = [p.data for p in parameters if p.ndim == 2 and p.dtype == np.float32]
+        self.halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.before: list[dict[int, tuple[np.ndarray, np.ndarray]]] = []
+
+    def __enter__(self) -> None:
+        for weight in self.weights if get_precision() == "bfloat16" else []:
+            if id(weight) in self.halves or not weight.flags.c_contiguous:
+                continue
+            _, half = _frozen.halves.get(id(weight), (weight, None))
+            if half is None:
+                half = np.empty(weight.shape, np.uint16)
+                halve(half.reshape(-1), weight.reshape(-1))
+            self.halves[id(weight)] = weight, half  # with the weight, so that its id stays its own
+        self.before.append(_frozen.halves)
+        _frozen.halves = self.halves
+
+    def __exit__(self, *exception: object) -> None:
+        _frozen.halves = self.before.pop()
 
 
 @op

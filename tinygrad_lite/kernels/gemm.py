@@ -64,8 +64,8 @@ def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, 
 
     C[i, j] is c[c_at + i * ldc + j]. A[i, k] is a[a_at + i * a_row + k * a_column] for i < ROWS;
     each further strip of ROWS rows begins a_strip numbers after the one before. With a_column =
-    ROWS, A is as `pack_rows` leaves it. The last strip of B may be wider than C: its tiles go to
-    edge, BLOCK_ROWS x COLUMNS numbers.
+    ROWS, A is as `pack_turned_rows` leaves it. The last strip of B may be wider than C: its tiles
+    go to edge, BLOCK_ROWS x COLUMNS numbers.
     """
     width = columns_of(c)
     for i in range(0, rows, BLOCK_ROWS):

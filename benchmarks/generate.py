@@ -17,7 +17,7 @@ from benchmarks.timing import Factory, Row, digest, race
 from gpt.config import PRESETS, GPTConfig
 from gpt.generate import Sampling, generate
 from gpt.model import GPT
-from tinygrad_lite import frozen, get_num_threads, has_bfloat16, no_grad, precision
+from tinygrad_lite import get_num_threads, has_bfloat16, no_grad, precision
 
 Call = tuple[Callable[[], object], dict[str, np.ndarray]]
 
@@ -72,10 +72,10 @@ def ours(config: str, dtype: str, cache: bool) -> Call:
     model, prompt = _model(config)
     new = CONFIGS[config][2]
 
-    # Copies of half the size are made once for as long as a program writes.
     kept = ExitStack()
     kept.enter_context(precision(dtype))
-    kept.enter_context(frozen(model.parameters()))
+    if dtype == "bfloat16":
+        model.bfloat16()
 
     def write(kept: ExitStack = kept) -> object:
         return list(generate(model, prompt, new, GREEDY, cache=cache))

@@ -9,7 +9,7 @@ import numpy as np
 from gpt.errors import require
 from gpt.model import GPT
 from gpt.tokenizers import Tokenizer
-from tinygrad_lite import frozen, jit, no_grad
+from tinygrad_lite import jit, no_grad
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,8 @@ def generate_batch(
     model.eval()
     try:
         reader = _CachedReader(model, len(texts)) if cache else _Reader(model)
-        weights = frozen(model.parameters())
         for _ in range(tokens):
-            with no_grad(), weights:  # not while the caller has its turn
+            with no_grad():  # not while the caller has its turn
                 logits = reader.read(texts)
             chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
             for text, token in zip(texts, chosen, strict=True):
@@ -152,7 +151,7 @@ class _CachedReader(_Reader):
         self.step = jit(lambda tokens: model.next_logits(tokens, cache))
 
     def read(self, texts: list[list[int]]) -> list[np.ndarray]:
-        lengths, size = self.cache.lengths, self.model.config.block_size
+        lengths, size = self.cache.lengths.data, self.model.config.block_size
         one_more = [
             0 < n < len(text) == n + 1 <= size for n, text in zip(lengths, texts, strict=True)
         ]

@@ -13,6 +13,7 @@ from gpt.config import GPTConfig
 from tinygrad_lite import (
     KVCache,
     Tensor,
+    arange,
     cross_entropy,
     embedding,
     linear,
@@ -58,13 +59,13 @@ class RotaryPosition(nn.Module):
     """Turns queries and keys by an angle for each position: x (B, T, H, D) -> (B, T, H, D)"""
 
     def __init__(self, config: GPTConfig):
-        self.angles = rotary_angles(config.block_size, config.n_embd // config.n_head)
+        cos, sin = rotary_angles(config.block_size, config.n_embd // config.n_head)
+        self.cos, self.sin = Tensor(cos), Tensor(sin)
 
     def forward(self, x: Tensor, places: Tensor) -> Tensor:
-        cos, sin = self.angles
         if places.ndim == 1:  # 0, 1, ..., T - 1
-            return rotary(x, cos[: x.shape[1]], sin[: x.shape[1]])
-        return rotary(x, embedding(places, cos), embedding(places, sin))
+            return rotary(x, self.cos[: x.shape[1]], self.sin[: x.shape[1]])
+        return rotary(x, embedding(places, self.cos), embedding(places, self.sin))
 
 
 class CausalAttention(nn.Module):
@@ -185,7 +186,7 @@ class GPT(nn.Module):
         """What the head sees (B, T, C): the residual stream after the last block."""
         tokens = self._checked(tokens)
         T = tokens.shape[1]
-        places = Tensor(np.arange(T) if cache is None or T > 1 else cache.lengths[:, None])
+        places = arange(T) if cache is None or T > 1 else cache.lengths.unsqueeze(1)
         x = self.dropout(self.position(self.token_embedding(tokens), places))
         for block in self.blocks:
             x = block(x, places, cache)
@@ -209,7 +210,7 @@ class GPT(nn.Module):
         return cross_entropy(self(tokens), targets)
 
     def _checked(self, tokens: Any) -> Tensor:
-        tokens = tokens if isinstance(tokens, Tensor) else Tensor(np.asarray(tokens))
+        tokens = tokens if isinstance(tokens, Tensor) else Tensor(tokens)
         size = self.config.block_size
         if tokens.ndim != 2 or not 1 <= tokens.shape[1] <= size:
             raise ValueError(

@@ -371,6 +371,12 @@ ROWS: dict[str, Row] = {
     "gelu_tanh": Row(lambda x: tg.gelu(x, "tanh"), np_gelu_tanh, unary()),
     "silu": Row(tg.silu, lambda x: x / (1 + np.exp(-x)), unary()),
     "relu_squared": Row(tg.relu_squared, lambda x: np.maximum(x, 0) ** 2, unary(gap=0.1)),
+    "dropout": Row(
+        lambda x: tg.dropout(x, 0.25, 7),
+        lambda x: x * (np.random.default_rng(7).random(x.shape, np.float32) >= 0.25) / 0.75,
+        unary(),
+    ),
+    "deviation": Row(r._deviation, np.sqrt, unary(0.2, 3.0)),
     "astype": Row(lambda x: x.astype(np.float64), lambda x: x, unary()),
     "eq": Row(lambda a, b: a == b, np.equal, binary(), smooth=False),
     "ne": Row(lambda a, b: a != b, np.not_equal, binary(), smooth=False),

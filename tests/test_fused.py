@@ -172,14 +172,14 @@ def test_rotary_takes_angles_for_each_sequence():
 
 @pytest.mark.parametrize("rows", [3, 9])
 @pytest.mark.parametrize(("of_x", "of_w"), [("float32", "float64"), ("float64", "float32")])
-def test_linear_computes_in_the_dtype_of_its_input(rows, of_x, of_w):
+def test_linear_computes_in_the_wider_dtype_and_gives_gradients_back_in_each(rows, of_x, of_w):
     rng = np.random.default_rng(0)
     x, w, b = (rng.standard_normal(shape) for shape in ((rows, 5), (4, 5), (4,)))
     x_ = tg.Tensor(x.astype(of_x), requires_grad=True)
     w_, b_ = (tg.Tensor(a.astype(of_w), requires_grad=True) for a in (w, b))
     y = tg.linear(x_, w_, b_) + tg.linear(x_, w_, b_)
     y.sum().backward()
-    assert y.dtype == of_x
+    assert y.dtype == np.float64
     np.testing.assert_allclose(y.numpy(), 2 * (x @ w.T + b), rtol=1e-5, atol=1e-5)
     assert w_.grad.dtype == of_w
     np.testing.assert_allclose(w_.grad.numpy(), 2 * np.ones((4, rows)) @ x, rtol=1e-5, atol=1e-5)

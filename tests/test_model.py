@@ -115,8 +115,6 @@ def test_gradients_of_the_whole_by_finite_differences(name):
     named = list(model.named_parameters())
     for _, p in named:
         p.data = p.data.astype(np.float64) + 0.2 * RNG.standard_normal(p.shape)
-    if hasattr(model.position, "angles"):
-        model.position.angles = [a.astype(np.float64) for a in model.position.angles]
 
     def loss(*values):
         for (owner, attribute), value in zip(places(model), values, strict=True):
@@ -133,7 +131,7 @@ def places(model):
     seen = set()
     for _, module in model.named_modules():
         for name, value in list(vars(module).items()):
-            if isinstance(value, tg.Tensor) and id(value) not in seen:
+            if isinstance(value, tg.nn.Parameter) and id(value) not in seen:
                 seen.add(id(value))
                 yield module, name
 

@@ -1,5 +1,7 @@
 """A reverse-mode autograd engine for CPUs on NumPy and Numba."""
 
+from inspect import ismodule as _is_module
+
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
@@ -9,7 +11,7 @@ from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.kv_cache import KVCache
 from tinygrad_lite.fused.layernorm import layernorm
-from tinygrad_lite.fused.linear import frozen, linear
+from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
@@ -54,10 +56,14 @@ from tinygrad_lite.ops.matmul import dot, einsum, matmul
 from tinygrad_lite.ops.movement import cat, gather, one_hot, stack, tril, triu
 from tinygrad_lite.ops.reductions import logsumexp
 from tinygrad_lite.state import load_metadata, load_state, save_state, write_atomically
-from tinygrad_lite.tensor import Tensor, elementwise, no_grad, op
+from tinygrad_lite.tensor import Tensor, elementwise, is_grad_enabled, no_grad, op
 
 __version__ = "0.1.0"
 _keep_freed_memory()
 del _methods
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+__all__ = [
+    name
+    for name, value in list(globals().items())
+    if not name.startswith("_") and (name in ("nn", "optim") or not _is_module(value))
+]

@@ -4,31 +4,55 @@ Initial values: Linear and Embedding draw from `rng`, a numpy.random.Generator, 
 (uniform with bound 1/sqrt(in_features); normal with deviation 1).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.fused.activations import gelu, relu_squared, silu
+from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.layernorm import layernorm
-from tinygrad_lite.fused.linear import linear
+from tinygrad_lite.fused.linear import linear, to_bfloat16
 from tinygrad_lite.fused.rmsnorm import rmsnorm
-from tinygrad_lite.kernels.record import call
-from tinygrad_lite.tensor import Tensor, clear_gradients
+from tinygrad_lite.kernels.watch import attribute_changes, current
+from tinygrad_lite.tensor import Tensor
 
 
-def Parameter(data: Any) -> Tensor:
-    """A float32 leaf that requires gradients."""
-    return Tensor(np.asarray(data, np.float32), requires_grad=True)
+class Parameter(Tensor):
+    """What a module learns: a float32 leaf with memory of its own that requires gradients."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any):
+        data = data.data if isinstance(data, Tensor) else data
+        super().__init__(np.array(data, np.float32, order="C"), requires_grad=True)
+
+
+class Buffer(Tensor):
+    """What a module keeps and does not learn, such as running statistics: saved with it. It has the
+    dtype of its data, and memory of its own."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any):
+        super().__init__(Tensor(data).data.copy())
 
 
 class Module:
-    """Attributes that are Tensors with requires_grad are parameters; those that are Modules are
-    parts, and their parameters carry the attribute's name in front: "head.weight"."""
+    """Attributes that are Parameters are learned, Buffers are kept with them, other Tensors are the
+    module's own business. Attributes that are Modules are parts, and the names of what is in them
+    begin with the attribute's name: "head.weight"."""
 
     training = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attribute_changes[0] += 1
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        attribute_changes[0] += 1
+        object.__delattr__(self, name)
 
     def forward(self, *args: Any) -> Any:
         raise TypeError(
@@ -37,7 +61,22 @@ class Module:
         )
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        if current.watcher is not None:
+            current.watcher.called(self)
         return self.forward(*args, **settings)
+
+    def __repr__(self) -> str:
+        """The module and its parts, as they are nested"""
+        parts = [(n, p) for n, p in vars(self).items() if isinstance(p, Module)]
+        own = ", ".join(
+            f"{n}={list(v.shape) if isinstance(v, Tensor) else v!r}"
+            for n, v in vars(self).items()
+            if isinstance(v, Tensor | int | float | str) and n != "training"
+        )
+        if not parts:
+            return f"{type(self).__name__}({own})"
+        lines = "".join(f"\n({n}): {p!r}".replace("\n", "\n  ") for n, p in parts)
+        return f"{type(self).__name__}({own}{lines}\n)"
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module as "" and every part by its name"""
@@ -48,10 +87,17 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Each parameter once, also one that two modules share (under its first name)."""
+        return self._named(Parameter)
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Each buffer once, under its first name"""
+        return self._named(Buffer)
+
+    def _named(self, kind: type[Tensor]) -> Iterator[tuple[str, Tensor]]:
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, Tensor) and id(value) not in seen:
+                if isinstance(value, kind) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
 
@@ -59,15 +105,22 @@ class Module:
         return [parameter for _, parameter in self.named_parameters()]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The parameters by name (shared, not copied)"""
-        return dict(self.named_parameters())
+        """The parameters and buffers by name (shared, not copied)"""
+        return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy arrays into the parameters; names and shapes must agree, or nothing is changed."""
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Copy arrays into parameters and buffers; all that does not agree is named at once, and
+        then nothing is changed.
+
+        strict   every name of the model must be in the state, and the other way round; else only
+                 names that both have count
+        """
         own = self.state_dict()
         values = {n: v.data if isinstance(v, Tensor) else np.asarray(v) for n, v in state.items()}
-        wrong = [f"{name} is missing" for name in own if name not in values]
-        wrong += [f"{name} is not part of the model" for name in values if name not in own]
+        wrong = [f"{name} is missing" for name in own if name not in values and strict]
+        wrong += [
+            f"{name} is not part of the model" for name in values if name not in own and strict
+        ]
         wrong += [
             f"{name} is {values[name].shape} in the file and {p.shape} in the model"
             for name, p in own.items()
@@ -81,8 +134,23 @@ class Module:
                 "load_state_dict: the state must hold exactly the model's parameters.\n"
                 f"  got {listed}\n  try a model of the same configuration"
             )
-        for name, parameter in own.items():
-            parameter.data[...] = values[name]
+        for name, tensor in own.items():
+            if name in values:
+                tensor.data[...] = values[name]
+                tensor._version[0] += 1
+
+    def bfloat16(self) -> "Module":
+        """Store every matrix of parameters in bfloat16, as Buffers of half the size: for
+        inference, which reads each of them once for a token. They can not be trained on, nor
+        turned back."""
+        halves: dict[int, Buffer] = {}
+        for _, module in self.named_modules():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Parameter) and value.ndim == 2:
+                    if id(value) not in halves:
+                        halves[id(value)] = Buffer(to_bfloat16(value.data))
+                    setattr(module, name, halves[id(value)])
+        return self
 
     def train(self, mode: bool = True) -> "Module":
         """Training mode: dropout is active."""
@@ -95,7 +163,8 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        call(clear_gradients, self.parameters())
+        for parameter in self.parameters():
+            parameter.grad = None
 
 
 class Linear(Module):
@@ -124,7 +193,7 @@ class Embedding(Module):
 class LayerNorm(Module):
     """x (..., size) normalised over its last axis; see fused/layernorm.py"""
 
-    def __init__(self, size: int, bias: bool = True, eps: float = 1e-5):
+    def __init__(self, size: int, eps: float = 1e-5, bias: bool = True):
         self.weight = Parameter(np.ones(size))
         self.bias = Parameter(np.zeros(size)) if bias else None
         self.eps = eps
@@ -138,7 +207,7 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """x (..., size) divided by its root mean square; see fused/rmsnorm.py"""
 
-    def __init__(self, size: int, weight: bool = True, eps: float = 1e-6):
+    def __init__(self, size: int, eps: float = 1e-6, weight: bool = True):
         self.weight = Parameter(np.ones(size)) if weight else None
         self.eps = eps
 
@@ -166,31 +235,35 @@ class Identity(Module):
         return x
 
 
-class _Activation(Module):
-    """A function as a module."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]):
-        self.function = function
+class ReLU(Module):
+    """max(x, 0)"""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
+        return relu(x)
 
 
-def ReLU() -> Module:
-    return _Activation(lambda x: x.relu())
+class GELU(Module):
+    """x * Phi(x); approximate="tanh" is the form that GPT-2 uses"""
+
+    def __init__(self, approximate: str = "none"):
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return gelu(x, self.approximate)
 
 
-def GELU(approximate: str = "none") -> Module:
-    """approximate="tanh" is the form that GPT-2 uses"""
-    return _Activation(lambda x: gelu(x, approximate))
+class SiLU(Module):
+    """x * sigmoid(x)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return silu(x)
 
 
-def SiLU() -> Module:
-    return _Activation(silu)
+class ReLUSquared(Module):
+    """max(x, 0)^2"""
 
-
-def ReLUSquared() -> Module:
-    return _Activation(relu_squared)
+    def forward(self, x: Tensor) -> Tensor:
+        return relu_squared(x)
 
 
 class Sequential(Module):
@@ -198,6 +271,12 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module):
         for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"{type(self).__name__}: each part is a module.\n"
+                    f"  got {type(module).__name__} in place {i}\n"
+                    "  try nn.ReLU() for a function, nn.Sequential(*modules) for a list"
+                )
             setattr(self, str(i), module)
 
     def __iter__(self) -> Iterator[Module]:

@@ -2,8 +2,8 @@
 
 An op is a function from arrays to `(out, vjp)`. `out` is its value; `vjp` (vector-Jacobian
 product) takes the gradient of a scalar with respect to `out` and returns the gradients with
-respect to each array argument. `backward` walks the recorded ops from the last to the first and
-applies their vjps: the chain rule (reverse-mode differentiation).
+respect to each array argument. `backward` walks the ops that were noted from the last to the first
+and applies their vjps: the chain rule (reverse-mode differentiation).
 
     @op                                   # each gradient has the shape of its argument
     def tanh(x):
@@ -12,12 +12,12 @@ applies their vjps: the chain rule (reverse-mode differentiation).
 
     @elementwise                          # arguments broadcast; gradients are summed back down
     def mul(a, b):
-        return a * b, lambda g: (g * b, g * a)
+        return a * b, lambda g: (lambda: g * b, lambda: g * a)
 
-The rules for a body: arrays (or plain numbers) come first, then settings, and `vjp` returns one
-gradient for each array; a gradient that nobody can want is None; one that is costly may be a
-function without arguments, called only if it is needed, or an `Adding`; a vjp never writes into
-`g`; an op without derivative returns None in place of a vjp.
+The rules for a body: operands come first, then settings, and `vjp` returns one gradient for each
+operand; a gradient that nobody can want is None; one that is costly may be a function without
+arguments, called only if it is needed, or an `Adding`; a vjp never writes into `g`; an op without
+derivative returns None in place of a vjp.
 """
 
 import contextlib
@@ -30,14 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.record import (
-    call,
-    contiguous,
-    current,
-    empty_like,
-    owner_of,
-)
-from tinygrad_lite.vjp import Adding, gradients_of, is_new, recorded_whole, sum_to_arguments
+from tinygrad_lite.kernels.watch import constant, current
 
 Array = np.ndarray
 
@@ -48,7 +41,7 @@ _creation = itertools.count()
 
 
 class _Mode(threading.local):
-    recording = True
+    differentiable = True
 
 
 _mode = _Mode()
@@ -56,37 +49,64 @@ _mode = _Mode()
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Within this context ops record nothing: results do not require gradients."""
-    before = _mode.recording
-    _mode.recording = False
+    """Within this context no op is noted for `backward`: results do not require gradients."""
+    before = _mode.differentiable
+    _mode.differentiable = False
     try:
         yield
     finally:
-        _mode.recording = before
+        _mode.differentiable = before
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are noted for `backward` in this thread"""
+    return _mode.differentiable
 
 
 class Node:
-    """One recorded op: its vjp, and for each array argument where that gradient goes."""
+    """One op that was run: its vjp, for each operand where that gradient goes, and which versions
+    of its operands the vjp speaks of."""
 
-    __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents")
+    __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents", "broadcasts", "versions")
 
-    def __init__(self, name: str, out: Array, vjp: Callable, parents: tuple):
+    def __init__(
+        self, name: str, out: Array, vjp: Callable, parents: tuple, broadcasts: bool, versions: list
+    ):
         self.name = name
         self.index = next(_creation)
         self.shape = out.shape
         self.dtype = out.dtype
         self.vjp: Callable | None = vjp
         self.parents = parents  # a Node, a leaf Tensor, or None for no gradient
+        self.broadcasts = broadcasts
+        self.versions = versions
 
     def __repr__(self) -> str:
         return f"<Node {self.index}: {self.name} {self.shape}>"
+
+
+class Adding:
+    """A gradient that can be computed where it is wanted: into new memory, or added to a sum.
+
+    like    an array of the operand's shape and dtype
+    write   write(out, add) sets the array `out` to the gradient, or adds the gradient to it
+    """
+
+    def __init__(self, like: Array, write: Callable[[Array, bool], object]):
+        self.like, self.write = like, write
+
+    def __call__(self) -> Array:
+        out = np.empty(self.like.shape, self.like.dtype, like=self.like)
+        self.write(out, False)
+        return out
 
 
 def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
     """Make an op of a function from arrays to `(out, vjp)`; see the module's docstring.
 
     The result takes and returns Tensors. It computes the same with arrays, numbers or lists in
-    place of Tensors; only Tensors can have gradients.
+    place of Tensors; only Tensors can have gradients. With broadcasts, operands come to a common
+    dtype (see `unified`).
     """
     if function is None:
         return functools.partial(op, broadcasts=broadcasts)
@@ -98,20 +118,17 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         if settings and any(isinstance(s, Tensor) for s in settings.values()):
             args, settings = parameters.bind(*args, **settings).args, {}
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
-        recording = current()
-        calls = len(recording.calls) if recording else 0
-        out, vjp = function(*arrays, **settings)
-        if recording and is_new(out, arrays) and len(recording.calls) == calls:
-            out, vjp = recorded_whole(functools.partial(function, **settings), arrays)
+        out, vjp = function(*(unified(arrays) if broadcasts else arrays), **settings)
+        if current.watcher is not None:
+            current.watcher.ran(name, arrays, out)
         result = Tensor._wrap(out)
-        if _mode.recording and vjp is not None:
+        if vjp is not None and _mode.differentiable:
             parents = tuple(
                 (a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args
             )
             if any(p is not None for p in parents):
-                if broadcasts:
-                    vjp = sum_to_arguments(vjp, arrays)
-                result._node = Node(name, result.data, vjp, parents)
+                versions = [(a._version, a._version[0]) for a in args if isinstance(a, Tensor)]
+                result._node = Node(name, out, vjp, parents, broadcasts, versions)
         return result
 
     REGISTRY[name] = apply
@@ -121,41 +138,100 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 elementwise = functools.partial(op, broadcasts=True)
 
 
+def unified(operands: list) -> list:
+    """Operands of an op that broadcasts, brought to dtypes with which NumPy computes as PyTorch.
+
+    Numbers, Python's and NumPy's, and lists take the dtype of the arrays; where they hold fractions
+    and all arrays integers, that is float32. Where an array holds fractions, integers take its
+    dtype; an array without axes does not widen one with axes.
+    """
+    arrays = [x for x in operands if _is_array(x)]
+    if len(arrays) == len(operands) and all(x.dtype == arrays[0].dtype for x in arrays):
+        return operands
+    floats = [x for x in arrays if x.dtype.kind == "f"]
+    if floats:
+        wanted = np.result_type(*([x.dtype for x in floats if x.ndim] or [x.dtype for x in floats]))
+    elif any(np.asarray(x).dtype.kind == "f" for x in operands if not _is_array(x)):
+        wanted = np.dtype(np.float32)
+    else:
+        wanted = None
+    return [_with_dtype(x, wanted, not floats) for x in operands]
+
+
+def _with_dtype(x: Any, wanted: Any, alone: bool) -> Any:
+    """An operand in the dtype that is wanted, if one is; numbers stay numbers where NumPy lets them
+    take the dtype of an array, and become arrays of it where they stand alone."""
+    if isinstance(x, np.generic):
+        x = x.item()
+    if _is_array(x):
+        fits = wanted is None or x.dtype.kind == "b" or x.dtype == wanted
+        return x if fits else x.astype(wanted)
+    array = np.asarray(x)
+    if isinstance(x, list | tuple) or (alone and array.dtype.kind == "f"):
+        return constant(
+            array if wanted is None or array.dtype.kind == "b" else array.astype(wanted)
+        )
+    return x
+
+
+def _is_array(x: Any) -> bool:
+    """Whether x speaks NumPy's protocols (NEP 13, NEP 18); NumPy's own numbers do not count."""
+    return hasattr(x, "__array_function__") and not isinstance(x, np.generic)
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `g` over the axes along which an array of `shape` was broadcast to `g.shape`."""
+    if g.shape == shape:
+        return g
+    extra = g.ndim - len(shape)
+    if extra < 0:  # the vjp of a constant may be smaller than its operand
+        return np.broadcast_to(g, shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
+    )
+    if axes:
+        g = np.sum(g, axis=axes, keepdims=True)
+    g = g.reshape(g.shape[extra:])
+    return g if g.shape == shape else np.broadcast_to(g, shape)
+
+
 class Tensor:
     """A NumPy array that remembers how it was computed.
 
     data           anything that NumPy takes; float arrays, integers and booleans keep their dtype,
                    Python numbers and lists of floats become float32
-    requires_grad  record what is computed from this tensor, so that `backward` finds its gradient;
+    requires_grad  note what is computed from this tensor, so that `backward` finds its gradient;
                    only for floating-point data
 
     The operations (`x.exp()`, `x @ y`, `x[1:]`, ...) are defined in `tinygrad_lite.ops` and
     `tinygrad_lite.fused`, and attached in `tinygrad_lite.methods`.
     """
 
-    __slots__ = ("data", "grad", "_requires_grad", "_node", "__weakref__")
+    __slots__ = ("_data", "_grad", "_requires_grad", "_node", "_version", "__weakref__")
     __array_priority__ = 1000  # array + tensor is a tensor
     __array_ufunc__ = None
-
-    data: Array
-    grad: "Tensor | None"
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data.data
-        keeps_dtype = isinstance(data, np.ndarray | np.generic)
-        array = np.asarray(data, dtype)
-        if array.dtype == object or array.dtype.kind not in "fiub":
+        if _is_array(data):
+            array = data if dtype is None else data.astype(dtype)
+        else:
+            array = np.asarray(data, dtype)
+            if array.dtype == np.float64 and dtype is None and not isinstance(data, np.generic):
+                array = array.astype(np.float32)
+            array = constant(array)
+        if array.dtype.kind not in "fiub":
             raise TypeError(
                 "Tensor: data must be real numbers in a regular shape.\n"
                 f"  got {type(data).__name__} of dtype {array.dtype}\n"
                 "  try numpy.asarray(data, numpy.float32)"
             )
-        if dtype is None and not keeps_dtype and array.dtype == np.float64:
-            array = array.astype(np.float32)
-        self.data = array
-        self.grad = None
         self._node: Node | None = None
+        self._grad: Tensor | None = None
+        self._version = [0]  # one higher whenever data is changed; shared with detach()
+        self._data: Any = None
+        self.data = array
         self._requires_grad = False
         self.requires_grad = requires_grad
 
@@ -163,11 +239,48 @@ class Tensor:
     def _wrap(cls, array: Array) -> "Tensor":
         """A Tensor of a result, without the checks that data from outside needs."""
         tensor = cls.__new__(cls)
-        tensor.data = array if type(array) is np.ndarray else np.asarray(array)
-        tensor.grad = None
+        tensor._data = np.asarray(array) if isinstance(array, np.generic) else array
+        tensor._grad = None
         tensor._node = None
+        tensor._version = [0]
         tensor._requires_grad = False
         return tensor
+
+    @property
+    def data(self) -> Any:
+        """The NumPy array. `x.data += 1` and `x.data = y` are noticed by a later `backward` through
+        what was computed before; `x.data[0] = 1`, a change of a view, only by find_mistakes."""
+        return self._data if current.watcher is None else current.watcher.data_of(self)
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        if not _is_array(array):
+            array = constant(np.asarray(array, None if self._data is None else self._data.dtype))
+        self._version[0] += 1
+        if current.watcher is None:
+            self._data = array
+        else:
+            current.watcher.set_data(self, array)
+
+    @property
+    def grad(self) -> "Tensor | None":
+        """The gradient that `backward` has added up: a Tensor of this one's shape, or None"""
+        return self._grad if current.watcher is None else current.watcher.grad_of(self)
+
+    @grad.setter
+    def grad(self, gradient: "Tensor | None") -> None:
+        if gradient is not None:
+            gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+            if gradient.shape != self.shape:
+                raise ValueError(
+                    "grad: a gradient has the shape of its tensor.\n"
+                    f"  got {gradient.shape} for a tensor of shape {self.shape}\n"
+                    "  try grad = None, and backward() again"
+                )
+        if current.watcher is None:
+            self._grad = gradient
+        else:
+            current.watcher.set_grad(self, gradient)
 
     @property
     def requires_grad(self) -> bool:
@@ -175,10 +288,10 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
-        if wanted and self.data.dtype.kind != "f":
+        if wanted and self.dtype.kind != "f":
             raise TypeError(
                 "requires_grad: only floating-point tensors can have gradients.\n"
-                f"  got dtype {self.data.dtype}\n"
+                f"  got dtype {self.dtype}\n"
                 "  try x.astype('float32')"
             )
         if not wanted and self._node is not None:
@@ -189,21 +302,35 @@ class Tensor:
             )
         self._requires_grad = bool(wanted)
 
-    shape = property(lambda self: self.data.shape)
-    ndim = property(lambda self: self.data.ndim)
-    size = property(lambda self: self.data.size)
-    dtype = property(lambda self: self.data.dtype)
+    is_leaf = property(lambda self: self._node is None)
+    shape = property(lambda self: self._data.shape)
+    ndim = property(lambda self: self._data.ndim)
+    size = property(lambda self: self._data.size)
+    dtype = property(lambda self: self._data.dtype)
 
     def __len__(self) -> int:
-        return len(self.data)
+        if self.ndim == 0:
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        if self.ndim == 0:
+            raise TypeError(
+                "iter: only a tensor with axes can be walked through.\n"
+                "  got a tensor without axes\n  try x.item()"
+            )
+        return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=50)
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
     def __bool__(self) -> bool:
-        return bool(self.data)
+        return bool(self.item())
 
     def __float__(self) -> float:
         return float(self.item())
@@ -211,13 +338,20 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype, copy=copy)
+
     def numpy(self) -> Array:
         """The data as a NumPy array (shared, not copied)."""
         return self.data
 
+    def tolist(self) -> Any:
+        """The data as Python numbers in nested lists"""
+        return self.data.tolist()
+
     def item(self) -> Any:
         """The one number of a tensor of size 1 as a Python number."""
-        if self.data.size != 1:
+        if self.size != 1:
             raise ValueError(
                 "item: only a tensor with one element is a number.\n"
                 f"  got shape {self.shape}\n"
@@ -227,15 +361,20 @@ class Tensor:
 
     def detach(self) -> "Tensor":
         """The same data without its history."""
-        return Tensor._wrap(self.data)
+        tensor = Tensor._wrap(self.data)
+        tensor._version = self._version
+        return tensor
 
-    def backward(self, gradient: "Tensor | Array | None" = None) -> None:
+    def backward(
+        self, gradient: "Tensor | Array | None" = None, retain_graph: bool = False
+    ) -> None:
         """Add to `.grad` of every leaf the gradient of this tensor.
 
-        gradient   what this tensor's own gradient is, its shape; for a tensor of size 1 it is 1
+        gradient       what this tensor's own gradient is, its shape; for a tensor of size 1 it is 1
+        retain_graph   keep what is needed for another call; else it is freed on the way
 
-        The record is freed on the way: call it once for each computed result. Gradients of
-        several calls add up until they are set to None.
+        Gradients of several calls add up until they are set to None. RuntimeError if the data of an
+        operand has been changed since it was used.
         """
         if not self.requires_grad:
             raise RuntimeError(
@@ -244,7 +383,7 @@ class Tensor:
                 "  try requires_grad=True on the inputs, and compute it outside no_grad()"
             )
         if gradient is None:
-            if self.data.size != 1:
+            if self.size != 1:
                 raise ValueError(
                     "backward: only a tensor with one element has a gradient of its own.\n"
                     f"  got shape {self.shape}\n"
@@ -252,14 +391,15 @@ class Tensor:
                 )
             g = np.ones_like(self.data)
         else:
-            g = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, self.dtype)
+            gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+            g = gradient.data if gradient.dtype == self.dtype else gradient.data.astype(self.dtype)
             if g.shape != self.shape:
                 raise ValueError(
                     "backward: the gradient has the shape of the tensor.\n"
                     f"  got {g.shape} for a tensor of shape {self.shape}\n"
                     "  try numpy.broadcast_to(gradient, x.shape)"
                 )
-        _backward(self._node or self, g)
+        _backward(self._node or self, g, retain_graph)
 
     if TYPE_CHECKING:  # the operations are attached in methods.py
 
@@ -284,23 +424,21 @@ class _Sum:
 
     def add(self, array: Array) -> None:
         if self.owned:
-            call(np.add, self.array, array, self.array)
+            np.add(self.array, array, out=self.array)
         else:
-            total = empty_like(self.array)
-            call(np.add, self.array, array, total)
-            self.array, self.owned = total, True
+            self.array, self.owned = np.add(self.array, array), True
 
 
-def _backward(root: Node | Tensor, g: Array) -> None:
-    order = _reachable(root)
+def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
     sums: dict[Node | Tensor, _Sum] = {root: _Sum(g)}
-    for node in order:
+    for node in _reachable(root):
         arrived = sums.pop(node, None)
         vjp, parents = node.vjp, node.parents
-        node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
+        if not retain:
+            node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
         if arrived is None or vjp is None:
             continue
-        for parent, gradient in zip(parents, gradients_of(vjp, arrived.array), strict=False):
+        for parent, gradient in zip(parents, vjp(arrived.array), strict=False):
             if parent is None or gradient is None:
                 continue
             known = sums.get(parent)
@@ -308,23 +446,26 @@ def _backward(root: Node | Tensor, g: Array) -> None:
             if known is not None and known.owned and adds and isinstance(gradient, Adding):
                 gradient.write(known.array, True)
                 continue
-            dx = gradient()
+            dx = gradient() if callable(gradient) else gradient
+            if node.broadcasts:
+                dx = unbroadcast(dx, parent.shape)
             if dx.shape != parent.shape:
                 raise RuntimeError(
-                    "vjp: a gradient has the shape of its argument.\n"
-                    f"  got {dx.shape} from {node.name} for an argument of shape {parent.shape}\n"
-                    "  try @elementwise if the op's arguments broadcast"
+                    "vjp: a gradient has the shape of its operand.\n"
+                    f"  got {dx.shape} from {node.name} for an operand of shape {parent.shape}\n"
+                    "  try @elementwise if the op's operands broadcast"
                 )
             if dx.dtype != parent.dtype:
-                dx = contiguous(dx, parent.dtype)
+                dx = dx.astype(parent.dtype)
+            if current.watcher is not None:
+                current.watcher.differentiated(node, dx)
             if known is None:
                 sums[parent] = _Sum(dx, owned=adds)
             else:
                 known.add(dx)
-    given: set[int] = {_address(g)}
     for leaf, total in sums.items():
         if isinstance(leaf, Tensor):
-            _deliver(leaf, total.array, given)
+            _deliver(leaf, total)
 
 
 def _reachable(root: Node | Tensor) -> list[Node]:
@@ -336,9 +477,15 @@ def _reachable(root: Node | Tensor) -> list[Node]:
         node = stack.pop()
         if node.vjp is None:
             raise RuntimeError(
-                "backward: each computed result can be differentiated once, then its record is"
-                f" freed.\n  got a second call through {node.name}\n"
-                "  try computing the result again, or one backward of the sum of both"
+                "backward: each computed result can be differentiated once, then what is needed for"
+                f" it is freed.\n  got a second call through {node.name}\n"
+                "  try computing the result again, or retain_graph=True in the first call"
+            )
+        if any(version[0] != then for version, then in node.versions):
+            raise RuntimeError(
+                "backward: data must not change between the forward and the backward pass.\n"
+                f"  got other data in an operand of {node.name}, of shape {node.shape}\n"
+                "  try backward() first, or computing the result again"
             )
         for parent in node.parents:
             if isinstance(parent, Node) and parent not in seen:
@@ -347,45 +494,10 @@ def _reachable(root: Node | Tensor) -> list[Node]:
     return sorted(seen, key=lambda node: node.index, reverse=True)
 
 
-def _deliver(leaf: Tensor, g: Array, given: set[int]) -> None:
-    """Add `g` to leaf.grad, which is an array of the leaf's own: optimizers write into it."""
-    if _delivery.leaves is not None:
-        _delivery.leaves.setdefault(leaf, leaf.grad is not None)
+def _deliver(leaf: Tensor, total: _Sum) -> None:
+    """Add a gradient to leaf.grad, an array of the leaf's own: optimizers write into it."""
     if leaf.grad is not None:
-        call(np.add, leaf.grad.data, g, leaf.grad.data)
-        return
-    owner = owner_of(g)
-    whole = g.base is None or (owner is not None and owner.buffer.nbytes == g.nbytes)
-    if not (whole and g.flags.writeable and g.flags.c_contiguous) or _address(g) in given:
-        own = empty_like(g)
-        call(np.copyto, own, g)
-        g = own
-    given.add(_address(g))
-    leaf.grad = Tensor._wrap(g)
-
-
-def clear_gradients(tensors: list[Tensor]) -> None:
-    for tensor in tensors:
-        tensor.grad = None
-
-
-def _address(array: Array) -> int:
-    return array.__array_interface__["data"][0]
-
-
-class _Delivery(threading.local):
-    leaves: dict[Tensor, bool] | None = None
-
-
-_delivery = _Delivery()
-
-
-@contextlib.contextmanager
-def delivered() -> Iterator[dict[Tensor, bool]]:
-    """The leaves that receive gradients within this context: whether each had one before"""
-    leaves: dict[Tensor, bool] = {}
-    _delivery.leaves = leaves
-    try:
-        yield leaves
-    finally:
-        _delivery.leaves = None
+        kept = leaf.grad.data
+        np.add(kept, total.array, out=kept)
+    else:
+        leaf.grad = Tensor._wrap(total.array if total.owned else total.array.copy())

@@ -14,7 +14,7 @@ from gpt.errors import require
 from gpt.generate import Sampling, TextStream, generate_batch
 from gpt.run import Run
 from gpt.tokenizers import Tokenizer
-from tinygrad_lite import precision, set_num_threads
+from tinygrad_lite import get_precision, precision, set_num_threads
 
 
 def generate_command(args: Namespace) -> None:
@@ -51,6 +51,8 @@ def generate_command(args: Namespace) -> None:
     if args.n == 1:
         console.write(text.lstrip("\n"))
     with precision(args.precision or config.precision):
+        if get_precision() == "bfloat16":  # what is read for each token is half as much
+            model.bfloat16()
         batch = generate_batch(
             model, [prompt] * args.n, args.tokens, sampling, args.seed, not args.no_cache
         )

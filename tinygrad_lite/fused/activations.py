@@ -11,10 +11,11 @@ Each backward kernel computes dx = g * f'(x) from x: recomputing costs less than
 
 import math
 
+import numpy as np
+
+from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import contiguous, empty_like
 from tinygrad_lite.kernels.simd import exp, normal, tanh
-from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
@@ -125,12 +126,12 @@ def relu_squared_backward(chunk, dx, g, x):
 
 
 def _each(x, forward, backward):
-    x = contiguous(floating(x))
-    y = empty_like(x)
+    x = contiguous(x, float_dtype(x))
+    y = np.empty_like(x)
     forward(y.reshape(-1), x.reshape(-1))
 
     def vjp(g):
-        dx = empty_like(x)
+        dx = np.empty_like(x)
         backward(dx.reshape(-1), contiguous(g).reshape(-1), x.reshape(-1))
         return (dx,)
 

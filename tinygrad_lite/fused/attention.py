@@ -21,11 +21,11 @@ import numpy as np
 
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
+from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import get_num_threads, kernel
 from tinygrad_lite.kernels.cpu import ROWS, columns_of
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply
 from tinygrad_lite.kernels.pack import pack
-from tinygrad_lite.kernels.record import contiguous, empty, empty_like
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
@@ -161,29 +161,30 @@ def _spaces(q: np.ndarray, keys: int) -> np.ndarray:
         + keys * size_wide
         + 2 * BLOCK * size_wide
     )
-    return workspace.get("attention", q.dtype, get_num_threads(), need)
+    return workspace().get("attention", q.dtype, get_num_threads(), need)
 
 
-def _heads_inside(x):
+def _heads_inside(x, dtype):
     """(B, H, T, D) to C-contiguous (B, T, H, D): no copy if the heads come from a linear layer"""
-    return contiguous(np.swapaxes(x, 1, 2))
+    return contiguous(np.swapaxes(x, 1, 2), dtype)
 
 
 @op
 def _attention(q, k, v, is_causal, scale):
-    scale = q.dtype.type(scale)
-    q, k, v = _heads_inside(q), _heads_inside(k), _heads_inside(v)
-    out = empty_like(q)
-    lse = empty((q.shape[0], q.shape[2], q.shape[1]), q.dtype)
+    dtype = float_dtype(q, k, v)
+    scale = dtype.type(scale)
+    q, k, v = (_heads_inside(x, dtype) for x in (q, k, v))
+    out = np.empty_like(q)
+    lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), dtype, like=q)
     spaces = _spaces(q, k.shape[1])
     attention_forward.run(len(spaces), len(spaces), out, lse, q, k, v, scale, is_causal,
-                          workspace.counters, spaces)  # fmt: skip
+                          workspace().counters, spaces)  # fmt: skip
 
     def vjp(g):
-        dq, dk, dv = empty_like(q), empty_like(k), empty_like(v)
+        dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
         spaces = _spaces(q, k.shape[1])
-        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, _heads_inside(g), q, k, v, out,
-                               lse, scale, is_causal, workspace.counters, spaces)  # fmt: skip
+        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, _heads_inside(g, dtype), q, k, v, out,
+                               lse, scale, is_causal, workspace().counters, spaces)  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 
     return np.swapaxes(out, 1, 2), vjp

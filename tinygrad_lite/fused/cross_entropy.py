@@ -8,10 +8,11 @@ Only the logsumexp of each row is kept, not a second copy of the logits.
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
-from tinygrad_lite.kernels.rows import as_rows, largest, total
+from tinygrad_lite.kernels.rows import largest, total
 from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.kernels.watch import procedure
 from tinygrad_lite.tensor import op
 
 BLOCK = 512  # classes whose exponentials are summed at a time
@@ -67,22 +68,26 @@ def cross_entropy(logits, targets, ignore_index=-100):
             f"  got logits {logits.shape} and targets {targets.shape} of dtype {targets.dtype}\n"
             f"  try integer targets of shape {logits.shape[:-1]}"
         )
-    rows, t = as_rows(logits), contiguous(targets, np.int64).reshape(-1)
-    call(_check_targets, t, classes, ignore_index)
-    losses, lse = empty(len(t), np.float64), empty(len(t), rows.dtype)
-    block = empty((CHUNKS, BLOCK), rows.dtype)
+    rows = as_rows(logits, float_dtype(logits))
+    t = contiguous(targets, np.int64).reshape(-1)
+    _check_targets(t, classes, ignore_index)
+    losses = np.empty(len(t), np.float64, like=rows)
+    lse = np.empty(len(t), rows.dtype, like=rows)
+    block = np.empty((CHUNKS, BLOCK), rows.dtype, like=rows)
     cross_entropy_forward(losses, lse, block, rows, t, ignore_index)
-    mean, count = empty((1,), rows.dtype), empty((1,), np.float64)
-    call(_mean, mean, count, losses, t, ignore_index)
+    mean = np.empty((1,), rows.dtype, like=rows)
+    count = np.empty((1,), np.float64, like=rows)
+    _mean(mean, count, losses, t, ignore_index)
 
     def vjp(g):
-        dx = empty_like(rows)
+        dx = np.empty_like(rows)
         cross_entropy_backward(dx, contiguous(g).reshape(1), count, rows, lse, t, ignore_index)
         return dx.reshape(logits.shape), None
 
     return mean.reshape(()), vjp
 
 
+@procedure
 def _check_targets(targets, classes, ignored):
     bad = (targets != ignored) & ((targets < 0) | (targets >= classes))
     if bad.any():
@@ -92,6 +97,7 @@ def _check_targets(targets, classes, ignored):
         )
 
 
+@procedure
 def _mean(mean, count, losses, targets, ignored):
     count[0] = np.count_nonzero(targets != ignored)
     mean[0] = losses.sum() / count[0] if count[0] else np.nan

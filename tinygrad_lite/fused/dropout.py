@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tinygrad_lite.kernels.record import call, empty
-from tinygrad_lite.ops.elementwise import mul
+from tinygrad_lite.kernels.watch import procedure
+from tinygrad_lite.tensor import Tensor, op
 
 
 def dropout(x, p, seed):
@@ -15,13 +15,17 @@ def dropout(x, p, seed):
         raise ValueError(
             f"dropout: the probability must lie in [0, 1).\n  got {p}\n  try a value such as 0.1"
         )
-    if p == 0:
-        return x
+    return x if p == 0 and isinstance(x, Tensor) else _dropout(x, p, seed)
+
+
+@op
+def _dropout(x, p, seed):
+    mask = np.empty(x.shape, x.dtype, like=x)
+    _draw(mask, seed, p)
+    return x * mask, lambda g: (g * mask,)
+
+
+@procedure
+def _draw(mask, seed, p):
     rng = np.random.default_rng(seed)
-    mask = empty(x.shape, x.dtype)
-    call(_draw, mask, rng, p)
-    return mul(x, mask)
-
-
-def _draw(mask, rng, p):
-    mask[...] = (rng.random(mask.shape, np.float32) >= p) * np.float32(1 / (1 - p))
+    mask[...] = (rng.random(mask.shape, np.float32) >= p) * mask.dtype.type(1 / (1 - p))

@@ -6,11 +6,11 @@ some columns, so that the sums need no locks and have one order.
 
 import numpy as np
 
+from tinygrad_lite.fused.linear import from_bfloat16
+from tinygrad_lite.kernels.arrays import as_rows, contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import call, contiguous, empty
-from tinygrad_lite.kernels.rows import as_rows
-from tinygrad_lite.tensor import op
-from tinygrad_lite.vjp import Adding
+from tinygrad_lite.kernels.watch import procedure
+from tinygrad_lite.tensor import Adding, op
 
 
 @kernel
@@ -35,6 +35,7 @@ def embedding_backward(chunk, dweight, g, index, add):
             row[j] += g_[j]
 
 
+@procedure
 def _check_index(index, rows):
     if index.size and (index.min() < 0 or index.max() >= rows):
         raise IndexError(
@@ -45,16 +46,20 @@ def _check_index(index, rows):
 
 @op
 def embedding(index, weight):
-    """Rows of weight (V, C) for an integer array: index (...), result (..., C)"""
-    if index.dtype.kind not in "iu":
+    """Rows of weight (V, C) for an integer array: index (...), result (..., C). A weight of dtype
+    uint16 holds bfloat16 numbers, and has no gradient."""
+    if weight.ndim != 2 or index.dtype.kind not in "iu":
         raise TypeError(
-            "embedding: the index holds integers.\n"
-            f"  got dtype {index.dtype}\n  try index.astype('int64')"
+            "embedding: the index holds integers, the weight is (V, C).\n"
+            f"  got an index of {index.dtype} and a weight {weight.shape}\n"
+            "  try index.astype('int64')"
         )
     flat, table = contiguous(index, np.int64).reshape(-1), contiguous(weight)
-    call(_check_index, flat, len(table))
-    y = empty((flat.size, table.shape[1]), table.dtype)
+    _check_index(flat, len(table))
+    y = np.empty((flat.size, table.shape[1]), table.dtype, like=table)
     embedding_forward(y, table, flat)
+    if y.dtype == np.uint16:
+        y = from_bfloat16(y)
 
     def vjp(g):
         def dweight(out, add):

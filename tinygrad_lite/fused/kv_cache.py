@@ -9,10 +9,11 @@ import math
 import numpy as np
 
 from tinygrad_lite.fused.attention import scaled_dot_product_attention
+from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import call, contiguous, empty
 from tinygrad_lite.kernels.rows import dot, largest, total
 from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.kernels.watch import procedure
 from tinygrad_lite.tensor import Tensor
 
 
@@ -51,14 +52,16 @@ class KVCache:
 
     def __init__(self, layers: int, batch: int, size: int, heads: int, head_size: int):
         shape = (layers, batch, heads, size, head_size)
-        self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.lengths = np.zeros(batch, np.int64)
+        self.keys = Tensor(np.zeros(shape, np.float32))
+        self.values = Tensor(np.zeros(shape, np.float32))
+        self.lengths = Tensor(np.zeros(batch, np.int64))
 
     def row(self, b: int) -> "KVCache":
         """Sequence b alone: a view of the same memory"""
         one = KVCache.__new__(KVCache)
-        one.keys, one.values = self.keys[:, b : b + 1], self.values[:, b : b + 1]
-        one.lengths = self.lengths[b : b + 1]
+        one.keys = Tensor(self.keys.data[:, b : b + 1])
+        one.values = Tensor(self.values.data[:, b : b + 1])
+        one.lengths = Tensor(self.lengths.data[b : b + 1])
         return one
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -66,20 +69,39 @@ class KVCache:
 
         All are (B, H, T, D), with T = 1, or any T where nothing is kept yet.
         """
-        time = q.shape[2]
-        if time > 1 and self.lengths.any():
+        keys, values, lengths = self.keys.data[layer], self.values.data[layer], self.lengths.data
+        batch, heads, size, head_size = keys.shape
+        time = q.shape[2] if q.ndim == 4 else 0
+        if not q.shape == k.shape == v.shape == (batch, heads, time, head_size) or time < 1:
             raise ValueError(
-                "KVCache: several positions at once are taken only as the first.\n"
-                f"  got {time} after {self.lengths.max()}\n  try one at a time, or lengths[:] = 0"
+                f"KVCache: q, k and v are (B, H, T, D) with B, H, D = {batch}, {heads},"
+                f" {head_size}.\n  got {q.shape}, {k.shape} and {v.shape}\n"
+                "  try a cache made for this model and batch"
             )
-        keys, values = self.keys[layer], self.values[layer]
+        _check_room(lengths, time, size)
+        q_, k_, v_ = (contiguous(x.data, np.float32) for x in (q, k, v))
         if time > 1:
-            call(np.copyto, keys[:, :, :time], k.data)
-            call(np.copyto, values[:, :, :time], v.data)
+            keys[:, :, :time] = k_
+            values[:, :, :time] = v_
             return scaled_dot_product_attention(q, k, v, is_causal=True)
-        q_, k_, v_ = (contiguous(x.data[:, :, 0]) for x in (q, k, v))
-        out = empty(q_.shape, q_.dtype)
-        scores = empty((q_.shape[0] * q_.shape[1], keys.shape[2]), q_.dtype)
-        scale = q_.dtype.type(1 / math.sqrt(q_.shape[-1]))
-        kv_cache_step(out, keys, values, scores, q_, k_, v_, self.lengths, scale)
-        return Tensor._wrap(out[:, :, None])
+        out = np.empty_like(q_)
+        scores = np.empty((batch * heads, size), np.float32, like=q_)
+        scale = np.float32(1 / math.sqrt(head_size))
+        flat = (batch, heads, head_size)
+        kv_cache_step(out.reshape(flat), keys, values, scores, q_.reshape(flat), k_.reshape(flat),
+                      v_.reshape(flat), lengths, scale)  # fmt: skip
+        return Tensor._wrap(out)
+
+
+@procedure
+def _check_room(lengths: np.ndarray, time: int, size: int) -> None:
+    if time > 1 and lengths.any():
+        raise ValueError(
+            "KVCache: several positions at once are taken only as the first.\n"
+            f"  got {time} after {lengths.max()}\n  try one at a time, or lengths.data[:] = 0"
+        )
+    if lengths.size and (lengths.min() < 0 or lengths.max() + time > size):
+        raise ValueError(
+            f"KVCache: there is room for {size} positions.\n"
+            f"  got {time} after {lengths.max()}\n  try a larger cache, or lengths.data[:] = 0"
+        )

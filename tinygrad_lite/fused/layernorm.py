@@ -7,9 +7,9 @@ xhat = (x - mean) / sqrt(var + eps),  y = xhat * w + b
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.record import empty, empty_like
-from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows, total
+from tinygrad_lite.kernels.rows import dot, sum_rows, total
 from tinygrad_lite.tensor import op
 
 
@@ -58,20 +58,23 @@ def layernorm_backward(chunk, dx, dw_chunks, db_chunks, g, xhat, w, rstd):
 @op
 def layernorm(x, weight, bias=None, eps=1e-5):
     """Normalise x (..., C) over its last axis, then scale by weight (C,) and shift by bias (C,)."""
-    if x.shape[-1:] != weight.shape:
+    if x.ndim == 0 or any(p is not None and p.shape != x.shape[-1:] for p in (weight, bias)):
         raise ValueError(
-            "layernorm: the weight has the length of the last axis of x.\n"
-            f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
+            "layernorm: weight and bias have the length of the last axis of x.\n"
+            f"  got x {x.shape}, weight {weight.shape} and bias {getattr(bias, 'shape', None)}\n"
+            f"  try both {x.shape[-1:]}"
         )
-    rows = as_rows(x)
-    y, xhat, rstd = empty_like(rows), empty_like(rows), empty(len(rows), rows.dtype)
-    b = np.empty(0, x.dtype) if bias is None else bias
-    layernorm_forward(y, xhat, rstd, rows, weight, b, eps)
+    dtype = float_dtype(x, weight, bias)
+    rows, w = as_rows(x, dtype), contiguous(weight, dtype)
+    y, xhat = np.empty_like(rows), np.empty_like(rows)
+    rstd = np.empty(len(rows), dtype, like=rows)
+    b = np.empty(0, dtype) if bias is None else contiguous(bias, dtype)
+    layernorm_forward(y, xhat, rstd, rows, w, b, eps)
 
     def vjp(g):
-        dx = empty_like(rows)
-        sums = empty((2, CHUNKS, rows.shape[1]), rows.dtype)
-        layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, weight, rstd)
+        dx = np.empty_like(rows)
+        sums = np.empty((2, CHUNKS, rows.shape[1]), dtype, like=rows)
+        layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, w, rstd)
         grads = (dx.reshape(x.shape), lambda: sum_rows(sums[0]))
         return grads if bias is None else (*grads, lambda: sum_rows(sums[1]))
 

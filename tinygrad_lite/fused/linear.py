@@ -3,23 +3,18 @@
 dx = dy W,  dW = dy^T x,  db = sum of dy over rows.
 
 For a few rows of x, as when text is generated token by token, time is what it takes to read W: then
-each number of y is a dot product along a row of W, which is read once, where it lies. Within
-`frozen`, in bfloat16, a copy of half the size is read.
+each number of y is a dot product along a row of W, which is read once, where it lies. A W that is
+stored in bfloat16 has half the size.
 """
-
-import threading
-from collections.abc import Iterable
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pack import rounded
-from tinygrad_lite.kernels.precision import get_precision
-from tinygrad_lite.kernels.record import contiguous, empty, empty_like
-from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows
-from tinygrad_lite.tensor import Tensor, op
-from tinygrad_lite.vjp import Adding
+from tinygrad_lite.kernels.rows import dot, sum_rows
+from tinygrad_lite.tensor import Adding, op
 
 FEW = 4  # rows of x
 
@@ -44,58 +39,43 @@ def halve(chunk, half, x):
         half[i] = rounded(x[i])
 
 
-class _Frozen(threading.local):
-    def __init__(self) -> None:
-        self.halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+def to_bfloat16(x: np.ndarray) -> np.ndarray:
+    """The bfloat16 numbers nearest to x, float32, as uint16 of the same shape: the upper halves of
+    float32 numbers"""
+    half = np.empty(x.shape, np.uint16)
+    halve(half.reshape(-1), contiguous(x).reshape(-1))
+    return half
 
 
-_frozen = _Frozen()
-
-
-class frozen:
-    """Within this context these parameters keep their values: where matrices are multiplied in
-    bfloat16 (see precision), products with a few rows read rounded copies.
-
-    The copies are made when it is first entered; it may be left and entered again.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor]):
-        self.weights = [p.data for p in parameters if p.ndim == 2 and p.dtype == np.float32]
-        self.halves: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self.before: list[dict[int, tuple[np.ndarray, np.ndarray]]] = []
-
-    def __enter__(self) -> None:
-        for weight in self.weights if get_precision() == "bfloat16" else []:
-            if id(weight) in self.halves or not weight.flags.c_contiguous:
-                continue
-            _, half = _frozen.halves.get(id(weight), (weight, None))
-            if half is None:
-                half = np.empty(weight.shape, np.uint16)
-                halve(half.reshape(-1), weight.reshape(-1))
-            self.halves[id(weight)] = weight, half  # with the weight, so that its id stays its own
-        self.before.append(_frozen.halves)
-        _frozen.halves = self.halves
-
-    def __exit__(self, *exception: object) -> None:
-        _frozen.halves = self.before.pop()
+def from_bfloat16(half):
+    """float32 numbers of such halves"""
+    return np.left_shift(half.astype(np.uint32), np.uint32(16)).view(np.float32)
 
 
 @op
 def linear(x, weight, bias=None):
-    """x (..., C) @ weight (D, C) transposed (+ bias (D,)): (..., D)"""
-    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:]:
+    """x (..., C) @ weight (D, C) transposed (+ bias (D,)): (..., D)
+
+    A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`; it has no gradient.
+    """
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or (
+        bias is not None and bias.shape != weight.shape[:1]
+    ):  # fmt: skip
         raise ValueError(
-            "linear: the last axis of x must be as long as the last of the weight (D, C).\n"
-            f"  got x {x.shape} and weight {weight.shape}\n"
-            f"  try x (..., {weight.shape[-1]})"
+            "linear: the last axis of x must be as long as the last of the weight (D, C), and the"
+            " bias as long as its first.\n"
+            f"  got x {x.shape}, weight {weight.shape} and bias {getattr(bias, 'shape', None)}\n"
+            f"  try x (..., {weight.shape[-1]}) and a bias {weight.shape[:1]}"
         )
-    rows = as_rows(x)
-    w = contiguous(weight, rows.dtype)
-    bias = None if bias is None else contiguous(bias, rows.dtype)
-    y = empty((rows.shape[0], w.shape[0]), rows.dtype)
-    if len(rows) <= FEW:
-        _, read = _frozen.halves.get(id(w), (w, w))
-        few_rows_forward(y, rows, read, np.empty(0, y.dtype) if bias is None else bias)
+    halves = weight.dtype == np.uint16
+    dtype = float_dtype(x, None if halves else weight, bias)
+    rows = as_rows(x, dtype)
+    few = len(rows) <= FEW
+    w = weight if halves and few else contiguous(from_bfloat16(weight) if halves else weight, dtype)
+    bias = None if bias is None else contiguous(bias, dtype)
+    y = np.empty((rows.shape[0], w.shape[0]), dtype, like=rows)
+    if few:
+        few_rows_forward(y, rows, w, np.empty(0, dtype) if bias is None else bias)
     else:
         gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 
@@ -103,8 +83,9 @@ def linear(x, weight, bias=None):
         g_rows = as_rows(g)
 
         def dx():
-            out = empty_like(rows)
-            gemm(out[None], g_rows[None], w[None])
+            out = np.empty_like(rows)
+            whole = contiguous(from_bfloat16(weight), dtype) if halves else w
+            gemm(out[None], g_rows[None], whole[None])
             return out.reshape(x.shape)
 
         def add_dw(out, add):

@@ -7,9 +7,9 @@ xhat = x / sqrt(mean(x^2) + eps),  y = xhat * w
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.record import empty, empty_like
-from tinygrad_lite.kernels.rows import as_rows, dot, sum_rows
+from tinygrad_lite.kernels.rows import dot, sum_rows
 from tinygrad_lite.tensor import op
 
 
@@ -56,19 +56,21 @@ def rmsnorm_backward(chunk, dx, dw_chunks, g, x, w, rrms):
 @op
 def rmsnorm(x, weight=None, eps=1e-6):
     """Divide x (..., C) by the root of its mean square over the last axis; scale by weight (C,)."""
-    if weight is not None and x.shape[-1:] != weight.shape:
+    if x.ndim == 0 or (weight is not None and x.shape[-1:] != weight.shape):
         raise ValueError(
             "rmsnorm: the weight has the length of the last axis of x.\n"
-            f"  got x {x.shape} and weight {weight.shape}\n  try a weight ({x.shape[-1]},)"
+            f"  got x {x.shape} and weight {getattr(weight, 'shape', None)}\n"
+            f"  try a weight {x.shape[-1:]}"
         )
-    rows = as_rows(x)
-    y, rrms = empty_like(rows), empty(len(rows), rows.dtype)
-    w = np.empty(0, x.dtype) if weight is None else weight
+    dtype = float_dtype(x, weight)
+    rows = as_rows(x, dtype)
+    y, rrms = np.empty_like(rows), np.empty(len(rows), dtype, like=rows)
+    w = np.empty(0, dtype) if weight is None else contiguous(weight, dtype)
     rmsnorm_forward(y, rrms, rows, w, eps)
 
     def vjp(g):
-        dx = empty_like(rows)
-        sums = empty((CHUNKS, w.size), rows.dtype)
+        dx = np.empty_like(rows)
+        sums = np.empty((CHUNKS, w.size), dtype, like=rows)
         rmsnorm_backward(dx, sums, as_rows(g), rows, w, rrms)
         dx = dx.reshape(x.shape)
         return (dx,) if weight is None else (dx, lambda: sum_rows(sums))

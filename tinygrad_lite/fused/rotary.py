@@ -7,8 +7,8 @@ The gradient turns back: the same with -sin.
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import contiguous, empty_like
 from tinygrad_lite.tensor import op
 
 
@@ -28,25 +28,25 @@ def rotary_kernel(chunk, y, x, cos, sin, sign):
                 b_turned[i] = b[i] * c[i] + a[i] * (s[i] * sign)
 
 
-def _fits(angles, shape):
+def _fits(cos, sin, shape):
     batch, time, _, size = shape
-    return angles in ((time, size // 2), (batch, time, size // 2))
+    return cos == sin and cos in ((time, size // 2), (batch, time, size // 2))
 
 
 @op
 def rotary(x, cos, sin):
     """Turn x (B, T, H, D) by the angles whose cos and sin, (T, D/2) or (B, T, D/2), are given."""
-    if x.ndim != 4 or x.shape[3] % 2 or not _fits(cos.shape, x.shape):
+    if x.ndim != 4 or x.shape[3] % 2 or not _fits(cos.shape, sin.shape, x.shape):
         raise ValueError(
             "rotary: x is (B, T, H, D) with an even D, cos and sin are (T, D/2) or (B, T, D/2).\n"
-            f"  got x {x.shape} and cos {cos.shape}\n  try cos, sin = rotary_angles(T, D)"
+            f"  got x {x.shape}, cos {cos.shape} and sin {sin.shape}\n  try cos, sin = rotary_angles(T, D)"
         )
-    x = contiguous(x)
+    x = contiguous(x, float_dtype(x))
     cos, sin = (contiguous(a, x.dtype).reshape(-1, x.shape[3] // 2) for a in (cos, sin))
     one = x.dtype.type(1)
 
     def turned(a, sign):
-        y = empty_like(x)
+        y = np.empty_like(x)
         rows = (x.shape[0] * x.shape[1], x.shape[2] * x.shape[3])
         rotary_kernel(y.reshape(rows), contiguous(a).reshape(rows), cos, sin, sign)
         return y

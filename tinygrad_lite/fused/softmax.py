@@ -8,11 +8,10 @@ log p[i] = x[i] - m - log(sum over j of exp(x[j] - m))
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import empty_like
-from tinygrad_lite.kernels.rows import as_rows, dot, largest, total
+from tinygrad_lite.kernels.rows import dot, largest, total
 from tinygrad_lite.kernels.simd import exp
-from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import op
 
 
@@ -63,26 +62,28 @@ def log_softmax_backward(chunk, dx, g, y):
             dx[i, j] = g[i, j] - exp(y[i, j]) * sum_g
 
 
-def _along_last(x, axis):
+def _along_last(x, axis, dtype):
     """(N, C) rows in which `axis` is last, and the way back to the shape of x"""
     moved = np.moveaxis(x, axis, -1)
 
     def back(rows):
         return np.moveaxis(rows.reshape(moved.shape), -1, axis)
 
-    return as_rows(moved), back
+    return as_rows(moved, dtype), back
 
 
 def _rowwise(x, axis, forward, backward):
-    x = floating(x)
-    rows, back = _along_last(x, axis)
-    y = empty_like(rows)
+    if x.ndim == 0:
+        raise ValueError("softmax: there must be an axis.\n  got shape ()\n  try x.reshape(1)")
+    dtype = float_dtype(x)
+    rows, back = _along_last(x, axis, dtype)
+    y = np.empty_like(rows)
     if y.size:
         forward(y, rows)
 
     def vjp(g):
-        g_rows, _ = _along_last(g, axis)
-        dx = empty_like(rows)
+        g_rows, _ = _along_last(g, axis, dtype)
+        dx = np.empty_like(rows)
         if dx.size:
             backward(dx, g_rows, y)
         return (back(dx),)

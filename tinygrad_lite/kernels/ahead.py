@@ -17,7 +17,9 @@ import numba
 import numpy as np
 from numba import types
 
-from tinygrad_lite.kernels.compile import Kernel, _plan
+from tinygrad_lite.kernels.compile import Kernel
+from tinygrad_lite.kernels.tables import Table
+from tinygrad_lite.kernels.watch import Watcher, watched_by
 
 Task = tuple[Kernel, list[str]]
 
@@ -47,21 +49,32 @@ def compile_ahead(function: Callable[[], object]) -> None:
         helper.wait()
 
 
+class _Planner(Watcher):
+    """Notes the kernels, and with which kinds of arguments, instead of running them"""
+
+    def __init__(self) -> None:
+        self.found: set[tuple[Kernel, tuple[str, ...]]] = set()
+
+    def launch(self, function: Callable, arguments: tuple) -> None:
+        kernel = getattr(function, "__self__", None)
+        if isinstance(kernel, Kernel):
+            self.found.add((kernel, tuple(_kind(a) for a in arguments)))
+        else:
+            function(*arguments)
+
+
 def planned(function: Callable[[], object]) -> list[Task]:
     """The kernels that function() would call, each with the kinds of its arguments"""
-    _plan.calls = []
-    try:
-        with np.errstate(all="ignore"):
-            function()
-        calls = _plan.calls
-    finally:
-        _plan.calls = None
-    found = {(kernel, tuple(_kind(a) for a in arguments)) for kernel, arguments in calls}
-    return [(kernel, list(kinds)) for kernel, kinds in found]
+    planner = _Planner()
+    with watched_by(planner), np.errstate(all="ignore"):
+        function()
+    return [(kernel, list(kinds)) for kernel, kinds in planner.found]
 
 
 def _kind(argument: Any) -> str:
     """float32 3: an array with three axes; int64: a number"""
+    if isinstance(argument, Table):
+        return "int64 2"
     if isinstance(argument, np.ndarray):
         return f"{argument.dtype} {argument.ndim}"
     return str(numba.typeof(argument))

@@ -22,7 +22,8 @@ import numpy as np
 from numba.core import event
 
 from tinygrad_lite.kernels.launch import entry_function
-from tinygrad_lite.kernels.record import current
+from tinygrad_lite.kernels.tables import Table
+from tinygrad_lite.kernels.watch import current
 
 # Only what cannot change a result but the sign of a zero. With freedom to reorder sums or to fuse a
 # multiplication and an addition, LLVM uses it differently right after compiling and after loading
@@ -45,13 +46,6 @@ def _stamp_of(folder: Path) -> tuple[float, int]:
 _SHARED_STAMP = _stamp_of(Path(__file__).parent)
 
 
-class _Plan(threading.local):
-    calls: list[tuple["Kernel", tuple]] | None = None
-
-
-_plan = _Plan()
-
-
 class Kernel:
     """A compiled loop: `kernel(*arguments)` runs its body for CHUNKS tasks."""
 
@@ -62,18 +56,22 @@ class Kernel:
         self.entry: Any = self._in_python if numba.config.DISABLE_JIT else self._first_call
 
     def __call__(self, *arguments: Any) -> None:
-        work = max(a.size for a in arguments if isinstance(a, np.ndarray))
+        work = max(getattr(a, "size", 0) for a in arguments)
         self.run(CHUNKS, 1 if work < SERIAL_SIZE else get_num_threads(), *arguments)
 
     def run(self, tasks: int, threads: int, *arguments: Any) -> None:
-        """The body for tasks 0, ..., tasks - 1, on `threads` threads"""
-        if _plan.calls is not None:
-            _plan.calls.append((self, (tasks, threads, *arguments)))
+        """The body for tasks 0, ..., tasks - 1, on `threads` threads; a Table among the arguments
+        becomes its addresses."""
+        if current.watcher is not None:
+            current.watcher.launch(self.enter, (tasks, threads, *arguments))
             return
+        if any(type(a) is Table for a in arguments):
+            arguments = tuple(a.addresses() if type(a) is Table else a for a in arguments)
         self.entry(tasks, threads, *arguments)
-        recording = current()
-        if recording is not None:
-            recording.add(self.entry, (tasks, threads, *arguments))
+
+    def enter(self, *arguments: Any) -> None:
+        """entry(tasks, threads, *arguments), compiled by then"""
+        self.entry(*arguments)
 
     def _first_call(self, *arguments: Any) -> None:
         self.prepare()

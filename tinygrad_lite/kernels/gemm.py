@@ -181,9 +181,9 @@ def gemm(
     size = DEPTH * (PANEL + (rows if packs_a else 0))
     gemm_kernel.run(
         threads, threads, out, a, b, _NO_BIAS[out.dtype] if bias is None else bias,
-        transpose_a, transpose_b, accumulate, rows, columns, workspace.counters,
-        workspace.get("edges", out.dtype, threads, BLOCK_ROWS * width),
-        workspace.get("gemm", np.dtype(np.uint32) if pairs else out.dtype, threads, size),
+        transpose_a, transpose_b, accumulate, rows, columns, workspace().counters,
+        workspace().get("edges", out.dtype, threads, BLOCK_ROWS * width),
+        workspace().get("gemm", np.dtype(np.uint32) if pairs else out.dtype, threads, size),
     )  # fmt: skip
     return out
 

@@ -6,7 +6,6 @@ are emitted as vector instructions with LANES partial results, which are always 
 same order.
 """
 
-import math
 from typing import Any
 
 import numba
@@ -15,8 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from tinygrad_lite.kernels.arrays import as_rows
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.record import contiguous, empty
 
 LANES = 16
 
@@ -166,11 +165,6 @@ def sum_rows_kernel(chunk, out, x):
 
 def sum_rows(x: np.ndarray) -> np.ndarray:
     """(C,): the sum of x (..., C) over all axes but the last"""
-    out = empty(x.shape[-1:], x.dtype)
+    out = np.empty(x.shape[-1:], x.dtype, like=x)
     sum_rows_kernel(out, as_rows(x))
     return out
-
-
-def as_rows(x: np.ndarray) -> np.ndarray:
-    """x (..., C) as a C-contiguous matrix (N, C)"""
-    return contiguous(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -3,7 +3,9 @@
 A thread whose core is slower, or busy with something else, takes fewer tasks and holds nobody up.
 """
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 import numba
 import numpy as np
@@ -43,8 +45,8 @@ def reset(counters, threads):
         counters[:] = 0
 
 
-class _Spaces(threading.local):
-    """Scratch memory of a Python thread, kept between calls: fresh pages cost more than packing."""
+class Workspace:
+    """Scratch memory that is kept between calls: fresh pages cost more than packing."""
 
     def __init__(self) -> None:
         self.arrays: dict[tuple[str, np.dtype], np.ndarray] = {}
@@ -58,4 +60,24 @@ class _Spaces(threading.local):
         return array
 
 
-workspace = _Spaces()
+class _Current(threading.local):
+    def __init__(self) -> None:
+        self.workspace = Workspace()
+
+
+_current = _Current()
+
+
+def workspace() -> Workspace:
+    """This thread's: no two kernels that run at the same time share one."""
+    return _current.workspace
+
+
+@contextlib.contextmanager
+def working_in(other: Workspace) -> Iterator[None]:
+    """Within this context kernels of this thread get their scratch memory from there."""
+    before, _current.workspace = _current.workspace, other
+    try:
+        yield
+    finally:
+        _current.workspace = before

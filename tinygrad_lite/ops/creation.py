@@ -8,28 +8,34 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.watch import constant, filled
 from tinygrad_lite.ops.movement import _numbers
 from tinygrad_lite.tensor import Tensor
 
 
 def full(shape: Any, value: float, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.full(shape, value, dtype), requires_grad)
+    shape = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    return Tensor(filled(_fill, shape, dtype, value), requires_grad)
+
+
+def _fill(out: np.ndarray, value: float) -> None:
+    out[...] = value
 
 
 def zeros(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.zeros(_numbers(shape), dtype), requires_grad)
+    return full(_numbers(shape), 0, dtype, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.ones(_numbers(shape), dtype), requires_grad)
+    return full(_numbers(shape), 1, dtype, requires_grad)
 
 
 def zeros_like(x: Tensor, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.zeros_like(x.data), requires_grad)
+    return full(x.shape, 0, x.dtype, requires_grad)
 
 
 def ones_like(x: Tensor, requires_grad: bool = False) -> Tensor:
-    return Tensor(np.ones_like(x.data), requires_grad)
+    return full(x.shape, 1, x.dtype, requires_grad)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
@@ -37,17 +43,17 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any 
     values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
     if dtype is None and values.dtype.kind == "f":
         dtype = np.float32
-    return Tensor(values.astype(dtype or values.dtype))
+    return Tensor(constant(values.astype(dtype or values.dtype)))
 
 
 def linspace(start: float, stop: float, steps: int, dtype: Any = np.float32) -> Tensor:
     """`steps` numbers from start to stop, both included"""
-    return Tensor(np.linspace(start, stop, steps, dtype=dtype))
+    return Tensor(constant(np.linspace(start, stop, steps, dtype=dtype)))
 
 
 def eye(n: int, m: int | None = None, dtype: Any = np.float32) -> Tensor:
     """(n, m or n): ones on the diagonal, zeros elsewhere"""
-    return Tensor(np.eye(n, m, dtype=dtype))
+    return Tensor(constant(np.eye(n, m, dtype=dtype)))
 
 
 def rand(
@@ -59,8 +65,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform between low (included) and high (excluded)"""
-    values = np.random.default_rng(seed).uniform(low, high, _numbers(shape))
-    return Tensor(values.astype(dtype), requires_grad)
+    return Tensor(filled(_draw, _numbers(shape), dtype, seed, "uniform", low, high), requires_grad)
 
 
 def randn(
@@ -72,10 +77,15 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normally distributed"""
-    values = np.random.default_rng(seed).normal(mean, std, _numbers(shape))
-    return Tensor(values.astype(dtype), requires_grad)
+    return Tensor(filled(_draw, _numbers(shape), dtype, seed, "normal", mean, std), requires_grad)
 
 
 def randint(low: int, high: int, *shape: Any, seed: int | np.random.Generator) -> Tensor:
     """Integers from low (included) to high (excluded), int64"""
-    return Tensor(np.random.default_rng(seed).integers(low, high, _numbers(shape)))
+    return Tensor(filled(_draw, _numbers(shape), np.int64, seed, "integers", low, high))
+
+
+def _draw(
+    out: np.ndarray, seed: int | np.random.Generator, kind: str, low: float, high: float
+) -> None:
+    out[...] = getattr(np.random.default_rng(seed), kind)(low, high, out.shape)

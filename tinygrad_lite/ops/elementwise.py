@@ -7,65 +7,55 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.record import call, empty
-from tinygrad_lite.tensor import Tensor, elementwise
+from tinygrad_lite.tensor import Tensor, elementwise, op
 
 
 def floating(x: Any) -> Any:
     """Integers and booleans as float32; everything else as it is."""
-    if isinstance(x, np.ndarray) and x.dtype.kind != "f":
-        return x.astype(np.float32)
-    return x if isinstance(x, np.ndarray) else np.asarray(x, getattr(x, "dtype", np.float32))
-
-
-def _arithmetic(function: Any, a: Any, b: Any) -> np.ndarray:
-    """function(a, b) for arrays that broadcast"""
-    a, b = (np.asarray(x) if isinstance(x, list | tuple) else x for x in (a, b))
-    out = empty(np.broadcast_shapes(np.shape(a), np.shape(b)), np.result_type(a, b))
-    call(function, a, b, out)
-    return out
+    x = x if hasattr(x, "dtype") else np.asarray(x, np.float32)
+    return x if x.dtype.kind == "f" else x.astype(np.float32)
 
 
 @elementwise
 def add(a, b):
-    return _arithmetic(np.add, a, b), lambda g: (g, g)
+    return np.add(a, b), lambda g: (g, g)
 
 
 @elementwise
 def sub(a, b):
-    return _arithmetic(np.subtract, a, b), lambda g: (g, lambda: _arithmetic(np.multiply, g, -1))
+    return np.subtract(a, b), lambda g: (g, lambda: -g)
 
 
 @elementwise
 def mul(a, b):
-    return _arithmetic(np.multiply, a, b), lambda g: (
-        lambda: _arithmetic(np.multiply, g, b),
-        lambda: _arithmetic(np.multiply, g, a),
-    )
+    return np.multiply(a, b), lambda g: (lambda: g * b, lambda: g * a)
 
 
 @elementwise
 def div(a, b):
     """a / b; integers are divided as float32."""
     if np.result_type(a, b).kind != "f":
-        a = floating(np.asarray(a))
-        b = floating(np.asarray(b))
+        a, b = floating(a), floating(b)
     y = np.divide(a, b)
     return y, lambda g: (lambda: g / b, lambda: -g * y / b)
 
 
 @elementwise
 def pow(a, b):
-    """a ** b. The derivative to b is 0 where a is 0, as the limit for b > 0 is."""
+    """a ** b. The derivative to a is 0 where b is 0; the derivative to b is 0 where a is 0 and b is
+    not negative, and not a number where a is negative."""
     y = np.power(a, b)
 
     def vjp(g):
         def da():
-            return g * b * np.power(a, b - 1)
+            if not hasattr(b, "dtype"):
+                return g * b * np.power(a, b - 1) if b != 0 else np.zeros_like(g)
+            exponent = np.where(np.equal(b, 0), 1, b - 1).astype(y.dtype)
+            return g * b * np.power(a, exponent)
 
         def db():
-            positive = np.asarray(a) > 0
-            return g * y * np.log(np.where(positive, a, 1.0).astype(y.dtype))
+            flat = np.logical_and(np.equal(a, 0), np.greater_equal(b, 0))
+            return g * y * np.log(np.where(flat, 1, a).astype(y.dtype))
 
         return da, db
 
@@ -135,6 +125,7 @@ def softplus(x):
 
 @elementwise
 def abs(x):
+    """The derivative at 0 is 0."""
     return np.abs(x), lambda g: (g * np.sign(x),)
 
 
@@ -167,8 +158,8 @@ def where(condition, a, b):
     """a where the condition holds, else b"""
     return np.where(condition, a, b), lambda g: (
         None,
-        np.where(condition, g, 0),
-        np.where(condition, 0, g),
+        lambda: np.where(condition, g, 0),
+        lambda: np.where(condition, 0, g),
     )
 
 
@@ -202,21 +193,43 @@ def ge(a, b):
     return np.greater_equal(a, b), None
 
 
-@elementwise
+@op
 def astype(x, dtype):
     """x in another dtype; gradients come back in the dtype of x."""
-    y = np.asarray(x).astype(dtype)
+    y = (x if hasattr(x, "dtype") else np.asarray(x)).astype(dtype)
     return y, (lambda g: (g,)) if y.dtype.kind == "f" else None
 
 
+@elementwise
+def _clip(x, low, high):
+    def vjp(g):
+        inside = np.logical_and(np.greater_equal(x, low), np.less_equal(x, high))
+        return (
+            np.where(inside, g, 0),
+            lambda: np.where(np.logical_and(np.less(x, low), np.less(low, high)), g, 0),
+            lambda: np.where(np.logical_or(np.greater(x, high), np.less(high, low)), g, 0),
+        )
+
+    return np.minimum(np.maximum(x, low), high), vjp
+
+
 def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
-    """x limited to [min, max]; None means no limit on that side."""
+    """x limited to [min, max]; None means no limit on that side. The derivative to x is 1 at the
+    limits."""
     if min is None and max is None:
         raise ValueError(
             "clip: at least one limit is needed.\n  got min=None, max=None\n  try x.clip(min=0.0)"
         )
-    x = x if min is None else maximum(x, min)
-    return x if max is None else minimum(x, max)
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    low, high = _limits(x.dtype)
+    return _clip(x, low if min is None else min, high if max is None else max)
+
+
+def _limits(dtype: np.dtype) -> tuple[Any, Any]:
+    """The least and the largest number of a dtype"""
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
 def masked_fill(x: Any, mask: Any, value: float) -> Tensor:

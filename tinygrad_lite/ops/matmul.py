@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.gemm import gemm
-from tinygrad_lite.kernels.record import contiguous, empty
-from tinygrad_lite.kernels.rows import as_rows
+from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Tensor, op
-from tinygrad_lite.vjp import unbroadcast
+from tinygrad_lite.tensor import Tensor, op, unbroadcast
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -31,9 +30,11 @@ def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (..., M, K) times b (..., K, N) for arrays; leading axes broadcast."""
-    if a.dtype.kind != "f" or b.dtype.kind != "f":
+    if a.dtype.kind != "f" and b.dtype.kind != "f":
         return np.matmul(a, b)
-    dtype = np.result_type(a, b)
+    if np.result_type(a, b) == np.float16:  # in float32, and rounded once
+        return product(a.astype(np.float32), b.astype(np.float32)).astype(np.float16)
+    dtype = float_dtype(*(x for x in (a, b) if x.dtype != np.float16))
     a, b = (x if x.dtype == dtype else contiguous(x, dtype) for x in (a, b))
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
@@ -41,7 +42,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return product(as_rows(a), b).reshape(*batch, m, n)
     a, transpose_a = _laid_out(np.broadcast_to(a, (*batch, m, k)))
     b, transpose_b = _laid_out(np.broadcast_to(b, (*batch, k, n)))
-    out = empty((*batch, m, n), dtype)
+    out = np.empty((*batch, m, n), dtype, like=a)
     count = math.prod(batch)
     gemm(
         out.reshape(count, m, n),
@@ -113,6 +114,20 @@ def einsum(formula: str, *operands: Any) -> Tensor:
             f"  got {formula!r} for shapes {[t.shape for t in tensors]}\n"
             '  try einsum("ij,jk->ik", a, b) for matrices a and b'
         )
+    sizes: dict[str, int] = {}
+    for term, t in zip(terms, tensors, strict=True):
+        for c, n in zip(term, t.shape, strict=True):
+            if sizes.setdefault(c, n) != n:
+                raise ValueError(
+                    "einsum: a letter stands for axes of one length.\n"
+                    f"  got {c!r} for {sizes[c]} and {n} in {formula!r}\n"
+                    "  try another letter, or transposed operands"
+                )
+    if not set(output) <= set(sizes) or len(set(output)) < len(output):
+        raise ValueError(
+            "einsum: each letter of the result stands once, and in an operand.\n"
+            f"  got {formula!r}\n  try letters of the operands after ->"
+        )
     pairs = [_diagonal(term, t) for term, t in zip(terms, tensors, strict=True)]
     term, total = pairs[0]
     for i, (other, tensor) in enumerate(pairs[1:], start=2):
@@ -130,7 +145,7 @@ def _diagonal(term: str, x: Tensor) -> tuple[str, Tensor]:
             j = term.index(c, i + 1)
             others = [axis for axis in range(x.ndim) if axis not in (i, j)]
             x = permute(x, i, j, *others)
-            along = np.arange(x.shape[0])
+            along = constant(np.arange(x.shape[0]))
             rest = c + "".join(term[axis] for axis in others)
             return _diagonal(rest, getitem(x, (along, along)))
     return term, x

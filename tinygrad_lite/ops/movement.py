@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.record import contiguous
+from tinygrad_lite.kernels.arrays import contiguous
+from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.elementwise import where
-from tinygrad_lite.tensor import Tensor, op
-from tinygrad_lite.vjp import unbroadcast
+from tinygrad_lite.tensor import Tensor, op, unbroadcast
 
 
 def _numbers(given: tuple) -> tuple[int, ...]:
@@ -24,15 +24,16 @@ def _numbers(given: tuple) -> tuple[int, ...]:
 @op
 def reshape(x, *shape):
     """Another shape with the same elements in the same order; one size may be -1."""
-    y = contiguous(np.asarray(x)).reshape(_numbers(shape))
-    return y, lambda g: (contiguous(g).reshape(np.shape(x)),)
+    y = contiguous(x).reshape(_numbers(shape))
+    return y, lambda g: (contiguous(g).reshape(x.shape),)
 
 
 @op
 def permute(x, *axes):
     """Axes in another order, as numpy.transpose: x.permute(0, 2, 1)"""
     order = np.lib.array_utils.normalize_axis_tuple(_numbers(axes), np.ndim(x), "axes")
-    return np.transpose(x, order), lambda g: (np.transpose(g, np.argsort(order)),)
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return np.transpose(x, order), lambda g: (np.transpose(g, back),)
 
 
 @op
@@ -77,7 +78,7 @@ def getitem(x, index):
 @op
 def _cat(*arrays, axis):
     sizes = [np.shape(a)[axis] for a in arrays]
-    ends = np.cumsum(sizes)[:-1]
+    ends = list(itertools.accumulate(sizes))[:-1]
     return np.concatenate(arrays, axis), lambda g: np.split(g, ends, axis)
 
 
@@ -102,13 +103,19 @@ def triu(x, diagonal=0):
 @op
 def one_hot(x, num_classes):
     """(..., num_classes) float32: 1 at the position that x, an integer array, names"""
+    _check_classes(x, num_classes)
+    classes = np.arange(num_classes, like=x)
+    return np.equal(x[..., None], classes).astype(np.float32), None
+
+
+@procedure
+def _check_classes(x, num_classes):
     if np.size(x) and (np.min(x) < 0 or np.max(x) >= num_classes):
         raise IndexError(
             "one_hot: every class must lie between 0 and num_classes - 1.\n"
             f"  got {np.min(x)} to {np.max(x)} with num_classes={num_classes}\n"
             f"  try num_classes={np.max(x) + 1}"
         )
-    return (np.asarray(x)[..., None] == np.arange(num_classes)).astype(np.float32), None
 
 
 def squeeze(x: Any, axis: int | tuple | None = None) -> Tensor:
@@ -208,9 +215,9 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0) -> Tensor:
 
 def gather(x: Tensor, axis: int, index: Any) -> Tensor:
     """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array"""
-    index = index.data if isinstance(index, Tensor) else np.asarray(index)
+    index = index if isinstance(index, Tensor) else Tensor(index)
     axis = axis % x.ndim
-    grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    grid: list[Any] = [constant(a) for a in np.ogrid[tuple(slice(n) for n in index.shape)]]
     grid[axis] = index
     return getitem(x, tuple(grid))
 
@@ -222,4 +229,4 @@ def diagonal_mask(t_query: int, t_key: int) -> np.ndarray:
 
 def causal_mask(scores: Tensor) -> Tensor:
     """Scores (..., t_query, t_key) with -inf where the key lies in the query's future"""
-    return where(diagonal_mask(*scores.shape[-2:]), -np.inf, scores)
+    return where(constant(diagonal_mask(*scores.shape[-2:])), -np.inf, scores)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.ops.elementwise import div, exp, floating, log, sqrt, sub
+from tinygrad_lite.ops.elementwise import div, exp, floating, log, sub
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -36,17 +36,28 @@ def sum(x, axis=None, keepdim=False):
 
 
 def _sum_dtype(x):
-    return x.dtype if x.dtype.kind == "f" else None
+    """Integers and booleans are added as int64."""
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
 
 
 @op
 def max(x, axis=None, keepdim=False):
     """The largest element; equal ones share the gradient."""
-    y = np.max(x, axis=_axes(x, axis), keepdims=keepdim)
+    return _extreme(np.max, x, axis, keepdim)
+
+
+@op
+def min(x, axis=None, keepdim=False):
+    """The smallest element; equal ones share the gradient."""
+    return _extreme(np.min, x, axis, keepdim)
+
+
+def _extreme(function, x, axis, keepdim):
+    y = function(x, axis=_axes(x, axis), keepdims=keepdim)
 
     def vjp(g):
-        is_max = (x == _kept(y, x, axis)).astype(x.dtype)
-        share = is_max / np.sum(is_max, axis=_axes(x, axis), keepdims=True)
+        is_it = np.equal(x, _kept(y, x, axis)).astype(x.dtype)
+        share = is_it / np.sum(is_it, axis=_axes(x, axis), keepdims=True)
         return (share * _kept(g, x, axis),)
 
     return y, vjp
@@ -67,7 +78,8 @@ def prod(x, axis=None, keepdim=False):
         before, after = np.ones_like(flat), np.ones_like(flat)
         np.cumprod(flat[..., :-1], axis=-1, out=before[..., 1:])
         np.cumprod(flat[..., :0:-1], axis=-1, out=after[..., -2::-1])
-        others = np.transpose((before * after).reshape(shape), np.argsort((*rest, *axes)))
+        back = sorted(range(x.ndim), key=[*rest, *axes].__getitem__)
+        others = np.transpose((before * after).reshape(shape), back)
         return (others * _kept(g, x, axis),)
 
     return y, vjp
@@ -93,11 +105,6 @@ def argmin(x, axis=None, keepdim=False):
     return np.argmin(x, axis=axis, keepdims=keepdim), None
 
 
-def min(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """The smallest element; equal ones share the gradient."""
-    return -max(-_tensor(x), axis, keepdim)
-
-
 def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
     x = _tensor(x)
     return div(sum(x, axis, keepdim), _count(x.data, axis))
@@ -112,8 +119,14 @@ def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
 
 
 def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
-    """Standard deviation: the square root of `var`"""
-    return sqrt(var(x, axis, keepdim, correction))
+    """Standard deviation: the square root of `var`; its derivative is 0 where it is 0."""
+    return _deviation(var(x, axis, keepdim, correction))
+
+
+@op
+def _deviation(variance):
+    y = np.sqrt(variance)
+    return y, lambda g: (np.where(y == 0, 0, g / (2 * np.where(y == 0, 1, y))).astype(y.dtype),)
 
 
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:

@@ -1,12 +1,13 @@
 """Adam and AdamW: steps divided by the root of the gradient's average square."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.pointers import array_at, table_of
-from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, like
+from tinygrad_lite.kernels.tables import Table, array_at
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, kept, like
 from tinygrad_lite.tensor import Tensor
 
 
@@ -37,34 +38,31 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay (arXiv:1711.05101), as torch.optim.AdamW"""
 
     coupled = False  # whether weight decay is added to the gradient
+    names = "m", "v"
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ):
-        super().__init__(params, lr, eps=eps, weight_decay=weight_decay)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(
-                f"{type(self).__name__}: each beta must lie in [0, 1).\n"
-                f"  got {betas}\n  try (0.9, 0.999)"
-            )
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def current_settings(self) -> tuple[float, ...]:
-        beta_1, beta_2 = self.betas
-        decay = 1.0 if self.coupled else 1 - self.lr * self.weight_decay
-        l2 = self.weight_decay if self.coupled else 0.0
+    def current_settings(self, group: dict[str, Any]) -> tuple[float, ...]:
+        lr, weight_decay, (beta_1, beta_2) = group["lr"], group["weight_decay"], group["betas"]
+        decay = 1.0 if self.coupled else 1 - lr * weight_decay
+        l2 = weight_decay if self.coupled else 0.0
         corrections = 1 / (1 - beta_1**self.steps), 1 / (1 - beta_2**self.steps)
-        return self.lr, beta_1, beta_2, self.eps, decay, l2, *corrections
+        return lr, beta_1, beta_2, group["eps"], decay, l2, *corrections
 
-    def update(self, params: list[Tensor], states: list[dict[str, np.ndarray]]) -> None:
-        m, v = (self.kept(params, states, name) for name in ("m", "v"))
-        table = table_of(data_of(params), m, v, gradients_of(params))
-        adamw_kernel(table, like(params), self.settings)
+    def update(
+        self, params: list[Tensor], states: list[dict[str, Tensor]], settings: np.ndarray
+    ) -> None:
+        m, v = kept(states, "m"), kept(states, "v")
+        table = Table(data_of(params), m, v, gradients_of(params))
+        adamw_kernel(table, like(params), settings)
 
 
 class Adam(AdamW):
@@ -74,7 +72,7 @@ class Adam(AdamW):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.pointers import array_at, table_of
-from tinygrad_lite.kernels.record import call, empty
 from tinygrad_lite.kernels.rows import dot
+from tinygrad_lite.kernels.tables import Table, array_at
+from tinygrad_lite.kernels.watch import filled, procedure
 from tinygrad_lite.optim.optimizer import gradients_of, like
 from tinygrad_lite.tensor import Tensor
 
@@ -50,20 +50,20 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
     params = _with_gradients(params)
     norm, factor = _norm_and_factor(params, max_norm)
     for group in _by_dtype(params):
-        scale_kernel(table_of(gradients_of(group)), like(group), factor)
+        scale_kernel(Table(gradients_of(group)), like(group), factor)
     return Tensor._wrap(norm.reshape(()))
 
 
 def _norm_and_factor(params: list[Tensor], max_norm: float) -> tuple[np.ndarray, np.ndarray]:
     """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
-    sums, result = empty(CHUNKS, np.float64), empty((2, 1), np.float64)
-    call(np.copyto, sums, 0.0)
+    sums, result = (filled(np.copyto, shape, np.float64, 0.0) for shape in (CHUNKS, (2, 1)))
     for group in _by_dtype(params):
-        square_sum_kernel(sums, table_of(gradients_of(group)), like(group))
-    call(_finish_norm, result, sums, max_norm)
+        square_sum_kernel(sums, Table(gradients_of(group)), like(group))
+    _finish_norm(result, sums, max_norm)
     return result[0], result[1]
 
 
+@procedure
 def _finish_norm(result: np.ndarray, sums: np.ndarray, max_norm: float) -> None:
     norm = math.sqrt(sums.sum())
     result[0], result[1] = norm, max_norm / norm if norm > max_norm else 1.0

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
-from tinygrad_lite.kernels.pointers import array_at, table_of
 from tinygrad_lite.kernels.precision import precision
-from tinygrad_lite.kernels.record import call, contiguous, empty, empty_like
-from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of
+from tinygrad_lite.kernels.tables import Table, array_at
+from tinygrad_lite.kernels.watch import procedure
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, kept
 from tinygrad_lite.tensor import Tensor
 
 
@@ -50,15 +51,16 @@ class Muon(Optimizer):
     of the matrix learns at the same pace; the step is scaled by sqrt(max(1, rows / columns)).
     """
 
+    names = ("momentum",)
+
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ):
-        super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay)
-        self.momentum, self.weight_decay = momentum, weight_decay
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
         wrong = [p.shape for p in self.params if p.ndim != 2]
         if wrong:
             raise ValueError(
@@ -69,18 +71,21 @@ class Muon(Optimizer):
     def group_of(self, parameter: Tensor) -> Any:
         return parameter.dtype, parameter.shape
 
-    def current_settings(self) -> tuple[float, ...]:
-        return self.lr, self.momentum, self.weight_decay
+    def current_settings(self, group: dict[str, Any]) -> tuple[float, ...]:
+        return group["lr"], group["momentum"], group["weight_decay"]
 
-    def update(self, params: list[Tensor], states: list[dict[str, np.ndarray]]) -> None:
+    def update(
+        self, params: list[Tensor], states: list[dict[str, Tensor]], settings: np.ndarray
+    ) -> None:
         rows, columns = params[0].shape
-        ahead = empty((len(params), rows * columns), params[0].dtype)
-        momentum = self.kept(params, states, "momentum")
-        look_ahead_kernel(ahead, table_of(momentum, gradients_of(params)), self.settings)
+        gradients = gradients_of(params)
+        shape = len(params), rows * columns
+        ahead = np.empty(shape, params[0].dtype, like=gradients[0])
+        look_ahead_kernel(ahead, Table(kept(states, "momentum"), gradients), settings)
         with precision("float32"):
             direction = orthogonalize(ahead.reshape(-1, rows, columns)).reshape(ahead.shape)
         scale = math.sqrt(max(1.0, rows / columns))
-        move_kernel(table_of(data_of(params)), direction, self.settings, scale)
+        move_kernel(Table(data_of(params)), direction, settings, scale)
 
 
 def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
@@ -97,17 +102,17 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[1] > matrices.shape[2]
     given = contiguous(np.swapaxes(matrices, 1, 2) if tall else matrices)
-    x = empty_like(given)
-    call(_normalize, x, given)
+    x = np.empty_like(given)
+    _normalize(x, given)
     batch, n, longer = x.shape
-    a_, square, q, p, following = (empty((batch, n, n), x.dtype) for _ in range(5))
+    a_, square, q, p, following = (np.empty((batch, n, n), x.dtype, like=x) for _ in range(5))
     gemm(a_, x, x, transpose_b=True)
     for step in range(steps):
         last = step == steps - 1
         gemm(square, a_, a_)
-        call(_polynomial, q, a_, square, a, b, c)
+        _polynomial(q, a_, square, a, b, c)
         if longer < 2 * n:
-            wide = empty_like(x)
+            wide = np.empty_like(x)
             gemm(wide, q, x)
             x = wide
             if not last:
@@ -117,17 +122,19 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
         if not last:
             gemm(square, q, a_)
             gemm(a_, square, q)
-        q = empty_like(q)
+        q = np.empty_like(q)
     if longer >= 2 * n:
-        x = gemm(empty_like(x), p, x)
+        x = gemm(np.empty_like(x), p, x)
     return contiguous(np.swapaxes(x, 1, 2)) if tall else x
 
 
+@procedure
 def _normalize(y: np.ndarray, x: np.ndarray) -> None:
     norms = np.sqrt(np.einsum("nij,nij->n", x, x))
     np.divide(x, (norms + x.dtype.type(1e-7))[:, None, None], out=y)
 
 
+@procedure
 def _polynomial(
     q: np.ndarray, x: np.ndarray, square: np.ndarray, a: float, b: float, c: float
 ) -> None:

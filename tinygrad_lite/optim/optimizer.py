@@ -5,116 +5,187 @@ and gives its state to `state_dict()` as named arrays, so that a run can be resu
 bits.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.record import call, contiguous
-from tinygrad_lite.tensor import Tensor, clear_gradients
+from tinygrad_lite.kernels.arrays import contiguous
+from tinygrad_lite.kernels.watch import filled, launch
+from tinygrad_lite.tensor import Tensor
+
+SETTINGS = 9  # numbers that a kernel is given; the first is the scale of the gradients
 
 
 class Optimizer:
-    """The parameters, their learning rate, and one dictionary of arrays for each parameter.
+    """Parameters in groups that share hyperparameters, and state for each parameter.
 
-    A kernel updates all parameters of one dtype in one call. Its numbers are in an array,
-    `settings`, which is filled at each step: a step that is recorded (see jit) can be replayed. The
-    first is the scale of the gradients.
+    params           Tensors, or dictionaries {"params": [...], "lr": 0.1, ...} whose
+                     hyperparameters stand in place of those given for all
+    param_groups     such dictionaries, each with all hyperparameters; changes count at the next
+                     step
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, **hyperparameters: float):
-        self.params = list(params)
+    names: tuple[str, ...] = ()  # of the arrays of a parameter's state
+
+    def __init__(self, params: Iterable[Any], **defaults: Any):
+        given = list(params)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        self.param_groups = [{**defaults, **g, "params": list(g["params"])} for g in groups]
+        self.params: list[Tensor] = [p for group in self.param_groups for p in group["params"]]
+        self._check_parameters()
+        for group in self.param_groups:
+            self._check_settings(group, defaults)
+        for p in self.params:
+            if not p.data.flags.c_contiguous:
+                p.data = p.data.copy(order="C")
+        self.steps = 0
+        self.state = [{n: Tensor(np.zeros_like(p.data)) for n in self.names} for p in self.params]
+
+    def _check_parameters(self) -> None:
+        owner = type(self).__name__
         if not self.params:
             raise ValueError(
-                f"{type(self).__name__}: there must be parameters to optimize.\n"
+                f"{owner}: there must be parameters to optimize.\n"
                 "  got an empty list\n  try model.parameters()"
             )
-        for name, value in {"lr": lr, **hyperparameters}.items():
-            if not (isinstance(value, tuple | bool) or value >= 0):
+        for p in self.params:
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
+                node = getattr(p, "_node", None)
+                got = f"the result of {node.name}" if node else repr(p)[:60]
                 raise ValueError(
-                    f"{type(self).__name__}: {name} must not be negative.\n"
-                    f"  got {value}\n  try a positive number"
+                    f"{owner}: a parameter is a Tensor that was not computed.\n"
+                    f"  got {got}\n  try Tensor(data, requires_grad=True)"
                 )
-        self.lr = lr
-        self.steps = 0
-        self.settings = np.zeros(9)
-        self.state: list[dict[str, np.ndarray]] = [{} for _ in self.params]
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise ValueError(
+                f"{owner}: each parameter stands once in the list.\n"
+                "  got one of them twice\n  try model.parameters()"
+            )
+
+    def _check_settings(self, group: dict[str, Any], known: dict[str, Any]) -> None:
+        owner = type(self).__name__
+        unknown = sorted(set(group) - set(known) - {"params"})
+        if unknown:
+            raise ValueError(
+                f"{owner}: a group has the hyperparameters {', '.join(known)}.\n"
+                f"  got {unknown[0]!r}\n  try one of these"
+            )
+        for name, value in group.items():
+            if name == "betas":
+                if not all(0 <= beta < 1 for beta in value):
+                    raise ValueError(
+                        f"{owner}: each beta must lie in [0, 1).\n  got {value}\n  try (0.9, 0.999)"
+                    )
+            elif name != "params" and not value >= 0:
+                raise ValueError(
+                    f"{owner}: {name} must not be negative.\n  got {value}\n  try a positive number"
+                )
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the first group; setting it sets that of all groups."""
+        return self.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
 
     def zero_grad(self) -> None:
-        call(clear_gradients, self.params)
+        for p in self.params:
+            p.grad = None
 
     def step(self, grad_scale: Tensor | None = None) -> None:
         """Update every parameter that has a gradient.
 
         grad_scale   a number of float64, such as clip_factor gives: gradients count so many times
         """
-        call(self._advance)
-        call(self._scale, None if grad_scale is None else grad_scale.data)
-        groups: dict[Any, list[tuple[Tensor, dict[str, np.ndarray]]]] = {}
-        for parameter, state in zip(self.params, self.state, strict=True):
-            if parameter.grad is not None:
-                groups.setdefault(self.group_of(parameter), []).append((parameter, state))
-        for group in groups.values():
-            self.update([p for p, _ in group], [state for _, state in group])
+        launch(self._advance)
+        states = dict(zip(map(id, self.params), self.state, strict=True))
+        for group in self.param_groups:
+            settings = filled(functools.partial(self._write_settings, group), SETTINGS, np.float64)
+            if grad_scale is not None:
+                settings[:1] = grad_scale.data.reshape(1)
+            together: dict[Any, list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    together.setdefault(self.group_of(p), []).append(p)
+            for params in together.values():
+                self.update(params, [states[id(p)] for p in params], settings)
+        launch(functools.partial(_count_change, [p._version for p in self.params]))
 
     def _advance(self) -> None:
         self.steps += 1
-        values = self.current_settings()
-        self.settings[1 : 1 + len(values)] = values
 
-    def _scale(self, factor: np.ndarray | None) -> None:
-        self.settings[0] = 1.0 if factor is None else factor.item()
+    def _write_settings(self, group: dict[str, Any], out: np.ndarray) -> None:
+        values = 1.0, *self.current_settings(group)
+        out[: len(values)] = values
 
     def group_of(self, parameter: Tensor) -> Any:
         """Parameters with the same answer are updated in one call."""
         return parameter.dtype
 
-    def current_settings(self) -> tuple[float, ...]:
+    def current_settings(self, group: dict[str, Any]) -> tuple[float, ...]:
         """The numbers that the kernel needs in step number `steps`"""
         raise TypeError(f"{type(self).__name__} defines current_settings()")
 
-    def update(self, params: list[Tensor], states: list[dict[str, np.ndarray]]) -> None:
-        raise TypeError(f"{type(self).__name__} defines update(params, states)")
+    def update(
+        self, params: list[Tensor], states: list[dict[str, Tensor]], settings: np.ndarray
+    ) -> None:
+        raise TypeError(f"{type(self).__name__} defines update(params, states, settings)")
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Named arrays: "steps", and "<parameter's number>.<name>" for the state of each"""
         arrays = {"steps": np.asarray(self.steps)}
         for i, state in enumerate(self.state):
-            arrays |= {f"{i}.{name}": array for name, array in state.items()}
+            arrays |= {f"{i}.{name}": tensor.data for name, tensor in state.items()}
         return arrays
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Copy what state_dict gave; names, shapes and dtypes must agree, or nothing is changed."""
+        own = self.state_dict()
+        wrong = [f"{name} is missing" for name in own if name not in arrays]
+        wrong += [f"{name} is not part of it" for name in arrays if name not in own]
+        wrong += [
+            f"{name} is {arrays[name].dtype} {arrays[name].shape} and should be {a.dtype} {a.shape}"
+            for name, a in own.items()
+            if name in arrays
+            and name != "steps"
+            and (arrays[name].shape != a.shape or arrays[name].dtype != a.dtype)
+        ]
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: a state is one of an optimizer of the same parameters.\n"
+                f"  got {'; '.join(wrong[:4])}{' ...' if len(wrong) > 4 else ''}\n"
+                "  try the state that was saved with this model"
+            )
         self.steps = int(arrays["steps"])
-        for name, array in arrays.items():
+        for name, array in own.items():
             if name != "steps":
-                number, _, key = name.partition(".")
-                state = self.state[int(number)]
-                if key in state:
-                    state[key][...] = array  # in place: a recorded step knows this memory
-                else:
-                    state[key] = np.array(array)
+                array[...] = arrays[name]  # in place: a recorded step knows this memory
 
-    def kept(
-        self, params: list[Tensor], states: list[dict[str, np.ndarray]], name: str
-    ) -> list[np.ndarray]:
-        """The arrays `name` of the parameters' states, zeros at first"""
-        for parameter, state in zip(params, states, strict=True):
-            if name not in state:
-                state[name] = np.zeros_like(parameter.data)
-        return [state[name] for state in states]
+
+def _count_change(versions: list[list[int]]) -> None:
+    for version in versions:
+        version[0] += 1
 
 
 def data_of(params: list[Tensor]) -> list[np.ndarray]:
-    for p in params:
-        p.data = np.ascontiguousarray(p.data)
     return [p.data for p in params]
+
+
+def kept(states: list[dict[str, Tensor]], name: str) -> list[np.ndarray]:
+    """The arrays `name` of the parameters' states"""
+    return [state[name].data for state in states]
 
 
 def gradients_of(params: list[Tensor]) -> list[np.ndarray]:
     """The gradients themselves, made C-contiguous"""
     for p in params:
-        assert p.grad is not None
-        p.grad.data = contiguous(p.grad.data, p.dtype)
+        if p.grad is not None and not (p.grad.data.flags.c_contiguous and p.grad.dtype == p.dtype):
+            p.grad.data = contiguous(p.grad.data, p.dtype)
     return [p.grad.data for p in params if p.grad is not None]
 
 

@@ -1,12 +1,13 @@
 """Stochastic gradient descent with momentum."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.pointers import array_at, table_of
-from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, like
+from tinygrad_lite.kernels.tables import Table, array_at
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, kept, like
 from tinygrad_lite.tensor import Tensor
 
 
@@ -33,20 +34,22 @@ def sgd_kernel(chunk, table, like, settings):
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, as torch.optim.SGD"""
 
+    names = ("momentum",)
+
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Any],
         lr: float = 1e-2,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ):
-        super().__init__(params, lr, momentum=momentum, weight_decay=weight_decay)
-        self.momentum, self.weight_decay = momentum, weight_decay
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
-    def current_settings(self) -> tuple[float, ...]:
-        return self.lr, self.momentum, self.weight_decay
+    def current_settings(self, group: dict[str, Any]) -> tuple[float, ...]:
+        return group["lr"], group["momentum"], group["weight_decay"]
 
-    def update(self, params: list[Tensor], states: list[dict[str, np.ndarray]]) -> None:
-        momentum = self.kept(params, states, "momentum")
-        table = table_of(data_of(params), momentum, gradients_of(params))
-        sgd_kernel(table, like(params), self.settings)
+    def update(
+        self, params: list[Tensor], states: list[dict[str, Tensor]], settings: np.ndarray
+    ) -> None:
+        table = Table(data_of(params), kept(states, "momentum"), gradients_of(params))
+        sgd_kernel(table, like(params), settings)

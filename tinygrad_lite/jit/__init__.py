@@ -1,0 +1,187 @@
+"""`jit`: record a function once, then replay its kernels on the same memory, as tinygrad's TinyJit.
+
+    @jit
+    def step(tokens, targets):
+        adamw.zero_grad()
+        loss = model.loss(tokens, targets)
+        loss.backward()
+        clip_grad_norm(parameters, 1.0)
+        adamw.step()
+        return loss
+
+The first call with arguments of given shapes runs the function, and writes down which kernels it
+calls on which memory. Later calls copy their arguments to where the first call's were and repeat
+these calls: no tape, no Python of the model, no new memory. Small models are mostly Python, so this
+is what makes them fast; large ones gain the memory that is always at the same place.
+
+A replay gives what the function itself would give, or is refused:
+    * arguments are Tensors and arrays, in tuples, lists and dictionaries too; numbers, texts and
+      the like are part of what is recorded, and other values record anew;
+    * a look at numbers (`if loss.item() < 3`), a shape that depends on them, and an array that no
+      argument brought in raise RuntimeError: Python in the function runs once;
+    * other data in a Tensor, another gradient, a module in another mode, other attributes of it, or
+      other threads, precision and no_grad record anew. Of Python's own variables, a number in a
+      closure for example, nothing is noticed;
+    * random numbers are drawn anew in each replay, and optimizers read their settings anew.
+Results are copies; gradients that the function leaves in `.grad` stay until its next call.
+"""
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lite.jit.recording import ARGUMENT, Recording
+from tinygrad_lite.jit.traced import Traced
+from tinygrad_lite.kernels.compile import get_num_threads
+from tinygrad_lite.kernels.precision import get_precision
+from tinygrad_lite.kernels.tasks import working_in
+from tinygrad_lite.kernels.watch import current, watched_by
+from tinygrad_lite.tensor import Tensor, is_grad_enabled
+
+MOST = 64  # recordings of one function; the one that was not used for longest gives way
+
+
+def jit(function: Callable) -> Callable:
+    """The function, recorded at its first call for each combination of shapes and dtypes; see the
+    module's docstring. Calls from several threads wait for each other."""
+    known: OrderedDict[Any, list[_Recorded]] = OrderedDict()
+    lock = threading.RLock()
+
+    @functools.wraps(function)
+    def call(*args: Any, **named: Any) -> Any:
+        if current.watcher is not None:  # part of another recording, or of a search for mistakes
+            return function(*args, **named)
+        arrays: list[Any] = []
+        key = (get_num_threads(), get_precision(), is_grad_enabled(), _key((args, named), arrays))
+        with lock:
+            recordings = known.setdefault(key, [])
+            known.move_to_end(key)
+            for recorded in recordings:
+                if recorded.recording.fits():
+                    return recorded(arrays)
+            recorded = _Recorded(function, args, named)
+            recordings.append(recorded)
+            if sum(map(len, known.values())) > MOST:
+                oldest = next(iter(known))
+                known[oldest].pop(0)
+                if not known[oldest]:
+                    del known[oldest]
+            result, recorded.first_result = recorded.first_result, None
+            return result
+
+    return call
+
+
+def _key(x: Any, arrays: list[Any]) -> Any:
+    """What a recording depends on besides the numbers in arrays, which are added to `arrays`"""
+    if isinstance(x, Tensor):
+        if x.requires_grad:
+            if x._node is not None:
+                raise RuntimeError(
+                    "jit: an argument must not carry what it was computed from.\n"
+                    f"  got the result of {x._node.name}\n  try x.detach()"
+                )
+            return x  # a leaf: the function works on this very Tensor
+        arrays.append(x._data)
+        return Tensor, x._data.shape, x._data.dtype
+    if isinstance(x, np.ndarray):
+        arrays.append(x)
+        return np.ndarray, x.shape, x.dtype
+    if isinstance(x, list | tuple):
+        return type(x), *[_key(part, arrays) for part in x]
+    if isinstance(x, dict):
+        return dict, *[(name, _key(part, arrays)) for name, part in x.items()]
+    if isinstance(x, float):
+        return float, x.hex()  # NaN is itself, 0.0 is not -0.0
+    try:
+        hash(x)
+    except TypeError:
+        raise TypeError(
+            "jit: arguments are Tensors, arrays, what can be hashed, and tuples, lists and"
+            f" dictionaries of them.\n  got {type(x).__name__}\n  try a tuple in its place"
+        ) from None
+    return type(x), x
+
+
+class _Recorded:
+    """One recording: where its arguments go, its calls, its result"""
+
+    def __init__(self, function: Callable, args: tuple, named: dict):
+        self.recording = recording = Recording()
+        self.inputs: list[np.ndarray] = []
+        try:
+            with watched_by(recording), working_in(recording.workspace):
+                given = (
+                    [self._taken(x) for x in args],
+                    {n: self._taken(x) for n, x in named.items()},
+                )
+                result = function(*given[0], **given[1])
+            self.result = self._template(result)
+            recording.finish()
+        except BaseException:
+            recording.forget()
+            raise
+        self.first_result = self._copied(self.result)
+
+    def _taken(self, x: Any) -> Any:
+        """An argument as the function gets it: arrays in memory of the recording"""
+        if isinstance(x, Tensor) and not x.requires_grad:
+            return Tensor(self._taken(x._data))
+        if isinstance(x, np.ndarray):
+            self.inputs.append(np.array(x, order="C"))
+            return Traced(self.inputs[-1], ARGUMENT, self.recording)
+        if isinstance(x, list | tuple):
+            return _rebuilt(x, [self._taken(part) for part in x])
+        if isinstance(x, dict):
+            return {name: self._taken(part) for name, part in x.items()}
+        return x
+
+    def _template(self, x: Any) -> Any:
+        """What is returned, with the recording's memory in place of arrays"""
+        if isinstance(x, Tensor):
+            return _Result(x, self.recording.plain(x._data)) if type(x._data) is Traced else x
+        if isinstance(x, Traced):
+            return _Result(None, self.recording.plain(x))
+        if isinstance(x, list | tuple):
+            return _rebuilt(x, [self._template(part) for part in x])
+        if isinstance(x, dict):
+            return {name: self._template(part) for name, part in x.items()}
+        if x is None or isinstance(x, int | float | str):
+            return x
+        self.recording.refuse(
+            "a recorded function returns Tensors and arrays, in tuples, lists and dictionaries",
+            type(x).__name__,
+            "returning its Tensors",
+        )
+
+    def _copied(self, x: Any) -> Any:
+        if type(x) is _Result:
+            copy = x.array.copy()
+            return Tensor._wrap(copy) if x.is_tensor else copy
+        if isinstance(x, list | tuple):
+            return _rebuilt(x, [self._copied(part) for part in x])
+        if isinstance(x, dict):
+            return {name: self._copied(part) for name, part in x.items()}
+        return x
+
+    def __call__(self, arrays: list[np.ndarray]) -> Any:
+        for given, place in zip(arrays, self.inputs, strict=True):
+            np.copyto(place, given)
+        self.recording.replay()
+        return self._copied(self.result)
+
+
+class _Result:
+    """The place of a returned array"""
+
+    def __init__(self, tensor: Tensor | None, array: np.ndarray):
+        self.is_tensor, self.array = tensor is not None, array
+
+
+def _rebuilt(like: list | tuple, parts: list) -> Any:
+    """A list, a tuple, or a named tuple of these parts"""
+    return type(like)(*parts) if hasattr(like, "_fields") else type(like)(parts)

@@ -1,0 +1,34 @@
+"""The layouts that kernels take: C-contiguous memory, rows, one dtype."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def contiguous(x: Any, dtype: Any = None) -> Any:
+    """The array if it is C-contiguous and of that dtype, else a copy that is"""
+    if x.flags.c_contiguous and (dtype is None or x.dtype == dtype):
+        return x
+    return x.astype(x.dtype if dtype is None else dtype, order="C")
+
+
+def as_rows(x: Any, dtype: Any = None) -> Any:
+    """x (..., C) as a C-contiguous matrix (N, C)"""
+    return contiguous(x, dtype).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def float_dtype(*operands: Any) -> Any:
+    """The dtype in which a kernel computes with these arrays: float64 if one of them is, float32 for
+    float32, integers and booleans. TypeError for float16 and what is no number."""
+    kinds = [x.dtype for x in operands if x is not None]
+    dtype = np.result_type(np.float32, *(k for k in kinds if k.kind == "f"))
+    wrong = [k for k in kinds if k.kind not in "fiub" or k == np.float16]
+    if wrong or dtype not in (np.float32, np.float64):
+        raise TypeError(
+            "kernels compute with float32 and float64 numbers.\n"
+            f"  got {', '.join(map(str, kinds))}\n  try x.astype('float32')"
+        )
+    return dtype

@@ -116,8 +116,10 @@ def test_gradients_of_the_whole_by_finite_differences(name):
     for _, p in named:
         p.data = p.data.astype(np.float64) + 0.2 * RNG.standard_normal(p.shape)
 
+    found = list(places(model))
+
     def loss(*values):
-        for (owner, attribute), value in zip(places(model), values, strict=True):
+        for (owner, attribute), value in zip(found, values, strict=True):
             setattr(owner, attribute, value)
         if options.get("tie_weights", True):
             model.head.weight = model.token_embedding.weight

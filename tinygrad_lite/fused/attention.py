@@ -183,8 +183,9 @@ def _attention(q, k, v, is_causal, scale):
     def vjp(g):
         dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
         spaces = _spaces(q, k.shape[1])
-        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, _heads_inside(g, dtype), q, k, v, out,
-                               lse, scale, is_causal, workspace().counters, spaces)  # fmt: skip
+        g = _heads_inside(g, dtype)
+        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, g, q, k, v, out, lse,
+                               scale, is_causal, workspace().counters, spaces)  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 
     return np.swapaxes(out, 1, 2), vjp

@@ -39,7 +39,8 @@ def rotary(x, cos, sin):
     if x.ndim != 4 or x.shape[3] % 2 or not _fits(cos.shape, sin.shape, x.shape):
         raise ValueError(
             "rotary: x is (B, T, H, D) with an even D, cos and sin are (T, D/2) or (B, T, D/2).\n"
-            f"  got x {x.shape}, cos {cos.shape} and sin {sin.shape}\n  try cos, sin = rotary_angles(T, D)"
+            f"  got x {x.shape}, cos {cos.shape} and sin {sin.shape}\n"
+            "  try cos, sin = rotary_angles(T, D)"
         )
     x = contiguous(x, float_dtype(x))
     cos, sin = (contiguous(a, x.dtype).reshape(-1, x.shape[3] // 2) for a in (cos, sin))

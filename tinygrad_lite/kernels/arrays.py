@@ -21,8 +21,8 @@ def as_rows(x: Any, dtype: Any = None) -> Any:
 
 
 def float_dtype(*operands: Any) -> Any:
-    """The dtype in which a kernel computes with these arrays: float64 if one of them is, float32 for
-    float32, integers and booleans. TypeError for float16 and what is no number."""
+    """The dtype in which a kernel computes with these arrays: float64 if one of them is, else
+    float32, also for integers and booleans. TypeError for float16 and what is no number."""
     kinds = [x.dtype for x in operands if x is not None]
     dtype = np.result_type(np.float32, *(k for k in kinds if k.kind == "f"))
     wrong = [k for k in kinds if k.kind not in "fiub" or k == np.float16]

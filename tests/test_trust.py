@@ -1,0 +1,550 @@
+"""The same numbers however a function is run, or a clear refusal: what strangers found, and more."""
+
+import copy
+import gc
+import math
+import pickle
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import tinygrad_lite as tg
+from tinygrad_lite import Tensor, nn, optim
+
+F32 = np.float32
+
+
+def ones(*shape):
+    return np.ones(shape, F32)
+
+
+def same(function, *calls):
+    """A jitted function gives the bits of the function itself, call after call."""
+    jitted = tg.jit(function)
+    for arguments in calls:
+        got, expected = jitted(*arguments), function(*arguments)
+        np.testing.assert_array_equal(np.asarray(got), np.asarray(expected))
+
+
+# --- recordings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda x: x.sum().item(),
+        lambda x: float(x.sum()),
+        lambda x: x * 2 if x.sum() > 0 else x,
+        lambda x: x * float(np.asarray(x).sum()),
+        lambda x: x * f"{x.sum():.3f}".count("3"),
+        lambda x: Tensor(x.numpy().tolist()),
+        lambda x: x * len(np.unique(x.data)),
+        lambda x: [x for v in x if v > 0],
+    ],
+)
+def test_a_look_at_numbers_is_refused(look):
+    with pytest.raises(RuntimeError, match="jit: "):
+        tg.jit(look)(Tensor(ones(3)))
+
+
+def test_a_shape_that_depends_on_data_is_refused():
+    with pytest.raises(RuntimeError, match="shape of a result must not depend on data"):
+        tg.jit(lambda x, m: x[m])(Tensor(ones(3)), np.array([True, True, False]))
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        lambda x: x * ones(3),
+        lambda x: x * Tensor(ones(3)),
+        lambda x: x * Tensor(np.random.default_rng(0).random(3)),
+        lambda x: tg.maximum(ones(3), ones(3)),
+        lambda x: x[np.array([0, 1])],
+        lambda x: tg.embedding(np.array([0, 1]), x.reshape(3, 1)),
+        lambda x: x.where(np.array([True, False, True]), 0.0),
+    ],
+)
+def test_an_array_that_no_argument_brought_in_is_refused(outside):
+    with pytest.raises(RuntimeError, match="jit: .*\n  got .*\n  try"):
+        tg.jit(outside)(Tensor(ones(3)))
+
+
+def test_an_op_that_captures_an_array_is_named():
+    captured = ones(3)
+
+    @tg.op
+    def shifted(x):
+        return np.asarray(captured) + 1, lambda g: (g,)
+
+    del tg.tensor.REGISTRY["shifted"]
+    with pytest.raises(RuntimeError, match="shifted of arrays from elsewhere"):
+        tg.jit(lambda x: shifted(x))(Tensor(ones(3)))
+
+
+def test_noise_is_drawn_anew_and_is_that_of_the_function():
+    def noisy(x, rng):
+        return tg.dropout(x + tg.randn(3, seed=rng) * tg.rand(3, seed=rng), 0.5, rng)
+
+    a, b = np.random.default_rng(3), np.random.default_rng(3)
+    jitted = tg.jit(noisy)
+    for _ in range(4):
+        x = Tensor(ones(3))
+        np.testing.assert_array_equal(jitted(x, a).numpy(), noisy(x, b).numpy())
+    same(lambda x: tg.dropout(x, 0.5, 7), [ones(9)], [ones(9)])  # a number: the same each time
+
+
+def test_integers_are_arguments_too():
+    same(tg.relu, [np.array([-1, 2])], [np.array([3, -4])], [np.array([5, 6])])
+    same(lambda x: x.sum(), [np.array([1, 2])], [np.array([3, 4])])
+
+
+def test_kinds_of_numbers_are_told_apart():
+    jitted = tg.jit(lambda x, by: x * by)
+    x = Tensor(np.array([1, 2]))
+    assert jitted(x, 2).dtype == np.int64
+    assert jitted(x, 2.0).dtype == np.float32
+    assert jitted(x, True).dtype == np.int64
+
+
+def test_lists_of_numbers_are_constants():
+    same(lambda x: x * [1.0, 2.0] + tg.arange(2) + tg.eye(2)[0], [ones(2)], [3 * ones(2)])
+
+
+def optimizer_step(order):
+    w = Tensor(np.array([1.0, 2.0, 3.0], F32), requires_grad=True)
+    opt = optim.AdamW([w], lr=0.1)
+
+    def step(x):
+        if order == "first":
+            opt.zero_grad()
+        loss = (w * w * x).sum()
+        loss.backward()
+        norm = optim.clip_grad_norm([w], 0.5)
+        opt.step()
+        if order == "last":
+            opt.zero_grad()
+        return loss, norm
+
+    return w, opt, step
+
+
+@pytest.mark.parametrize("order", ["first", "last", "never"])
+def test_zero_grad_may_stand_first_or_last_or_nowhere(order):
+    results = []
+    for wrap in (lambda f: f, tg.jit):
+        w, opt, step = optimizer_step(order)
+        run = wrap(step)
+        losses = []
+        for i in range(5):
+            opt.lr = 0.1 / (i + 1)
+            losses.append([float(v) for v in run(Tensor(ones(3) * (i + 1)))])
+            if order == "never" and i == 2:
+                w.grad = None
+        gradient = None if w.grad is None else w.grad.numpy().copy()
+        results.append((losses, w.numpy().copy(), gradient))
+    (a, w_a, g_a), (b, w_b, g_b) = results
+    assert a == b
+    np.testing.assert_array_equal(w_a, w_b)
+    assert (g_a is None) == (g_b is None)
+    np.testing.assert_array_equal(g_a, g_b)
+
+
+def test_a_replaced_gradient_is_used():
+    w = Tensor(ones(3), requires_grad=True)
+    opt = optim.SGD([w], lr=1.0)
+    step = tg.jit(opt.step)
+    for n in (1, 2, 3):
+        w.grad = Tensor(ones(3) * n)
+        step()
+    np.testing.assert_array_equal(w.numpy(), 1 - 6 * ones(3))
+    w.grad = None
+    step()
+    np.testing.assert_array_equal(w.numpy(), 1 - 6 * ones(3))
+
+
+def test_modes_attributes_and_frozen_weights_count():
+    model = nn.Sequential(nn.Linear(3, 3, rng=0), nn.Dropout(0.5, rng=1))
+
+    @tg.jit
+    def run(x):
+        model.zero_grad()
+        y = model(x)
+        y.sum().backward()
+        return y
+
+    x = Tensor(ones(2, 3))
+    run(x)
+    model.eval()
+    np.testing.assert_array_equal(run(x).numpy(), model(x).numpy())
+    model[0].weight.requires_grad = False
+    run(x)
+    assert model[0].weight.grad is None
+    assert model[0].bias.grad is not None
+    setattr(model, "0", nn.Linear(3, 3, rng=5))
+    np.testing.assert_array_equal(run(x).numpy(), model(x).numpy())
+    with tg.no_grad(), pytest.raises(RuntimeError, match="requires gradients"):
+        run(x)
+
+
+def test_what_python_does_by_hand_inside_a_step():
+    results = []
+    for wrap in (lambda f: f, tg.jit):
+        w = Tensor(ones(3), requires_grad=True)
+        mean, average = Tensor(np.zeros(3, F32)), Tensor(ones(3))
+
+        def step(x, w=w, mean=mean, average=average):
+            w.grad = None
+            (w * x).sum().backward()
+            w.grad.data *= np.minimum(1, 0.1 / np.sqrt((w.grad.data**2).sum()))  # clipped by hand
+            w.data -= 0.5 * w.grad.data
+            mean.data[...] = 0.9 * mean.data + 0.1 * x.data
+            average.data = 0.5 * average.data + 0.5 * w.data
+
+        run = wrap(step)
+        for n in range(4):
+            run(Tensor(np.arange(3, dtype=F32) + n))
+        results.append([t.numpy().copy() for t in (w, mean, average)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_running_attributes_of_a_module_are_refused():
+    class Mean(nn.Module):
+        def __init__(self):
+            self.mean = Tensor(np.zeros(3, F32))
+
+        def forward(self, x):
+            self.mean = self.mean * 0.9 + x * 0.1
+            return x
+
+    with pytest.raises(RuntimeError, match="leaves the attributes of modules as they are"):
+        tg.jit(Mean())(Tensor(ones(3)))
+
+
+def test_what_leaves_a_recording_by_another_way_is_refused():
+    kept = []
+
+    @tg.jit
+    def function(x):
+        kept.append(x * 2)
+        return x
+
+    function(Tensor(ones(3)))
+    with pytest.raises(RuntimeError, match="must be returned by it"):
+        kept[0] + 1
+
+
+def test_results_are_copies():
+    double = tg.jit(lambda x: x * 2)
+    results = [double(Tensor(ones(2) * n)) for n in range(3)]
+    assert [r.numpy()[0] for r in results] == [0, 2, 4]
+
+
+def test_nested_arguments_keywords_and_results():
+    @tg.jit
+    def function(pair, *, scale):
+        return {"sum": pair["a"] + pair["b"][0], "scaled": (pair["a"] * scale["by"], None, 3)}
+
+    for n in range(3):
+        out = function({"a": Tensor(ones(2)), "b": [ones(2) * n]}, scale={"by": Tensor([n])})
+        np.testing.assert_array_equal(out["sum"].numpy(), ones(2) * (1 + n))
+        np.testing.assert_array_equal(out["scaled"][0].numpy(), ones(2) * n)
+        assert out["scaled"][1:] == (None, 3)
+
+
+def test_tuples_are_recorded_once():
+    calls = []
+
+    @tg.jit
+    def function(pair):
+        calls.append(1)
+        return pair[0] + pair[1]
+
+    for n in range(5):
+        function((Tensor(ones(2)), ones(2) * n))
+    assert len(calls) == 1
+
+
+def test_recordings_do_not_grow_without_end():
+    function = tg.jit(lambda x, n: x * n)
+    made = []
+    for n in range(200):
+        made.append(weakref.ref(function(Tensor(ones(2)), n)))
+    cells = [c.cell_contents for c in function.__closure__]
+    known = next(c for c in cells if isinstance(c, dict))
+    assert sum(map(len, known.values())) <= 64
+
+
+def test_an_argument_that_learns_receives_its_gradient():
+    w = Tensor(ones(3), requires_grad=True)
+    loss = tg.jit(lambda w, x: (w * x).sum().backward())
+    for n in (1, 2):
+        w.grad = None
+        loss(w, Tensor(ones(3) * n))
+        np.testing.assert_array_equal(w.grad.numpy(), ones(3) * n)
+    with pytest.raises(RuntimeError, match="must not carry what it was computed from"):
+        loss(w * 2, Tensor(ones(3)))
+
+
+def test_after_an_error_everything_goes_on():
+    w = Tensor(ones(3), requires_grad=True)
+
+    @tg.jit
+    def broken(x):
+        (w * x).sum().backward()
+        return x.sum().item()
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="look at numbers"):
+            broken(Tensor(ones(3)))
+        assert w.grad is None
+    (w * 2).sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), 2 * ones(3))
+
+
+def test_a_function_may_be_called_from_several_threads():
+    w = Tensor(np.random.default_rng(0).standard_normal((40, 40)).astype(F32))
+    function = tg.jit(lambda x: (x @ w).relu().sum(-1))
+    inputs = [ones(8, 40) * n for n in range(6)]
+    expected = [function.__wrapped__(Tensor(x)).numpy() for x in inputs]
+    wrong = []
+
+    def work():
+        for i in range(100):
+            if not np.array_equal(function(Tensor(inputs[i % 6])).numpy(), expected[i % 6]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_recording_does_not_outlive_what_it_is_of():
+    def build():
+        model = nn.Linear(3, 3, rng=0)
+        return weakref.ref(model), tg.jit(lambda x: model(x))
+
+    model, function = build()
+    x = Tensor(ones(2, 3))
+    np.testing.assert_array_equal(function(x).numpy(), function(x).numpy())
+    del function
+    gc.collect()
+    assert model() is None
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_a_gradient_has_the_shape_of_its_tensor():
+    w = Tensor(ones(1000), requires_grad=True)
+    with pytest.raises(ValueError, match="grad: a gradient has the shape"):
+        w.grad = Tensor(ones(3))
+    w.grad = Tensor(ones(1000))
+    w.grad.data = ones(3)
+    for step in (optim.SGD([w]).step, lambda: optim.clip_grad_norm([w], 1.0), optim.Adam([w]).step):
+        if step is not None:
+            try:
+                step()
+            except ValueError as error:
+                assert "one shape and one dtype" in str(error)
+    np.testing.assert_array_equal(w.numpy(), ones(1000))
+
+
+def test_state_of_another_shape_or_dtype_is_refused():
+    w = Tensor(ones(10), requires_grad=True)
+    adam = optim.Adam([w])
+    state = adam.state_dict()
+    for wrong in (np.zeros(3, F32), np.zeros(10)):
+        with pytest.raises(ValueError, match="0.m is"):
+            adam.load_state_dict({**state, "0.m": wrong})
+    with pytest.raises(ValueError, match="0.v is missing"):
+        adam.load_state_dict({"steps": state["steps"], "0.m": state["0.m"]})
+    w.data = w.data.astype("f8")
+    w.grad = Tensor(np.ones(10))
+    with pytest.raises(ValueError, match="one shape and one"):
+        adam.step()
+
+
+def test_a_cache_knows_its_room():
+    cache = tg.KVCache(layers=1, batch=1, size=4, heads=1, head_size=2)
+    q = Tensor(np.ones((1, 1, 1, 2), F32))
+    with tg.no_grad():
+        attend = tg.jit(lambda q: cache.attend(0, q, q, q))
+        for _ in range(4):
+            attend(q)
+            cache.lengths.data[:] += 1
+        with pytest.raises(ValueError, match="room for 4 positions"):
+            attend(q)
+        with pytest.raises(ValueError, match="KVCache: q, k and v are"):
+            cache.attend(0, Tensor(np.ones((1, 2, 1, 2), F32)), q, q)
+
+
+def test_operands_of_fused_ops_are_checked():
+    x = Tensor(ones(2, 3))
+    with pytest.raises(ValueError, match="bias as long as its first"):
+        tg.linear(x, Tensor(ones(4, 3)), Tensor(ones(1)))
+    with pytest.raises(ValueError, match="layernorm: weight and bias"):
+        tg.layernorm(x, Tensor(ones(3)), Tensor(ones(1)))
+    for half in (np.float16,):
+        with pytest.raises(TypeError, match="float32 and float64"):
+            tg.layernorm(Tensor(ones(2, 3).astype(half)), Tensor(ones(3)))
+    y = Tensor(ones(2, 3).astype(np.float16)) @ Tensor(ones(3, 2).astype(np.float16))
+    assert y.dtype == np.float16
+
+
+def test_attention_of_mixed_dtypes():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((1, 2, 64, 64)) for _ in range(3))
+    mixed = tg.scaled_dot_product_attention(Tensor(q.astype(F32)), Tensor(k), Tensor(v))
+    whole = tg.scaled_dot_product_attention(
+        Tensor(q.astype(F32).astype("f8")), Tensor(k), Tensor(v)
+    )
+    np.testing.assert_array_equal(mixed.numpy(), whole.numpy())
+
+
+def test_integers_into_fused_ops():
+    i = Tensor(np.arange(6).reshape(2, 3))
+    f = i.astype(F32)
+    w = Tensor(ones(3))
+    for function in (lambda x: tg.layernorm(x, w), lambda x: tg.cross_entropy(x, np.array([0, 1])),
+                     lambda x: tg.linear(x, Tensor(ones(2, 3))), tg.softmax, tg.gelu,
+                     tg.rmsnorm):  # fmt: skip
+        np.testing.assert_array_equal(function(i).numpy(), function(f).numpy())
+        assert function(i).dtype == np.float32
+
+
+def test_data_that_changes_before_backward_is_refused():
+    w, x = Tensor(ones(3), requires_grad=True), Tensor(ones(3))
+    for changed in (w, x):
+        y = (x * w).sum()
+        changed.data += 1
+        with pytest.raises(RuntimeError, match="data must not change between"):
+            y.backward()
+    y = (x * w).sum()
+    w.grad = Tensor(ones(3))
+    optim.SGD([w]).step()
+    with pytest.raises(RuntimeError, match="data must not change between"):
+        y.backward()
+
+
+# --- dtypes and corners -------------------------------------------------------------------------
+
+
+def test_scalars_are_weak_and_lists_take_the_dtype():
+    x = Tensor(ones(2))
+    c = Tensor(np.array([True, False]))
+    for y in (x * np.sqrt(0.5), x * [1.0, 2.0], tg.where(c, 1.0, 0.0), x + 1, x / np.float64(3),
+              x * Tensor(np.arange(2)), x ** np.float64(2), tg.maximum(x, 0.5), np.float64(2) * x,
+              x.clip(np.float64(0), 1), tg.where(c, x, 0.0), x * Tensor(np.float64(2.0)),
+              Tensor(np.arange(2)) * 0.5, Tensor(np.arange(2)) / 2):  # fmt: skip
+        assert y.dtype == np.float32
+    assert (Tensor(np.arange(2)) * [1, 2]).dtype == np.int64
+    assert tg.where(c, 1, 0).dtype == np.int64
+
+
+def test_corners_of_derivatives():
+    def gradient(function, *values):
+        x = Tensor(np.array(values, F32), requires_grad=True)
+        function(x).sum().backward()
+        return x.grad.numpy().tolist()
+
+    assert gradient(lambda x: x**0, 0.0, 2.0) == [0, 0]
+    assert gradient(lambda x: x ** Tensor([0.0, 2.0]), 0.0, 3.0) == [0, 6]
+    with np.errstate(invalid="ignore"):
+        assert math.isnan(gradient(lambda x: Tensor([-2.0]) ** x, 2.0)[0])
+    assert gradient(lambda x: Tensor([0.0]) ** x, 2.0) == [0]
+    assert gradient(lambda x: x.clip(0.0, 1.0), -1.0, 0.0, 0.5, 1.0, 2.0) == [0, 1, 1, 1, 0]
+    assert gradient(lambda x: x.std(), 3.0, 3.0, 3.0) == [0, 0, 0]
+
+
+def test_integers_at_their_limits():
+    assert Tensor(np.array([-2147483648, 5], np.int32)).min().item() == -2147483648
+    assert Tensor(np.array([0, 5, 9], np.uint8)).min().item() == 0
+    total = Tensor(np.array([1, 2], np.uint8)).sum()
+    assert (total - 10).item() == -7
+
+
+def test_einsum_checks_its_letters():
+    with pytest.raises(ValueError, match="a letter stands for axes of one length"):
+        tg.einsum("ij,ji->", ones(2, 3), ones(2, 3))
+    with pytest.raises(ValueError, match="a letter stands for axes of one length"):
+        tg.einsum("ij,ij->i", ones(2, 6), ones(3, 4))
+
+
+# --- modules ------------------------------------------------------------------------------------
+
+
+def test_sequential_takes_modules_only():
+    with pytest.raises(TypeError, match="each part is a module"):
+        nn.Sequential(nn.Linear(2, 2, rng=0), tg.relu)
+    with pytest.raises(TypeError, match="each part is a module"):
+        nn.Sequential([nn.Linear(2, 2, rng=0)])
+
+
+def test_parameters_have_memory_of_their_own():
+    initial = ones(3)
+    a, b = nn.Parameter(initial), nn.Parameter(initial)
+    a.data += 1
+    np.testing.assert_array_equal(b.numpy(), ones(3))
+    np.testing.assert_array_equal(initial, ones(3))
+
+
+def test_plain_tensors_are_not_trained_and_buffers_are_kept():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.weight = nn.Parameter(ones(2))
+            self.table = nn.Buffer(ones(3))
+            self.note = Tensor(ones(4), requires_grad=True)
+
+    module = Scaled()
+    assert [n for n, _ in module.named_parameters()] == ["weight"]
+    assert list(module.state_dict()) == ["weight", "table"]
+    with pytest.raises(ValueError, match="table is missing; extra is not part"):
+        module.load_state_dict({"weight": ones(2), "extra": ones(1)})
+    module.load_state_dict({"weight": 2 * ones(2), "extra": ones(1)}, strict=False)
+    np.testing.assert_array_equal(module.weight.numpy(), 2 * ones(2))
+
+
+def test_optimizers_take_leaves_and_groups():
+    w, v = Tensor(ones(2), requires_grad=True), Tensor(ones(2), requires_grad=True)
+    with pytest.raises(ValueError, match="got the result of mul"):
+        optim.SGD([w * 0.1])
+    opt = optim.SGD([{"params": [w], "lr": 0.5}, {"params": [v]}], lr=0.25)
+    w.grad, v.grad = Tensor(ones(2)), Tensor(ones(2))
+    opt.step()
+    np.testing.assert_array_equal(w.numpy(), 0.5 * ones(2))
+    np.testing.assert_array_equal(v.numpy(), 0.75 * ones(2))
+    with pytest.raises(ValueError, match="got 'momentun'"):
+        optim.SGD([{"params": [w], "momentun": 0.5}])
+
+
+def test_small_things():
+    loss = Tensor(1.23456)
+    assert f"{loss:.2f}" == "1.23"
+    np.testing.assert_array_equal(np.asarray(Tensor([1.0, 2.0])), [1, 2])
+    with pytest.raises(TypeError, match="without axes"):
+        list(Tensor(3.0))
+    assert len(list(Tensor(ones(3, 2)))) == 3
+    assert isinstance(nn.ReLU(), nn.ReLU)
+    assert nn.LayerNorm(64, 1e-6).eps == 1e-6
+    layer = nn.Sequential(nn.Linear(3, 2, rng=0), nn.ReLU())
+    assert "Linear" in repr(layer)
+    assert "weight=[2, 3]" in repr(layer)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(other[0].weight.numpy(), layer[0].weight.numpy())
+        other[0].weight.data += 1
+        assert not np.array_equal(other[0].weight.numpy(), layer[0].weight.numpy())
+        assert isinstance(other[0].weight, nn.Parameter)
+        assert other[0].weight.requires_grad
+    assert "ops" not in tg.__all__
+    assert {"Tensor", "nn", "jit"} <= set(tg.__all__)
+    x = Tensor([2.0], requires_grad=True)
+    y = x * x
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8

@@ -44,7 +44,7 @@ class Corpus:
 def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpus:
     """The texts of `names`, joined: paths of files, folders (their *.txt), "-", or corpus names."""
     texts = [_read(name, progress) for name in names]
-    corpus = Corpus("+".join(Path(name).name or name for name in names), "".join(texts))
+    corpus = Corpus("+".join(base_name(name) for name in names), "".join(texts))
     require(
         bool(corpus.text),
         "corpus: there must be text to train on.",
@@ -52,6 +52,12 @@ def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpu
         "gpt train sample",
     )
     return corpus
+
+
+def base_name(path: str) -> str:
+    """The last part of a path, also of `.`, `..` and `x/..`; stdin for `-`. Never empty, `.`, `..`
+    or with a slash."""
+    return "stdin" if path == "-" else Path(os.path.abspath(path)).name or "root"
 
 
 def located(name: str) -> str:

@@ -13,16 +13,30 @@ Each file is written under a temporary name, synced, and renamed.
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gpt.config import GPTConfig, TrainConfig
+from gpt.corpus import base_name
 from gpt.errors import require
 from gpt.model import GPT
 from gpt.tokenizers import Tokenizer, tokenizer_from_json
 from gpt.train import EvalRecord, StepRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
+
+
+def default_folder(name: str) -> Path:
+    """The folder of the run called `name`: runs/NAME"""
+    require(
+        name not in ("", ".", "..") and "/" not in name and "\0" not in name,
+        "run: the name of a run must be the name of a folder in runs/.",
+        f"{name!r}",
+        f"--name {base_name(name)}, or --out for a folder elsewhere",
+    )
+    return Path("runs") / name
 
 
 class Run:
@@ -36,17 +50,31 @@ class Run:
         self.samples = folder / "samples.txt"
 
     @classmethod
-    def create(cls, folder: str | Path, force: bool = False) -> "Run":
-        """A new folder, or an empty one; another run's only with force, which removes that run."""
-        run = cls(Path(folder))
-        exists = run.folder.exists()
+    def create(
+        cls, folder: str | Path, force: bool = False, sources: Sequence[str | Path] = ()
+    ) -> "Run":
+        """A new folder, or an empty one; another run's only with force, which removes that run.
+
+        sources   files and folders that the run is made from: they must not be in the folder
+        """
+        # Of a path with "..", such as runs/.., the parts before need not exist
+        real = Path(os.path.realpath(folder))
+        run = cls(real if ".." in Path(folder).parts else Path(folder))
+        exists = real.exists()
         require(
             not exists or run.folder.is_dir(),
             "run: --out must name a folder.",
             f"{folder}, which is a file",
             "another --out",
         )
-        holds = sorted(p.name for p in run.folder.iterdir()) if exists else []
+        inside = [s for s in sources if Path(os.path.realpath(s)).is_relative_to(real)]
+        require(
+            not inside,
+            "run: a run must not replace what it is made from.",
+            f"{inside[0] if inside else ''} and --out {folder}, which holds it",
+            "another --out",
+        )
+        holds = sorted(p.name for p in real.iterdir()) if exists else []
         is_run = "config.json" in holds
         require(
             not holds or (force and is_run),
@@ -64,7 +92,7 @@ class Run:
             ):
                 path.unlink(missing_ok=True)
             shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
-        run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        (real / "last").mkdir(parents=True, exist_ok=True)
         return run
 
     @classmethod

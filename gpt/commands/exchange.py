@@ -1,13 +1,15 @@
 """gpt import, gpt export: models from and for other programs"""
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
 from gpt.config import TrainConfig
 from gpt.console import number, say
+from gpt.corpus import base_name
 from gpt.errors import require
 from gpt.huggingface import load_checkpoint, save_checkpoint
-from gpt.run import Run
+from gpt.run import Run, default_folder
 from tinygrad_lite import save_state
 
 # For training that goes on from such weights
@@ -16,8 +18,10 @@ FINE_TUNING = TrainConfig(steps=200, batch_size=4, lr=3e-5, beta2=0.95, warmup=2
 
 
 def import_command(args: Namespace) -> None:
-    config, state, tokenizer = load_checkpoint(_folder(args.model))
-    run = Run.create(args.out or Path("runs") / Path(args.model).name, args.force)
+    source = _folder(args.model)
+    config, state, tokenizer = load_checkpoint(source)
+    folder = args.out or default_folder(base_name(args.model))
+    run = Run.create(folder, args.force, [source])
     save_state(run.weights, state)
     run.write_setup(config, FINE_TUNING, tokenizer, [])
     say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")
@@ -51,13 +55,13 @@ def _folder(model: str) -> Path:
 def export_command(args: Namespace) -> None:
     run = Run.open(args.run)
     model, tokenizer = run.load_best()
-    folder = Path(args.out)
+    folder = Path(os.path.realpath(args.out))  # "new/.." is a folder, though new is none yet
     require(
         not folder.exists() or (folder.is_dir() and not any(folder.iterdir())),
         "export: --out must name a new or an empty folder.",
-        f"{folder}, which holds something",
+        f"{args.out}, which holds something",
         "another --out",
     )
     state = {name: p.data for name, p in model.named_parameters()}
     save_checkpoint(folder, model.config, state, tokenizer)
-    say(f"{folder} is ready for transformers.AutoModelForCausalLM.from_pretrained({str(folder)!r})")
+    say(f"{args.out} is ready for transformers.AutoModelForCausalLM.from_pretrained({args.out!r})")

@@ -9,14 +9,14 @@ import numpy as np
 
 from gpt import console
 from gpt.commands.common import announce_compilation, find_corpus, split_tokens
-from gpt.config import DEFAULT_PRESET, GPTConfig, TrainConfig, preset
+from gpt.config import DEFAULT_PRESET, TOKENIZERS, GPTConfig, TrainConfig, preset
 from gpt.console import say
 from gpt.corpus import Corpus, gpt2_folder
 from gpt.errors import require
 from gpt.evaluate import bits
 from gpt.generate import Sampling, generate
 from gpt.measure import measure
-from gpt.run import Run
+from gpt.run import Run, default_folder
 from gpt.tokenizers import Tokenizer, build_tokenizer
 from gpt.train import StepRecord, TrainState, check_lengths, train
 from tinygrad_lite import Tensor, set_num_threads
@@ -61,7 +61,7 @@ def train_command(args: Namespace) -> None:
     run = (
         Run.open(args.resume)
         if args.resume
-        else Run.create(args.out or Path("runs") / name, args.force)
+        else Run.create(args.out or default_folder(name), args.force, _sources(args, plan))
     )
     seconds, peak_mb = measure(model, config, training)
     if args.resume:
@@ -159,6 +159,13 @@ def _tuned(args: Namespace) -> Plan:
     names, corpus = find_corpus(args.corpus)
     config = dataclasses.replace(config, **_given(args, TrainConfig))
     return Plan(GPTConfig(**options), config, tokenizer, names, corpus, weights)
+
+
+def _sources(args: Namespace, plan: Plan) -> list[str]:
+    """The files and folders that a new run is made from"""
+    sources = [name for name in plan.names if Path(name).is_absolute()]  # others are shipped
+    sources += [args.start] if args.start else []
+    return sources + ([args.tokenizer] if args.tokenizer not in (None, *TOKENIZERS) else [])
 
 
 def _given(args: Namespace, config: type) -> dict:

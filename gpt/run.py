@@ -7,15 +7,16 @@
     log.jsonl            one object a step and one an evaluation
     samples.txt          a sample at each evaluation
 
-Each file is written under a temporary name, synced, and renamed.
+Each file is written under a temporary name, synced, and renamed; the log and the samples grow.
+Whatever else is in the folder, a link among it, is not a run's: it is neither removed nor written.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
-import shutil
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ from gpt.model import GPT
 from gpt.tokenizers import Tokenizer, tokenizer_from_json
 from gpt.train import EvalRecord, StepRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
+
+FILES = (
+    *("tokenizer.json", "model.safetensors", "log.jsonl", "samples.txt", "loss.png"),
+    *("last", "last/checkpoint.safetensors", "config.json"),
+)
 
 
 def default_folder(name: str) -> Path:
@@ -75,23 +81,16 @@ class Run:
             "another --out",
         )
         holds = sorted(p.name for p in real.iterdir()) if exists else []
-        is_run = "config.json" in holds
+        is_run = _is_setup(real / "config.json")
+        foreign = _foreign(real) if is_run else holds
         require(
-            not holds or (force and is_run),
-            "run: --out must not hold anything yet; what is there is never overwritten.",
-            f"{folder} with {', '.join(holds[:5])}",
-            "another --out" + (", or --force to replace that run" if is_run else ""),
+            not holds or (force and not foreign),
+            "run: --out must not hold anything yet; what no run has written is never overwritten.",
+            f"{folder} with {', '.join((foreign or holds)[:5])}",
+            "another --out" + ("" if foreign else ", or --force to replace that run"),
         )
-        if is_run:
-            for path in (
-                run.folder / "config.json",
-                run.folder / "tokenizer.json",
-                run.weights,
-                run.log,
-                run.samples,
-            ):
-                path.unlink(missing_ok=True)
-            shutil.rmtree(run.checkpoint.parent, ignore_errors=True)
+        if holds:
+            _remove(real)
         (real / "last").mkdir(parents=True, exist_ok=True)
         return run
 
@@ -154,6 +153,13 @@ class Run:
         return model, tokenizer
 
     def load_last(self, state: TrainState) -> None:
+        links = [p.name for p in (self.log, self.samples, self.checkpoint.parent) if p.is_symlink()]
+        require(
+            not links,
+            "run: what a run goes on writing lies in its folder.",
+            f"{', '.join(links)} in {self.folder}, a link to somewhere else",
+            f"gpt train CORPUS --from {self.folder}",
+        )
         with _damaged(self.checkpoint):
             progress = load_metadata(self.checkpoint)["progress"]
             state.load(load_state(self.checkpoint), progress)
@@ -178,6 +184,40 @@ class Run:
     def add_sample(self, step: int, text: str) -> None:
         with self.samples.open("a", encoding="utf-8") as file:
             file.write(f"--- after step {step}\n{text}\n\n")
+
+
+def _is_setup(path: Path) -> bool:
+    """Whether a file is the config.json of a run"""
+    try:
+        return not path.is_symlink() and {"model", "train", "corpus"} <= set(_read_json(path))
+    except (ValueError, TypeError):
+        return False
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
+    """What is in a folder, and in a real folder last/ in it, by names as in FILES; what is left of
+    a file that was being written has the name of the file."""
+    last = folder / "last"
+    inner = last.iterdir() if last.is_dir() and not last.is_symlink() else ()
+    for path in sorted((*folder.iterdir(), *inner)):
+        name = path.relative_to(folder).as_posix()
+        yield re.sub(r"(^|/)\.(.+)\.[a-z0-9_]{8}$", r"\1\2", name), path
+
+
+def _foreign(folder: Path) -> list[str]:
+    """The names of what is in the folder of a run, and was not written by one"""
+    return [
+        path.relative_to(folder).as_posix()
+        for name, path in _entries(folder)
+        if name not in FILES or path.is_symlink() or path.is_dir() != (name == "last")
+    ]
+
+
+def _remove(folder: Path) -> None:
+    """Remove the files of a run; config.json, by which it is known, at the end"""
+    for _, path in sorted(_entries(folder), key=lambda entry: FILES.index(entry[0])):
+        if not path.is_dir():
+            path.unlink()
 
 
 @contextlib.contextmanager

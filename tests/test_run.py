@@ -99,3 +99,85 @@ def test_what_a_run_is_made_from_is_never_replaced(home, capsys):
         assert run([*command, "--force"]) == 2
         assert "must not replace what it is made from" in capsys.readouterr().err
         assert contents(home) == before
+
+
+@pytest.fixture
+def trained(home, capsys):
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 0
+    capsys.readouterr()
+    return Path("a")
+
+
+def test_force_removes_what_a_run_and_a_plot_have_written(trained):
+    assert run(["plot", "a"]) == 0
+    (trained / ".log.jsonl.ab_12xyz").write_text("left by a power cut")
+    (trained / "last" / ".checkpoint.safetensors.ab_12xyz").write_text("left by a power cut")
+    assert Run.create(trained, force=True).folder == trained
+    assert not [p for p in trained.rglob("*") if p.is_file()]
+
+
+def keep_notes(folder):
+    (folder / "notes.md").write_text("mine")
+
+
+def keep_notes_in_last(folder):
+    (folder / "last" / "notes.md").write_text("mine")
+
+
+def keep_hidden_notes(folder):
+    (folder / ".log.jsonl.backup-of-may").write_text("mine")
+
+
+def make_folder_of_samples(folder):
+    (folder / "samples.txt").unlink()
+    (folder / "samples.txt").mkdir()
+    (folder / "samples.txt" / "best.txt").write_text("mine")
+
+
+def link_samples(folder):
+    (folder / "samples.txt").unlink()
+    (folder / "samples.txt").symlink_to("../../config.json")
+
+
+def link_last(folder):
+    (folder / "last").rename("../last")
+    (folder / "last").symlink_to("../../last")
+
+
+FOREIGN = {
+    "notes.md": keep_notes,
+    "last/notes.md": keep_notes_in_last,
+    ".log.jsonl.backup-of-may": keep_hidden_notes,
+    "samples.txt": make_folder_of_samples,
+    "samples.txt ": link_samples,
+    "last": link_last,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_force_refuses_what_no_run_has_written(home, trained, name, capsys):
+    FOREIGN[name](trained)
+    before = contents(home)
+    assert run(["train", "text.txt", "--out", "a", "--force", *TINY]) == 2
+    assert f"never overwritten.\n  got a with {name.strip()}\n" in capsys.readouterr().err
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize("link", [link_samples, link_last])
+def test_a_resumed_run_does_not_write_through_links(home, trained, link, capsys):
+    link(trained)
+    before = contents(home)
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 2
+    assert "a link to somewhere else" in capsys.readouterr().err
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"model_type": "gpt2"}', "mine"])
+def test_force_knows_a_run_by_its_config(home, text):
+    Path("b").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        Path("b", name).write_text(text)
+    with pytest.raises(ValueError, match="never overwritten") as error:
+        Run.create("b", force=True)
+    assert "--force" not in str(error.value)
+    assert Path("b/model.safetensors").read_text() == text

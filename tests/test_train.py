@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -204,3 +205,33 @@ def test_freshly_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
     assert cold == warm
     assert int(compiled) > 0
     assert int(again) == 0
+
+
+PLANNED = """
+import sys
+from pathlib import Path
+from tinygrad_lite.kernels import ahead
+given = []
+ahead.compile_for = lambda kernel, kinds: given.append(kernel)  # this process compiles nothing
+exec(sys.argv[1].partition("compiled = []")[0])
+model = GPTConfig(vocab_size=20, n_layer=1, n_embd=32, block_size=16)
+state = TrainState(model, TrainConfig(batch_size=4))
+ids = np.zeros((4, 16), int)
+ahead.compile_ahead(lambda: state.apply(state.gradients(ids, ids)[-1]))
+print(len(given))
+"""
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled here")
+def test_compiling_ahead_runs_nothing_of_the_current_folder(tmp_path):
+    for name in ("numbers", "json", "numba", "tinygrad_lite", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text(f"open('ran-{name}', 'w')\n")
+    root = str(Path(__file__).parent.parent)
+    kept = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PLANNED, STEP], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": root, "NUMBA_CACHE_DIR": str(kept)}, check=True,
+    )  # fmt: skip
+    assert not list(tmp_path.glob("ran-*"))
+    compiled = {path.name.split("-")[0] for path in kept.rglob("*.nbc")}
+    assert len(compiled) >= int(done.stdout) / 2 > 0

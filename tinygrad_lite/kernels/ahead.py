@@ -5,12 +5,14 @@ which types of arguments. A helper process then compiles some of them while this
 others; both write to Numba's disk cache, from which each takes what the other has compiled.
 """
 
+import contextlib
 import gc
 import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -23,6 +25,17 @@ from tinygrad_lite.kernels.watch import Watcher, watched_by
 
 Task = tuple[Kernel, list[str]]
 
+# The helper imports the package from where this process has it. Python would look for modules in
+# the current folder first: a numbers.py there would be run in place of the one that Numba needs.
+HELPER = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("tinygrad_lite", sys.argv[1])
+sys.modules["tinygrad_lite"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+from tinygrad_lite.kernels.ahead import compile_given
+compile_given()
+"""
+
 
 def compile_ahead(function: Callable[[], object]) -> None:
     """Compile the kernels that `function()` would call. Its kernels are not run, everything else in
@@ -34,13 +47,14 @@ def compile_ahead(function: Callable[[], object]) -> None:
         return
     theirs, ours = _halves(missing)
     helper = subprocess.Popen(
-        [sys.executable, "-m", "tinygrad_lite.kernels.ahead"],
+        [sys.executable, "-P", "-c", HELPER, str(Path(__file__).parents[1] / "__init__.py")],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
         assert helper.stdin is not None
-        json.dump([[k.__module__, k.__name__, kinds] for k, kinds in theirs], helper.stdin)
-        helper.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it could not start
+            json.dump([[k.__module__, k.__name__, kinds] for k, kinds in theirs], helper.stdin)
+            helper.stdin.close()
         for kernel, kinds in ours:
             compile_for(kernel, kinds)
         helper.wait()
@@ -118,6 +132,8 @@ def _halves(tasks: list[Task]) -> tuple[list[Task], list[Task]]:
     return halves
 
 
-if __name__ == "__main__":
+def compile_given() -> None:
+    """What the helper does: compile the kernels that standard input names."""
     for module, name, kinds in json.load(sys.stdin):
-        compile_for(getattr(importlib.import_module(module), name), kinds)
+        with contextlib.suppress(ImportError, AttributeError):  # not in this package: left over
+            compile_for(getattr(importlib.import_module(module), name), kinds)

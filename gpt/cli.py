@@ -1,9 +1,10 @@
 """The command `gpt`: what it prints comes from here, console.py and commands/.
 
 Exit status: 0 done, 1 the loss became infinite or not a number, 2 a mistake in what was asked,
-130 interrupted.
+130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP.
 """
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 
 from gpt import console
 from gpt.arguments import UsageError, parse
-from gpt.errors import NonFiniteError
+from gpt.errors import Interrupted, NonFiniteError
 
 # The function NAME_command of each is in one of these modules, which are imported when needed.
 COMMANDS = {
@@ -42,9 +43,11 @@ def run(argv: Sequence[str]) -> int:
     except NonFiniteError as error:
         console.complain(str(error))
         return 1
-    except KeyboardInterrupt:
-        console.complain("interrupted: the last checkpoint is kept; gpt train --resume goes on")
-        return 130
+    except KeyboardInterrupt as error:
+        stop = error if isinstance(error, Interrupted) else Interrupted()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            console.complain(str(stop))
+        return stop.status
     except (UsageError, ValueError, OSError) as error:
         console.complain(str(error))
         return 2

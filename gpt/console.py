@@ -1,5 +1,6 @@
 """What the command line shows while it trains: a card before, a live line, a report after."""
 
+import contextlib
 import math
 import os
 import sys
@@ -117,7 +118,8 @@ class TrainingLine:
 
     def __exit__(self, *exception: Any) -> None:
         if self.progress:
-            self.progress.stop()
+            with contextlib.suppress(OSError):  # the terminal may be gone: that was said
+                self.progress.stop()
 
     def step(self, record: "StepRecord") -> None:
         val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"

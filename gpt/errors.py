@@ -1,6 +1,7 @@
 """Errors that teach: what must hold, what was given, what to try."""
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -19,3 +20,11 @@ def require(holds: bool, invariant: str, got: str, hint: str) -> None:
 
 class NonFiniteError(ArithmeticError):
     """The loss is infinite or not a number."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has ended the command; the exit status that it stands for is in `status`."""
+
+    def __init__(self, number: int = signal.SIGINT, message: str = "interrupted"):
+        super().__init__(message)
+        self.status = 128 + number

@@ -91,7 +91,7 @@ class Run:
         )
         if holds:
             _remove(real)
-        (real / "last").mkdir(parents=True, exist_ok=True)
+        real.mkdir(parents=True, exist_ok=True)
         return run
 
     @classmethod
@@ -115,8 +115,8 @@ class Run:
             "train": dataclasses.asdict(train),
             "corpus": corpus,
         }
+        write_json(self.folder / "config.json", setup)  # first: a run is known by it
         write_json(self.folder / "tokenizer.json", tokenizer.as_json())
-        write_json(self.folder / "config.json", setup)
 
     def read_setup(self) -> tuple[GPTConfig, TrainConfig, Tokenizer, list[str]]:
         setup = _read_json(self.folder / "config.json")
@@ -141,6 +141,7 @@ class Run:
         save_state(self.weights, state.model.state_dict(), metadata)
 
     def save_last(self, state: TrainState) -> None:
+        self.checkpoint.parent.mkdir(exist_ok=True)
         save_state(self.checkpoint, state.arrays(), {"progress": state.progress()})
 
     def load_best(self) -> tuple[GPT, Tokenizer]:
@@ -152,7 +153,8 @@ class Run:
         model.eval()
         return model, tokenizer
 
-    def load_last(self, state: TrainState) -> None:
+    def check_last(self) -> None:
+        """ValueError unless there is a checkpoint to go on from."""
         links = [p.name for p in (self.log, self.samples, self.checkpoint.parent) if p.is_symlink()]
         require(
             not links,
@@ -160,6 +162,15 @@ class Run:
             f"{', '.join(links)} in {self.folder}, a link to somewhere else",
             f"gpt train CORPUS --from {self.folder}",
         )
+        require(
+            self.checkpoint.is_file(),
+            "run: a run goes on from its last checkpoint.",
+            f"{self.folder}, which was stopped before its first",
+            f"gpt train CORPUS --out {self.folder} --force, to begin anew",
+        )
+
+    def load_last(self, state: TrainState) -> None:
+        self.check_last()
         with _damaged(self.checkpoint):
             progress = load_metadata(self.checkpoint)["progress"]
             state.load(load_state(self.checkpoint), progress)

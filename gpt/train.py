@@ -72,6 +72,11 @@ class TrainState:
             optimizer.step(grad_scale)
             optimizer.zero_grad()
 
+    def evaluation_due(self) -> bool:
+        """Whether an EvalRecord comes before the next step"""
+        last = self.step == self.config.steps
+        return last or self.step % self.config.eval_interval == 0
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's and the optimizers' arrays by name"""
         arrays = {f"model.{n}": p.data for n, p in self.model.named_parameters()}
@@ -181,7 +186,8 @@ def train(
     state: TrainState, training: np.ndarray, validation: np.ndarray
 ) -> Iterator[StepRecord | EvalRecord]:
     """Train until config.steps steps are done; an EvalRecord comes at every eval_interval steps
-    and after the last, and then `state` is as it should be saved.
+    and after the last. `state` is as it should be saved after each record but a StepRecord that an
+    EvalRecord will follow.
 
     training, validation   token ids (n,); the first of validation is context, and not predicted
     """
@@ -201,8 +207,8 @@ def train(
         tokens = windows * model.config.block_size
         lr = config.lr * factor(state.step - 1)
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
-        last = state.step == config.steps
-        if last or state.step % config.eval_interval == 0:
+        if state.evaluation_due():
+            last = state.step == config.steps
             with precision(config.precision):
                 val_loss = evaluate(model, validation, None if last else config.eval_tokens)
             if not math.isfinite(val_loss):  # before it is saved
@@ -241,5 +247,5 @@ def _blame(state: TrainState, loss: float) -> str:
         "train: the loss must be finite at every step.\n"
         f"  got loss {loss} after {state.step} steps;"
         f" the first tensor that is not finite: {first}\n"
-        "  try a smaller --lr; the last good checkpoint is kept"
+        "  try a smaller --lr; weights that are not finite were not saved"
     )

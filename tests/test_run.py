@@ -1,10 +1,17 @@
-"""Where a run is made, and what it must never touch."""
+"""Where a run is made, what it must never touch, and how it is stopped."""
 
 import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import gpt.train
+import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.corpus import base_name
 from gpt.run import Run, default_folder
@@ -65,7 +72,7 @@ def test_a_folder_is_what_its_path_leads_to(home, out, capsys):
     (home / "empty").mkdir()
     made = Run.create("new/../../empty")
     assert made.folder == Path(os.path.realpath(home)) / "empty"
-    assert made.checkpoint.parent.is_dir()
+    assert made.folder.is_dir()
 
 
 def test_standard_input_has_a_name(home, monkeypatch):
@@ -181,3 +188,131 @@ def test_force_knows_a_run_by_its_config(home, text):
         Run.create("b", force=True)
     assert "--force" not in str(error.value)
     assert Path("b/model.safetensors").read_text() == text
+
+
+@pytest.fixture
+def send(monkeypatch):
+    """send(number, step, times): the process gets the signal while it does that step of a run"""
+    does = gpt.train.train_step
+
+    def at(number, step, times=1):
+        def and_send(state, training):
+            for _ in range(times if state.step == step - 1 else 0):
+                os.kill(os.getpid(), number)
+            return does(state, training)
+
+        monkeypatch.setattr(gpt.train, "train_step", and_send)
+
+    yield at
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        assert signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)
+
+
+def saved(folder):
+    """The bits of the best and of the last weights, and what else a run goes on from"""
+    states = [Run(Path(folder)).weights, Run(Path(folder)).checkpoint]
+    bits = [{n: a.tobytes() for n, a in tg.load_state(path).items()} for path in states]
+    return bits, [tg.load_metadata(path) for path in states]
+
+
+STOPS = [(signal.SIGINT, 2), (signal.SIGTERM, 3), (signal.SIGHUP, 5)]
+DROPOUT = [*TINY, "--dropout", "0.1"]
+
+
+@pytest.mark.parametrize(("number", "step"), STOPS)
+def test_a_signal_stops_a_run_after_the_step_and_it_goes_on(home, number, step, send, capsys):
+    assert run(["train", "text.txt", "--out", "whole", *DROPOUT]) == 0
+    send(number, step)
+    assert run(["train", "text.txt", "--out", "a part", *DROPOUT]) == 128 + number
+    error = capsys.readouterr().err.splitlines()
+    assert f"stopped after step {step}, which is saved in a part" in error
+    assert len(Path("a part/log.jsonl").read_text().splitlines()) == step + step // 3
+    assert error[-2:] == ["  gpt train --resume 'a part' --sample-tokens=8", "  goes on"]
+    assert run(shlex.split(error[-2])[1:]) == 0
+    assert saved("whole") == saved("a part")
+    assert Path("whole/samples.txt").read_text() == Path("a part/samples.txt").read_text()
+
+
+def test_a_resumed_run_that_is_stopped_goes_on_with_its_options(home, send, capsys):
+    assert run(["train", "text.txt", "--out", "a", *DROPOUT]) == 0
+    shutil.copytree("a", "b")
+    more = ["--steps", "9", "--lr", "1e-4"]
+    assert run(["train", "--resume", "a", *more]) == 0
+    send(signal.SIGTERM, 8)
+    assert run(["train", "--resume", "b", *more]) == 143
+    command = capsys.readouterr().err.splitlines()[-2]
+    assert command == "  gpt train --resume b --steps=9 --lr=0.0001"
+    assert run(shlex.split(command)[1:]) == 0
+    assert saved("a") == saved("b")
+
+
+def test_a_run_that_is_stopped_in_its_last_step_is_whole(home, send, capsys):
+    send(signal.SIGINT, 6)
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 130
+    assert "stopped after the last step; everything is in a\n" in capsys.readouterr().err
+    assert run(["eval", "a"]) == 0
+
+
+def test_a_second_signal_stops_at_once(home, send, capsys):
+    send(signal.SIGTERM, 2, times=2)
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 143
+    error = capsys.readouterr().err.splitlines()
+    assert error[-2:] == ["stopping after this step; once more stops at once", "interrupted"]
+    assert not Path("a/last").exists()
+    assert run(["train", "--resume", "a"]) == 2
+    assert "got a, which was stopped before its first\n" in capsys.readouterr().err
+    send(0, 0)
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 2
+    assert "--force to replace that run" in capsys.readouterr().err
+    assert run(["train", "text.txt", "--out", "a", "--force", *TINY]) == 0
+
+
+def test_a_signal_before_the_first_step_stops_at_once(home, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "gpt.commands.train.measure", lambda *a: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    monkeypatch.undo()
+    assert Run.create(home / "work" / "a", force=True)
+
+
+def test_a_stopped_run_on_standard_input_is_not_said_to_go_on(home, monkeypatch, send, capsys):
+    class Stdin:
+        class buffer:
+            read = staticmethod(TEXT.encode)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    send(signal.SIGINT, 4)
+    assert run(["train", "-", *TINY]) == 130
+    error = capsys.readouterr().err
+    assert error.endswith("cannot go on: standard input is not kept\n")
+    assert "--resume" not in error
+
+
+def test_other_commands_are_only_interrupted(trained, monkeypatch, capsys):
+    def interrupt(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        yield [0]
+
+    monkeypatch.setattr("gpt.commands.generate.generate_batch", interrupt)
+    assert run(["generate", "a"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_process_is_stopped(home):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "gpt", "train", "text.txt", "--out", "a", *TINY]
+    with subprocess.Popen(
+        [*command, "--steps", "100000", "--eval-interval", "100000"], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.startswith("step 1/"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "gpt train --resume a" in error
+    assert Path("a/last/checkpoint.safetensors").is_file()

@@ -22,8 +22,8 @@ def import_command(args: Namespace) -> None:
     config, state, tokenizer = load_checkpoint(source)
     folder = args.out or default_folder(base_name(args.model))
     run = Run.create(folder, args.force, [source])
-    save_state(run.weights, state)
     run.write_setup(config, FINE_TUNING, tokenizer, [])
+    save_state(run.weights, state)
     say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")
     say(f"next: gpt generate {run.folder}, or gpt train CORPUS --from {run.folder}")
 

@@ -1,6 +1,7 @@
 """gpt train"""
 
 import dataclasses
+import shlex
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -9,10 +10,11 @@ import numpy as np
 
 from gpt import console
 from gpt.commands.common import announce_compilation, find_corpus, split_tokens
+from gpt.commands.stopping import Stopping
 from gpt.config import DEFAULT_PRESET, TOKENIZERS, GPTConfig, TrainConfig, preset
 from gpt.console import say
 from gpt.corpus import Corpus, gpt2_folder
-from gpt.errors import require
+from gpt.errors import Interrupted, require
 from gpt.evaluate import bits
 from gpt.generate import Sampling, generate
 from gpt.measure import measure
@@ -37,6 +39,11 @@ class Plan:
 
 
 def train_command(args: Namespace) -> None:
+    with Stopping() as stopping:
+        _train(args, stopping)
+
+
+def _train(args: Namespace, stopping: Stopping) -> None:
     start = time.perf_counter()
     announce_compilation()
     if args.threads is not None:
@@ -63,7 +70,6 @@ def train_command(args: Namespace) -> None:
         if args.resume
         else Run.create(args.out or default_folder(name), args.force, _sources(args, plan))
     )
-    seconds, peak_mb = measure(model, config, training)
     if args.resume:
         run.load_last(state)
         run.rewind_log(state.step)
@@ -71,22 +77,33 @@ def train_command(args: Namespace) -> None:
         if plan.start is not None:
             state.model.load_state_dict(plan.start)
         run.write_setup(model, config, tokenizer, plan.names)
+    seconds, peak_mb = measure(model, config, training)
     counts = (len(training), len(validation) - 1)
     parameters = sum(p.size for p in state.model.parameters())
     left = seconds * (config.steps - state.step)
     console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
     with console.TrainingLine(config.steps, state.step) as line:
+        stopping.patient = True
         for record in train(state, training, validation):
             run.append(record)
             if isinstance(record, StepRecord):
-                line.step(record)
+                if not stopping.signal:
+                    line.step(record)
+                elif not state.evaluation_due():
+                    run.save_last(state)
+                    break
                 continue
             sample = _sample(state, tokenizer, training, args.sample_tokens)
             run.add_sample(record.step, sample)
             if record.best:
                 run.save_best(state)
             run.save_last(state)
+            if stopping.signal:  # nothing is printed: the terminal may be gone
+                break
             line.evaluation(record, sample)
+        stopping.patient = False
+    if stopping.signal:
+        raise Interrupted(stopping.signal, _goes_on(args, run, state))
     say(
         f"best validation loss {state.best_loss:.4f} after step {state.best_step}:"
         f" {bits(state.best_loss):.3f} bits per {console.unit(tokenizer)}"
@@ -118,13 +135,15 @@ def _resumed(args: Namespace) -> Plan:
         f"--resume with {' '.join(args.corpus) or f'--from {args.start}'}",
         f"gpt train --resume {args.resume}",
     )
-    model, config, tokenizer, names = Run.open(args.resume).read_setup()
+    run = Run.open(args.resume)
+    model, config, tokenizer, names = run.read_setup()
     require(
         "-" not in names and bool(names),
         "train: a run is resumed on the files that it was trained on.",
         f"--resume {args.resume}, trained on {'standard input' if names else 'none'}",
         f"gpt train CORPUS --from {args.resume}",
     )
+    run.check_last()
     names, corpus = find_corpus(names)
     config = dataclasses.replace(config, **_given(args, TrainConfig))
     return Plan(model, config, tokenizer, names, corpus)
@@ -159,6 +178,24 @@ def _tuned(args: Namespace) -> Plan:
     names, corpus = find_corpus(args.corpus)
     config = dataclasses.replace(config, **_given(args, TrainConfig))
     return Plan(GPTConfig(**options), config, tokenizer, names, corpus, weights)
+
+
+def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
+    """What to say of a run that was stopped and saved"""
+    if state.step == state.config.steps:
+        return f"stopped after the last step; everything is in {run.folder}"
+    saved = f"stopped after step {state.step}, which is saved in {run.folder}"
+    if "-" in run.read_setup()[3]:
+        return f"{saved}; it cannot go on: standard input is not kept"
+    options = _given(args, TrainConfig) if args.resume else {}  # a new run keeps them itself
+    options |= {n: getattr(args, n) for n in ("threads", "sample_tokens")}
+    more = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in options.items()
+        if value != args.parser.get_default(name)
+    ]
+    command = shlex.join(["gpt", "train", "--resume", str(run.folder), *more])
+    return f"{saved}\n  {command}\n  goes on"
 
 
 def _sources(args: Namespace, plan: Plan) -> list[str]:

@@ -1,0 +1,594 @@
+"""Our ops on PyTorch's own samples: `op_db`, by which PyTorch tests itself, and edge cases.
+
+    python -m tests.torch_samples        a line for each op: how many samples agree
+    python -m tests.torch_samples pow    of some ops, and each sample that does not
+
+An adapter writes a sample (input, args, kwargs) as a call of ours, or says that it cannot be
+written so. `judge` compares values, dtypes, shapes, and gradients for a random cotangent.
+"""
+
+import itertools
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.testing._internal.opinfo.core import SampleInput
+
+import tinygrad_lite as tg
+from tinygrad_lite import Tensor
+from tinygrad_lite.methods import METHODS
+
+INFOS = {f"{i.name}.{i.variant_test_name}".rstrip("."): i for i in op_db}
+DTYPES = [torch.float32, torch.float64, torch.int64, torch.int32, torch.bool, torch.uint8]
+# torch.testing's own; for results of two dtypes, the wider ones
+TOLERANCES = {np.dtype(np.float32): (1.3e-6, 1e-5), np.dtype(np.float64): (1e-7, 1e-7)}
+
+# Ops whose float32 results, or gradients of what was broadcast, are sums of terms of both signs,
+# taken here in another order: their error is relative to the largest number of the result.
+SUMS = ("matmul", "__rmatmul__", "pow", "div.no_rounding_mode", "true_divide")
+
+
+class Cannot(Exception):
+    """A sample that has no counterpart in our signature"""
+
+
+# --- adapters: a sample as a call of ours -----------------------------------------------------
+
+RENAMED = {"dim": "axis", "dims": "axis", "start_dim": "start_axis", "end_dim": "end_axis"}
+
+
+DEFAULTS = (None, False, "mean", torch.preserve_format, torch.contiguous_format)
+
+
+def cannot_have(settings: dict, *names: str) -> None:
+    """Settings that ours does not know may only have their defaults."""
+    for name in names:
+        value = settings.pop(name, None)
+        if isinstance(value, Tensor) or value not in DEFAULTS:
+            raise Cannot(name)
+
+
+def method(name: str, *without: str) -> Callable:
+    """x.name(*args, **settings) with PyTorch's names translated; `without` is what ours lacks"""
+
+    def call(x: Tensor, *args: Any, **settings: Any) -> Any:
+        cannot_have(settings, *without)
+        return getattr(x, name)(*args, **{RENAMED.get(k, k): v for k, v in settings.items()})
+
+    return call
+
+
+def typed(name: str) -> Callable:
+    """A method with PyTorch's `dtype`: what is computed in, and the dtype of the result"""
+
+    def call(x: Tensor, *args: Any, dtype: Any = None, **settings: Any) -> Tensor:
+        if dtype is None:
+            return method(name)(x, *args, **settings)
+        kind = numpy_dtype(dtype)
+        return method(name)(x.astype(kind), *args, **settings).astype(kind)
+
+    return call
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype:
+    return torch.empty(0, dtype=dtype).numpy().dtype
+
+
+def to_dtype(dtype: torch.dtype) -> Callable:
+    def call(x: Tensor, **settings: Any) -> Tensor:
+        cannot_have(settings, "memory_format")
+        return x.astype(numpy_dtype(dtype))
+
+    return call
+
+
+def to(x: Tensor, *args: Any, **settings: Any) -> Tensor:
+    cannot_have(settings, "memory_format")
+    target = next(a for a in args if not isinstance(a, str | bool))
+    return x.astype(target.dtype if isinstance(target, Tensor) else numpy_dtype(target))
+
+
+def statistic(name: str) -> Callable:
+    def call(x: Tensor, *args: Any, **settings: Any) -> Tensor:
+        if args and isinstance(args[0], bool):
+            settings["unbiased"], args = args[0], args[1:]
+        if settings.get("correction", 1) is None:
+            del settings["correction"]
+        if "unbiased" in settings:
+            settings["correction"] = int(settings.pop("unbiased"))
+        return method(name)(x, *args, **settings)
+
+    return call
+
+
+def pad(x: Tensor, widths: Any, mode: Any = "constant", value: Any = None) -> Tensor:
+    if not isinstance(mode, str):
+        mode, value = "constant", mode
+    return x.pad(widths) if value is None else x.pad(widths, value)
+
+
+def softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    if (beta, threshold) != (1, 20):
+        raise Cannot("beta, threshold")
+    return tg.softplus(x)
+
+
+def norm(function: Callable) -> Callable:
+    def call(x: Tensor, shape: tuple, *weights: Any, eps: float | None = None) -> Tensor:
+        if len(shape) > 1:
+            raise Cannot("more than the last axis")
+        if not weights and function is tg.layernorm:
+            raise Cannot("no weight")
+        if eps is None:
+            eps = 1e-5 if function is tg.layernorm else float(np.finfo(x.dtype).eps)
+        return function(x, *weights, eps=eps)
+
+    return call
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, **settings: Any) -> Tensor:
+    cannot_have(settings, "attn_mask", "enable_gqa")
+    if settings.get("dropout_p"):
+        raise Cannot("dropout: other random numbers")
+    if q.ndim != 4 or k.ndim != 4:
+        raise Cannot("not (B, H, T, D)")
+    return tg.scaled_dot_product_attention(q, k, v, **settings)
+
+
+def cross_entropy(x: Tensor, target: Tensor, **settings: Any) -> Tensor:
+    cannot_have(settings, "weight", "reduction", "label_smoothing")
+    if target.dtype.kind == "f":
+        raise Cannot("probabilities as targets")
+    return tg.cross_entropy(x.permute(0, *range(2, x.ndim), 1), target, **settings)
+
+
+def embedding(weight: Tensor, index: Tensor, **settings: Any) -> Tensor:
+    cannot_have(settings, "padding_idx", "max_norm", "scale_grad_by_freq", "sparse")
+    return tg.embedding(index, weight)
+
+
+def with_alpha(name: str) -> Callable:
+    return lambda a, b, alpha=1: method(name)(a, b if alpha == 1 else b * alpha)
+
+
+def take_along(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
+    if dim is None:
+        return x.flatten().gather(0, index.flatten())
+    shape = list(np.broadcast_shapes(
+        (*x.shape[:dim], 1, *x.shape[dim:][1:]), (*index.shape[:dim], 1, *index.shape[dim:][1:])
+    ))  # fmt: skip
+    shape[dim] = -1
+    return x.expand(shape).gather(dim, index.expand(shape))
+
+
+def index_select(x: Tensor, axis: int, index: Tensor) -> Tensor:
+    if x.ndim == 0:
+        raise Cannot("a number has no axis")
+    return x[(slice(None),) * (axis % x.ndim) + (index,)]
+
+
+def masked_select(x: Tensor, mask: Tensor) -> Tensor:
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    return x.expand(shape)[mask.expand(shape)]
+
+
+def created(function: Callable) -> Callable:
+    def call(*args: Any, dtype: Any = None, **settings: Any) -> Tensor:
+        args = (*args, *[settings.pop(k) for k in ("end", "m") if k in settings])
+        return function(*args, **({} if dtype is None else {"dtype": numpy_dtype(dtype)}))
+
+    return call
+
+
+def created_like(function: Callable) -> Callable:
+    def call(x: Tensor, device: Any = None, **settings: Any) -> Tensor:
+        cannot_have(settings, "dtype")
+        return function(x)
+
+    return call
+
+
+SAME_NAME = (
+    *("mul", "pow", "neg", "exp", "log", "sqrt", "rsqrt", "sin", "cos", "abs", "sign", "maximum"),
+    *("minimum", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "sigmoid", "tanh", "sum"),
+    *("mean", "argmax", "argmin", "logsumexp", "permute", "transpose", "expand", "squeeze"),
+    *("unsqueeze", "flatten", "flip", "split", "chunk", "repeat", "tril", "triu", "gather"),
+    *("matmul", "dot", "reshape", "where"),
+)
+OPS: dict[str, Callable] = {
+    **{name: method(name) for name in SAME_NAME},
+    "add": with_alpha("add"),
+    "sub": with_alpha("sub"),
+    "rsub": lambda a, b, alpha=1: b - (a if alpha == 1 else a * alpha),
+    "div.no_rounding_mode": method("div"),
+    "true_divide": method("div"),
+    "__radd__": lambda x, y: y + x,
+    "__rsub__": lambda x, y: y - x,
+    "__rmul__": lambda x, y: y * x,
+    "__rdiv__": lambda x, y: y / x,
+    "__rpow__": lambda x, y: y**x,
+    "__rmatmul__": lambda x, y: y @ x,
+    "square": lambda x: x**2,
+    "reciprocal": lambda x: 1 / x,
+    "clamp": method("clip"),
+    "clamp_min": lambda x, low: x.clip(min=low),
+    "clamp_max": lambda x, high: x.clip(max=high),
+    "to": to,
+    "float": to_dtype(torch.float32),
+    "double": to_dtype(torch.float64),
+    "long": to_dtype(torch.int64),
+    "int": to_dtype(torch.int32),
+    "bool": to_dtype(torch.bool),
+    "byte": to_dtype(torch.uint8),
+    "nn.functional.relu": method("relu"),
+    "nn.functional.leaky_relu": method("leaky_relu"),
+    "nn.functional.softplus": softplus,
+    "nn.functional.gelu": method("gelu"),
+    "nn.functional.silu": method("silu"),
+    "amax": method("max"),
+    "amin": method("min"),
+    "max.reduction_no_dim": method("max"),
+    "min.reduction_no_dim": method("min"),
+    "max.reduction_with_dim": method("max"),
+    "min.reduction_with_dim": method("min"),
+    "max.binary": method("maximum"),
+    "min.binary": method("minimum"),
+    "var": statistic("var"),
+    "var.unbiased": statistic("var"),
+    "std": statistic("std"),
+    "std.unbiased": statistic("std"),
+    "prod": typed("prod"),
+    "cumsum": typed("cumsum"),
+    "softmax": typed("softmax"),
+    "softmax.with_dtype": typed("softmax"),
+    "log_softmax": typed("log_softmax"),
+    "log_softmax.with_dtype": typed("log_softmax"),
+    "T": lambda x: x.T,
+    "t": lambda x: x.T,
+    "mT": lambda x: x.transpose(),
+    "view": method("reshape"),
+    "view_as": lambda x, y: x.reshape(y.shape),
+    "reshape_as": lambda x, y: x.reshape(y.shape),
+    "broadcast_to": method("expand"),
+    "expand_as": lambda x, y: x.expand(y.shape),
+    "squeeze.multiple": method("squeeze"),
+    "fliplr": lambda x: x.flip(1),
+    "nn.functional.pad.constant": pad,
+    "constant_pad_nd": pad,
+    "split.list_args": method("split"),
+    "split_with_sizes": method("split"),
+    "tile": lambda x, times: x.repeat((1,) * (x.ndim - len(times)) + tuple(times)),
+    "take_along_dim": take_along,
+    "masked_select": masked_select,
+    "index_select": index_select,
+    "__getitem__": lambda x, index: x[index],
+    "nn.functional.one_hot": method("one_hot"),
+    "mm": method("matmul"),
+    "bmm": method("matmul"),
+    "bmm.triton_optimized": lambda a, b, **settings: a @ b,
+    "mv": method("matmul"),
+    "einsum": lambda operands, formula: tg.einsum(formula, *operands),
+    "cat": lambda xs, *axis, dim=0: tg.cat(xs, *(axis or (dim,))),
+    "stack": lambda xs, axis=0: tg.stack(xs, axis),
+    "nn.functional.linear": tg.linear,
+    "nn.functional.embedding": embedding,
+    "nn.functional.layer_norm": norm(tg.layernorm),
+    "nn.functional.rms_norm": norm(tg.rmsnorm),
+    "nn.functional.scaled_dot_product_attention": attention,
+    "nn.functional.cross_entropy": cross_entropy,
+    "ones_like": created_like(tg.ones_like),
+    "zeros_like": created_like(tg.zeros_like),
+    "full": created(tg.full),
+    "ones": created(tg.ones),
+    "zeros": created(tg.zeros),
+    "arange": created(tg.arange),
+    "linspace": created(tg.linspace),
+    "eye": created(tg.eye),
+}
+
+# Names of Tensor's methods that PyTorch's table has under another name, and those that it lacks
+ALIASES = {
+    **{"clip": "clamp", "astype": "to", "max": "amax", "min": "amin", "div": "true_divide"},
+    **{name: f"nn.functional.{name}" for name in ("relu", "leaky_relu", "softplus", "gelu")},
+    **{"silu": "nn.functional.silu", "pad": "nn.functional.pad.constant"},
+    "one_hot": "nn.functional.one_hot",
+}
+WITHOUT_PEER = {"relu_squared"}
+
+
+def without_samples() -> list[str]:
+    """Methods of Tensor that no entry of OPS judges"""
+    names = {ALIASES.get(m.__name__, m.__name__) for m in METHODS}
+    return sorted(names - WITHOUT_PEER - set(OPS))
+
+
+# --- samples of our own: edges, equal values, Python numbers, two dtypes ------------------------
+
+UNARY = (
+    *("neg", "exp", "log", "sqrt", "rsqrt", "sin", "cos", "abs", "sign", "sigmoid", "tanh"),
+    *("square", "reciprocal", "float", "double", "long", "int", "bool", "byte"),
+    *(f"nn.functional.{name}" for name in ("relu", "leaky_relu", "softplus", "gelu", "silu")),
+)
+BINARY = ("add", "sub", "mul", "true_divide", "pow", "maximum", "minimum")
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+REDUCTIONS = ("sum", "mean", "amax", "amin", "var", "std", "prod", "argmax", "argmin")
+ALONG = ("cumsum", "logsumexp", "softmax", "log_softmax")
+
+
+def edges(dtype: torch.dtype) -> list:
+    """Numbers of a dtype at which functions have limits, kinks and overflows"""
+    if dtype.is_floating_point:
+        tiny, most = torch.finfo(dtype).tiny, torch.finfo(dtype).max
+        inf, nan = float("inf"), float("nan")
+        return [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0, 30.0, -30.0, tiny, most, inf, -inf, nan]
+    if dtype == torch.bool:
+        return [False, True]
+    least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+    return [0, 1, 2, 3, 7, most, least, *([] if dtype == torch.uint8 else [-1, -2])]
+
+
+def own_samples(name: str, dtype: torch.dtype) -> Iterator[SampleInput]:
+    def tensor(values: Any, kind: torch.dtype = dtype) -> torch.Tensor:
+        array = torch.tensor(values, dtype=kind)
+        return array.requires_grad_(kind.is_floating_point)
+
+    few = [0, 1, 0, 1, 1] if dtype in (torch.bool, torch.uint8) else [0, -2, 3, 3, -2]
+    if name in UNARY:
+        yield SampleInput(tensor(edges(dtype)))
+    if name in ("softmax", "log_softmax", "nn.functional.gelu", "cumsum", "sum"):
+        yield SampleInput(tensor([few] * 40), args=(1,) * (name != "nn.functional.gelu"))
+    if name in (*BINARY, *COMPARISONS):
+        pairs = list(itertools.product(edges(dtype), repeat=2))
+        yield SampleInput(tensor([a for a, _ in pairs]), args=(tensor([b for _, b in pairs]),))
+        for number in (2, 2.5, True, -1, np.float64(0.5), np.float32(0.5), np.int64(3)):
+            yield SampleInput(tensor(few), args=(number,))
+        for other in DTYPES:
+            yield SampleInput(tensor(few), args=(tensor([1, 1, 1, 0, 2], other),))
+            yield SampleInput(tensor(few), args=(tensor(1, other),))
+    if name in ("__radd__", "__rsub__", "__rmul__", "__rdiv__", "__rpow__"):
+        for number in (2, 2.5, True, np.float64(0.5), np.float32(0.5)):
+            yield SampleInput(tensor(few), args=(number,))
+    if name in REDUCTIONS:
+        for values in (few, few[:1], few[:1] * 4, edges(dtype), [few, few[::-1]]):
+            yield SampleInput(tensor(values))
+        yield SampleInput(tensor([few, few[::-1]]), kwargs={"dim": 0})
+        for shape in ((0,), (0, 3), (3, 0)):
+            yield SampleInput(tensor(np.zeros(shape)))
+            yield SampleInput(tensor(np.zeros(shape)), kwargs={"dim": 0})
+    if name in ALONG:
+        for values in (few, few[:1], edges(dtype)):
+            yield SampleInput(tensor(values), args=(0,))
+        if dtype.is_floating_point:
+            for value in (float("-inf"), float("inf"), 1000.0):
+                yield SampleInput(tensor([[value, value], [value, 0.0]]), args=(-1,))
+    if name == "clamp":
+        for limits in ((-2, 3), (0, None), (None, 0), (0.5, 2.5), (3, -2), (float("nan"), None)):
+            yield SampleInput(tensor(few), args=limits)
+        yield SampleInput(tensor(edges(dtype)), args=(0, 1))
+    if name == "where":
+        mask = torch.tensor([True, False, True, False, True])
+        for other in DTYPES:
+            yield SampleInput(tensor(few), args=(mask, tensor([1, 1, 1, 0, 2], other)))
+        for number in (1, 2.5, float("-inf")):
+            yield SampleInput(tensor(few), args=(mask, number))
+    if name == "masked_fill":
+        mask = torch.tensor([True, False, True, False, True])
+        for number in (1, True, float("-inf"), np.float64(0.5)):
+            yield SampleInput(tensor(few), args=(mask, number))
+    if name == "__getitem__":
+        x = [few, few[::-1], few]
+        mask = torch.tensor(x) > 0
+        none, one = torch.tensor([], dtype=torch.int64), torch.tensor(1)
+        for index in (mask, (mask[:, 0],), (slice(None), mask[0]), (mask[:, 0], 1), True, None,
+                      (None, torch.tensor([-1, 0])), one, (..., none), -4, (0, 0), slice(5, 1),
+                      slice(None, None, 2)):  # fmt: skip
+            yield SampleInput(tensor(x), args=(index,))
+    if name in ("cat", "stack"):
+        for other in DTYPES:
+            yield SampleInput([tensor(few), tensor(few, other)])
+    if name in ("matmul", "dot"):
+        yield SampleInput(tensor(few), args=(tensor(few[::-1]),))
+
+
+# --- one sample ----------------------------------------------------------------------------------
+
+
+@dataclass
+class Verdict:
+    """What became of an op's samples: counts of samples, and lines about those that disagree"""
+
+    counts: Counter = field(default_factory=Counter)  # ran, agreed, refused, cannot
+    mismatches: Counter = field(default_factory=Counter)  # by kind
+    lines: list[str] = field(default_factory=list)
+    reasons: Counter = field(default_factory=Counter)  # why samples cannot be written
+
+
+def ours_of(value: Any, known: dict[int, tuple[torch.Tensor, Tensor]]) -> Any:
+    """A sample's value for us; tensors that need gradients are noted in `known`."""
+    if isinstance(value, torch.Tensor):
+        if id(value) not in known:
+            array = value.detach().clone().numpy()
+            known[id(value)] = value, Tensor(array, requires_grad=value.requires_grad)
+        return known[id(value)][1]
+    if isinstance(value, list | tuple) and type(value) in (list, tuple, torch.Size):
+        return (list if isinstance(value, list) else tuple)(ours_of(v, known) for v in value)
+    if isinstance(value, dict):
+        return {k: ours_of(v, known) for k, v in value.items()}
+    return value
+
+
+# What our errors say, and what NumPy's say that are as clear
+CLEAR = ("\n  try ", "out of bounds for", "negative integer powers are not allowed")
+
+
+def is_clear(error: Exception) -> bool:
+    """Whether an error says what was wrong, and not only that something was"""
+    kinds = ValueError | TypeError | IndexError | OverflowError
+    return isinstance(error, kinds) and any(text in str(error) for text in CLEAR)
+
+
+def differ(name: str, ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Where values differ by more than the tolerance of the coarser dtype; "" for nowhere"""
+    kinds = [a.dtype for a in (ours, theirs) if a.dtype.kind == "f"]
+    rtol, atol = max((TOLERANCES[k] for k in kinds), default=(0, 0))
+    with np.errstate(all="ignore"):
+        if kinds:
+            ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+            if name in SUMS:
+                largest = np.max(np.abs(theirs), initial=0, where=np.isfinite(theirs))
+                atol = max(atol, rtol * largest)
+            same = np.isclose(ours, theirs, rtol, atol, equal_nan=True)
+        else:
+            same = ours == theirs
+    if same.all():
+        return ""
+    at = tuple(int(i) for i in np.argwhere(~same)[0])
+    return f"{np.count_nonzero(~same)} of {same.size}, first {ours[at]} for {theirs[at]} at {at}"
+
+
+def judged(name: str, sample: SampleInput, own: bool, seed: int) -> tuple[str, dict[str, str]]:
+    """(agreed, refused, cannot or ran, {kind of mismatch: what it is}) of one sample"""
+    known: dict[int, tuple[torch.Tensor, Tensor]] = {}
+    x, args, kwargs = ours_of([sample.input, sample.args, sample.kwargs], known)
+    error = None
+    try:
+        ours = OPS[name](x, *args, **kwargs)
+    except Cannot as reason:
+        return "cannot", {"": str(reason)}
+    except Exception as raised:
+        error = raised
+    try:
+        theirs = INFOS[name].op(sample.input, *sample.args, **sample.kwargs)
+    except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError):
+        if not own:
+            raise
+        return "skipped", {}
+    if error is not None:
+        found = f"{type(error).__name__}: {error}".replace("\n", " ")
+        return ("refused", {"": found}) if is_clear(error) else ("ran", {"error": found})
+    if hasattr(theirs, "indices") and hasattr(theirs, "values") and isinstance(theirs, tuple):
+        theirs = theirs.values
+    outs = ours if isinstance(ours, list | tuple) else [ours]
+    expected = list(theirs) if isinstance(theirs, list | tuple) else [theirs]
+    rng = np.random.default_rng(seed)
+    found: dict[str, str] = {}
+    if len(outs) != len(expected):
+        return "ran", {"shape": f"{len(outs)} results for {len(expected)}"}
+    cotangents = []
+    for y, z in zip(outs, expected, strict=True):
+        values = z.detach().resolve_neg().numpy()
+        if y.shape != values.shape:
+            return "ran", {"shape": f"{y.shape} for {values.shape}"}
+        if y.dtype != values.dtype:
+            found["dtype"] = f"{y.dtype} for {values.dtype}"
+        if y.requires_grad != z.requires_grad:
+            found["requires_grad"] = f"{y.requires_grad} for {z.requires_grad}"
+        if difference := differ(name, y.numpy(), values):
+            found["value"] = difference
+        cotangents.append(rng.standard_normal(y.shape).astype(values.dtype))
+    if found.keys() <= {"dtype"}:
+        leaves = [pair for pair in known.values() if pair[0].requires_grad]
+        found |= gradients_differ(name, outs, expected, cotangents, leaves)
+    return ("ran", found) if found else ("agreed", {})
+
+
+def gradients_differ(
+    name: str, outs: list, expected: list, cotangents: list, leaves: list
+) -> dict[str, str]:
+    wanted = [i for i, z in enumerate(expected) if z.requires_grad]
+    if not wanted or not leaves:
+        return {}
+    try:
+        theirs = torch.autograd.grad(
+            [expected[i] for i in wanted],
+            [leaf for leaf, _ in leaves],
+            [torch.from_numpy(np.asarray(cotangents[i])) for i in wanted],
+            allow_unused=True,
+        )
+    except RuntimeError:  # PyTorch has no gradient of x ** True
+        return {}
+    try:
+        for i in wanted:
+            outs[i].backward(cotangents[i])
+    except Exception as error:
+        return {"gradient": f"{type(error).__name__}: {error}".replace("\n", " ")}
+    for gradient, (leaf, own) in zip(theirs, leaves, strict=True):
+        expected_gradient = np.zeros(leaf.shape) if gradient is None else gradient.numpy()
+        own_gradient = np.zeros(leaf.shape) if own.grad is None else own.grad.numpy()
+        if own.grad is not None and own.grad.dtype != own.dtype:
+            return {"gradient": f"dtype {own.grad.dtype} of a leaf of {own.dtype}"}
+        if own_gradient.shape != expected_gradient.shape:
+            return {"gradient": f"shape {own_gradient.shape} for {expected_gradient.shape}"}
+        if difference := differ(name, own_gradient, expected_gradient):
+            return {"gradient": difference}
+    return {}
+
+
+def described(sample: SampleInput) -> str:
+    def short(value: Any) -> str:
+        if isinstance(value, torch.Tensor):
+            kind = str(value.dtype).removeprefix("torch.")
+            return f"{value.tolist()}:{kind}" if value.numel() <= 6 else f"{kind}{[*value.shape]}"
+        if isinstance(value, list | tuple):
+            return "(" + ", ".join(map(short, value)) + ")"
+        return repr(value)
+
+    parts = [sample.input, *sample.args]
+    return ", ".join([*map(short, parts), *(f"{k}={short(v)}" for k, v in sample.kwargs.items())])
+
+
+def judge(name: str) -> Verdict:
+    """All samples of an op, PyTorch's and ours, in all dtypes that both know"""
+    verdict, info = Verdict(), INFOS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for dtype in (d for d in DTYPES if d in info.dtypes):
+            torch.manual_seed(0)
+            gradients = dtype.is_floating_point and info.supports_autograd
+            samples = [
+                *((s, False) for s in info.sample_inputs("cpu", dtype, requires_grad=gradients)),
+                *((s, True) for s in own_samples(name, dtype)),
+            ]
+            for seed, (sample, own) in enumerate(samples):
+                outcome, found = judged(name, sample, own, seed)
+                if outcome == "skipped":
+                    continue
+                verdict.counts["samples"] += 1
+                verdict.counts[outcome] += 1
+                if outcome == "cannot":
+                    verdict.reasons[found[""]] += 1
+                else:
+                    verdict.mismatches.update(k for k in found if k)
+                    verdict.lines += [
+                        f"{k or 'refused'}: {name}({described(sample)}): {text}"
+                        for k, text in found.items()
+                    ]
+    return verdict
+
+
+def main(names: list[str]) -> None:
+    print(f"{'op':46}{'samples':>8}{'agreed':>8}{'refused':>8}{'cannot':>8}  mismatches")
+    total: Counter = Counter()
+    for name in names or OPS:
+        verdict = judge(name)
+        total.update(verdict.counts)
+        row = [verdict.counts[k] for k in ("samples", "agreed", "refused", "cannot")]
+        kinds = ", ".join(f"{n} {kind}" for kind, n in verdict.mismatches.items())
+        reasons = "; ".join(verdict.reasons)
+        print(f"{name:46}" + "".join(f"{n:8}" for n in row) + f"  {kinds}"
+              + (f"  [cannot: {reasons}]" if reasons else ""))  # fmt: skip
+        if names:
+            print(*verdict.lines, sep="\n")
+    print(
+        f"{'all':46}" + "".join(f"{total[k]:8}" for k in ("samples", "agreed", "refused", "cannot"))
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -21,7 +21,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import tinygrad_lite as tg  # noqa: E402
-from tinygrad_lite import Tensor, optim  # noqa: E402
+from tinygrad_lite import Tensor, nn, optim  # noqa: E402
 from tinygrad_lite.kernels.compile import Kernel, kernel  # noqa: E402
 from tinygrad_lite.kernels.tasks import workspace  # noqa: E402
 
@@ -189,7 +189,7 @@ def products() -> Cases:
 
 
 def layers() -> Cases:
-    """Linear layers, a weight that is used twice, frozen weights"""
+    """Linear layers, a weight that is used twice, weights stored in bfloat16"""
     for n, c, d in triples():
         for kind in ("float32", "float64", "bfloat16"):
             dtype = np.float64 if kind == "float64" else np.float32
@@ -198,9 +198,10 @@ def layers() -> Cases:
             def run(x=x, w=w, b=b, kind=kind) -> list[np.ndarray]:
                 with tg.precision("bfloat16" if kind == "bfloat16" else "float32"):
                     found = differentiated(tg.linear, x, w, b)
-                    weight = Tensor(w)
-                    with tg.frozen([weight]):
-                        found.append(tg.linear(Tensor(x[:2]), weight).numpy())
+                    if kind != "float64":
+                        layer = nn.Linear(c, d, bias=False, rng=0)
+                        layer.weight = nn.Parameter(w)
+                        found.append(layer.bfloat16()(Tensor(x[:2])).numpy())
                     return found + differentiated(
                         lambda x, w: tg.linear(x, w) + tg.linear(x * 2, w), x, w
                     )
@@ -236,8 +237,8 @@ def heads() -> Cases:
             for step in steps[: min(size, 5)]:
                 q, k, v = (Tensor(x) for x in step)
                 found += [cache.attend(layer, q, k, v).numpy() for layer in (0, 1)]
-                cache.lengths += 1
-            cache.lengths[:] = [0, size - 1]  # one sequence is full, the other empty
+                cache.lengths.data[:] += 1
+            cache.lengths.data[:] = [0, size - 1]  # one sequence is full, the other empty
             return [*found, cache.attend(1, *(Tensor(x) for x in steps[0])).numpy()]
 
         yield f"KVCache {size} {d}", generate
@@ -304,7 +305,8 @@ def optimizers() -> Cases:
                 _, factor = optim.clip_factor(parameters, 0.5)
                 optimizer.step(factor)
                 for state in optimizer.state:
-                    state.update({key: place(array) for key, array in state.items()})
+                    for moment in state.values():
+                        moment.data = place(moment.data)
             return [np.array(p.numpy()) for p in parameters]
 
         yield f"{name} {dtype.__name__}", run
@@ -336,8 +338,8 @@ def planted(mistake: Kernel) -> Cases:
 def _attend(q: tuple, filled: int = 0, batch: int = 1) -> None:
     cache = tg.KVCache(1, batch, 4, 2, 8)
     if in_use:
-        cache.keys, cache.values = place(cache.keys), place(cache.values)
-    cache.lengths[:] = filled
+        cache.keys, cache.values = (Tensor(place(x.data)) for x in (cache.keys, cache.values))
+    cache.lengths.data[:] = filled
     cache.attend(0, *(Tensor(numbers(q, np.float32)) for _ in range(3)))
 
 
@@ -347,7 +349,6 @@ def _step(gradient: tuple, **state: np.ndarray) -> None:
     adam = optim.Adam([weight])
     if state:
         adam.load_state_dict({"steps": np.asarray(1), **{f"0.{k}": v for k, v in state.items()}})
-        adam.state[0] = {name: place(array) for name, array in adam.state[0].items()}
     adam.step()
 
 
@@ -420,7 +421,7 @@ def main(where: str, *parts: str) -> None:
     for count, (name, compute) in enumerate(cases, start=1):
         tg.set_num_threads(1 + count % min(2, MOST_THREADS))
         print(name, flush=True)
-        workspace.arrays.clear()  # scratch of exactly the size that is needed
+        workspace().arrays.clear()  # scratch of exactly the size that is needed
         setattr(Kernel, "run", memory.run(plain_run))  # noqa: B010
         in_use.append(memory)
         try:

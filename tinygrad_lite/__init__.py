@@ -22,6 +22,7 @@ from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_t
 from tinygrad_lite.kernels.cpu import has_bfloat16
 from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
 from tinygrad_lite.kernels.precision import get_precision, precision
+from tinygrad_lite.mistakes import find_mistakes
 from tinygrad_lite.ops.creation import (
     arange,
     eye,

@@ -129,6 +129,8 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
             if any(p is not None for p in parents):
                 versions = [(a._version, a._version[0]) for a in args if isinstance(a, Tensor)]
                 result._node = Node(name, out, vjp, parents, broadcasts, versions)
+                if current.watcher is not None:
+                    current.watcher.noted(result._node, arrays)
         return result
 
     REGISTRY[name] = apply
@@ -438,6 +440,8 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
             node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
         if arrived is None or vjp is None:
             continue
+        if current.watcher is not None:
+            current.watcher.differentiates(node)
         for parent, gradient in zip(parents, vjp(arrived.array), strict=False):
             if parent is None or gradient is None:
                 continue
@@ -458,7 +462,7 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
             if dx.dtype != parent.dtype:
                 dx = dx.astype(parent.dtype)
             if current.watcher is not None:
-                current.watcher.differentiated(node, dx)
+                current.watcher.differentiated(node, arrived.array, dx)
             if known is None:
                 sums[parent] = _Sum(dx, owned=adds)
             else:

@@ -52,8 +52,14 @@ class Watcher:
     def ran(self, op: str, operands: list, out: Any) -> None:
         """An op has computed `out` from its operands."""
 
-    def differentiated(self, node: Any, gradient: Any) -> None:
-        """The vjp of a recorded op has computed a gradient."""
+    def noted(self, node: Any, operands: list) -> None:
+        """The op was noted for `backward` as `node`."""
+
+    def differentiates(self, node: Any) -> None:
+        """The vjp of `node` is about to be evaluated."""
+
+    def differentiated(self, node: Any, arrived: Any, gradient: Any) -> None:
+        """It has turned the gradient that arrived into the gradient of an operand."""
 
     def called(self, module: Any) -> None:
         """A module's forward pass begins."""

@@ -199,7 +199,7 @@ def layers() -> Cases:
                 with tg.precision("bfloat16" if kind == "bfloat16" else "float32"):
                     found = differentiated(tg.linear, x, w, b)
                     if kind != "float64":
-                        layer = nn.Linear(c, d, bias=False, rng=0)
+                        layer = nn.Linear(*w.shape[::-1], bias=False, rng=0)
                         layer.weight = nn.Parameter(w)
                         found.append(layer.bfloat16()(Tensor(x[:2])).numpy())
                     return found + differentiated(

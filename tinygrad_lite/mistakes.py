@@ -4,10 +4,10 @@
         loss = model.loss(tokens, targets)
         loss.backward()
 
-Each op is looked at as it is run, and each gradient as it is computed: ArithmeticError names the op,
-the line of the program that called it, and whether it was its own doing or its operands'. Data that
-changes between the forward and the backward pass, in whatever way, raises RuntimeError. It takes
-longer, and jitted functions are run as they are.
+Each op is looked at as it is run, and each gradient as it is computed: ArithmeticError names the
+first op, and the line of the program that called it, whose result is not finite though its operands
+are. Data that changes between the forward and the backward pass, in whatever way, raises
+RuntimeError. It takes longer, and jitted functions are run as they are.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def _refuse_infinite(what: str, source: str, before: list, out: Any) -> None:
 
 
 def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return zlib.crc32(array.tobytes())
 
 
 def _users_line() -> str:

@@ -13,14 +13,17 @@ Kernels are compiled at the first call, never at import, and cached on disk.
 
 import os
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba.core import event
 
+from tinygrad_lite.kernels import launch
 from tinygrad_lite.kernels.launch import entry_function
 from tinygrad_lite.kernels.tables import Table
 from tinygrad_lite.kernels.watch import current
@@ -53,6 +56,7 @@ class Kernel:
         self.function, self.body = function, inlined(function)
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.__module__ = function.__module__
+        self.compiled: Any = None
         self.entry: Any = self._in_python if numba.config.DISABLE_JIT else self._first_call
 
     def __call__(self, *arguments: Any) -> None:
@@ -79,16 +83,12 @@ class Kernel:
 
     def prepare(self) -> Any:
         """Numba's dispatcher of the entry, which compiles at the first call for argument types."""
-        if self.entry == self._first_call:
-            numba.get_num_threads()  # starts the thread pool, to which the compiled code is linked
-            self.entry = numba.njit(
-                entry_function(self.body), cache=True, nogil=True, no_cfunc_wrapper=True
-            )
-            cache = self.entry._cache._cache_file
-            # Numba's disk cache watches only the file that holds the kernel. What is shared from
-            # this folder is compiled into every kernel: a change here must make them all stale.
-            cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP)
-        return self.entry
+        with _preparing:
+            if self.compiled is None:
+                alone = not _pool.works()
+                self.compiled = _dispatcher(entry_function(self.body, alone), alone)
+                self.entry = _pool.in_turn(self.compiled)
+        return self.compiled
 
     def _in_python(self, tasks: int, threads: int, *arguments: Any) -> None:
         with np.errstate(all="ignore"):  # compiled code does not warn either
@@ -97,6 +97,87 @@ class Kernel:
 
 
 kernel = Kernel
+_preparing = threading.RLock()
+
+
+def _dispatcher(entry: Callable, alone: bool) -> Any:
+    """The entry as a Numba function, cached on disk"""
+    compiled = numba.njit(entry, cache=True, nogil=True, no_cfunc_wrapper=True)
+    try:
+        # Numba's disk cache watches only the file that holds the kernel. What is shared from this
+        # folder is compiled into every kernel: a change here must make them all stale.
+        cache = compiled._cache._cache_file
+        cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP, alone)
+    except AttributeError:
+        _say_once("its disk cache cannot be told what kernels depend on: they are compiled anew")
+        compiled = numba.njit(entry, nogil=True)
+    return compiled
+
+
+def _say_once(what: str) -> None:
+    if what not in _said:
+        _said.add(what)
+        warnings.warn(
+            f"tinygrad_lite: Numba {numba.__version__} has changed in a way that the engine does"
+            f" not know; {what}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+_said: set[str] = set()
+
+
+class _Pool:
+    """Numba's threads: whether they can be used as the engine uses them"""
+
+    def __init__(self) -> None:
+        self.checked: bool | None = None
+        self.forked = False
+        self.turn = threading.Lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def works(self) -> bool:
+        """Whether tasks that are handed to the pool are done, each once: tried at the first use"""
+        if self.checked is None:
+            self.checked = True  # while it is tried
+            done = np.zeros(CHUNKS, np.int64)
+            try:
+                numba.get_num_threads()  # starts the pool, to which the compiled code is linked
+                if llvm.address_of_symbol(launch.POOL) is None:  # calling it would end the process
+                    raise RuntimeError(f"{launch.POOL} is not there")
+                try_pool = _dispatcher(entry_function(inlined(_count_task)), False)
+                try_pool(CHUNKS, min(2, numba.config.NUMBA_NUM_THREADS), done)
+            except Exception:  # whatever it is, one thread does not need it
+                done[:] = 0
+            self.checked = bool((done == 1).all())
+            if not self.checked:
+                _say_once("kernels run on one thread")
+        return self.checked
+
+    def in_turn(self, entry: Callable) -> Callable:
+        """The entry, called by one Python thread at a time where the pool bears no more"""
+        if not self.works() or numba.threading_layer() != "workqueue":
+            return entry
+
+        def one_at_a_time(*arguments: Any) -> None:
+            with self.turn:
+                entry(*arguments)
+
+        return one_at_a_time
+
+    def _after_fork(self) -> None:
+        """The threads of the pool have stayed with the parent: the child computes alone."""
+        self.forked = self.forked or self.checked is not None
+        self.turn = threading.Lock()
+
+
+def _count_task(task, done):
+    done[task] += 1
+
+
+_pool = _Pool()
 
 
 def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) -> Any:
@@ -135,7 +216,12 @@ def on_compile(callback: Callable[[], None]) -> None:
 
 def set_num_threads(n: int) -> None:
     """Use `n` threads in every kernel called from this Python thread, 1 <= n <= cores."""
-    most = numba.config.NUMBA_NUM_THREADS
+    most = 1 if _pool.forked else numba.config.NUMBA_NUM_THREADS
+    if n > 1 and _pool.forked:
+        raise ValueError(
+            "set_num_threads: a process forked from one that has computed has one thread.\n"
+            f"  got {n}\n  try multiprocessing.get_context('spawn')"
+        )
     if not 1 <= n <= most:
         raise ValueError(
             f"set_num_threads: the number of threads must lie between 1 and {most}.\n"
@@ -148,7 +234,9 @@ def set_num_threads(n: int) -> None:
 
 def get_num_threads() -> int:
     """Threads that kernels called from this Python thread use: all cores, or $OMP_NUM_THREADS,
-    unless set_num_threads has said otherwise."""
+    unless set_num_threads has said otherwise; 1 in a process forked from one that has computed."""
+    if _pool.forked:
+        return 1
     if _threads.count == 0:  # asking Numba takes longer than a small kernel
         wanted = os.environ.get("OMP_NUM_THREADS", "")
         most = numba.get_num_threads()

@@ -23,15 +23,20 @@ _BYTES, _WORD = ir.IntType(8).as_pointer(), ir.IntType(64)
 # What the pool calls: pointers of which the first is the number of the first task, the count of
 # tasks, the step of the pointers (1), and the arguments.
 _RUN = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), *[_WORD.as_pointer()] * 2, _BYTES])
+POOL = "numba_parallel_for"
 _POOL = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_WORD] * 3)
 
 
-def entry_function(body: Any) -> FunctionType:
+def entry_function(body: Any, alone: bool = False) -> FunctionType:
     """`entry(tasks, threads, *arguments)` for a compiled `body(task, *arguments)`, not compiled
-    yet. It has the body's name and place: by these Numba's disk cache knows it."""
+    yet; alone: on one thread, without the pool. It has the body's name and place: by these Numba's
+    disk cache knows it."""
     code, name = body.py_func.__code__, body.py_func.__name__
     names = ", ".join(code.co_varnames[1 : code.co_argcount])
-    source = f"def {name}(tasks, threads, {names}): _spread(tasks, threads, ({names},))"
+    if alone:
+        source = f"def {name}(tasks, threads, {names}):\n for t in range(tasks): _body(t, {names})"
+    else:
+        source = f"def {name}(tasks, threads, {names}): _spread(tasks, threads, ({names},))"
     (compiled,) = (
         part
         for part in compile(source, code.co_filename, "exec").co_consts
@@ -39,7 +44,8 @@ def entry_function(body: Any) -> FunctionType:
     )
     compiled = compiled.replace(co_firstlineno=code.co_firstlineno)
     module = body.py_func.__module__
-    entry = FunctionType(compiled, {"_spread": _spread(body), "__name__": module}, name)
+    known = {"_body": body} if alone else {"_spread": _spread(body)}
+    entry = FunctionType(compiled, {**known, "__name__": module}, name)
     entry.__module__ = module
     return entry
 
@@ -59,7 +65,7 @@ def _spread(body: Any) -> Any:
             count = cgutils.alloca_once_value(builder, args[0])
             step = cgutils.alloca_once_value(builder, _WORD(1))
             data = builder.bitcast(block, _BYTES)
-            pool = cgutils.get_or_insert_function(builder.module, _POOL, "numba_parallel_for")
+            pool = cgutils.get_or_insert_function(builder.module, _POOL, POOL)
             alone = builder.icmp_signed("<=", args[1], args[1].type(1))
             with builder.if_else(alone) as (serial, parallel):
                 with serial:

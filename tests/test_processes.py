@@ -1,0 +1,119 @@
+"""Threads and processes: forks, the threading layers of Numba, and a Numba that has changed."""
+
+import os
+import subprocess
+import sys
+
+import numba
+import pytest
+
+USE = """
+import threading, warnings, multiprocessing, os
+import numpy as np
+import tinygrad_lite as tg
+w = tg.Tensor(np.random.default_rng(0).standard_normal((300, 300)).astype("f"), requires_grad=True)
+x = tg.Tensor(np.random.default_rng(1).standard_normal((300, 300)).astype("f"))
+def train(steps=20):
+    w = tg.Tensor(np.eye(300, dtype="f") * 0.1, requires_grad=True)
+    opt = tg.optim.AdamW([w])
+    @tg.jit
+    def step(x):
+        opt.zero_grad()
+        loss = ((x @ w).gelu() - x).softmax().sum() + (w * w).mean()
+        loss.backward()
+        opt.step()
+        return loss
+    for _ in range(steps):
+        step(x)
+    return w.numpy().copy()
+"""
+
+
+def python(code, **environment):
+    result = subprocess.run(
+        [sys.executable, "-c", USE + code], capture_output=True, text=True, timeout=300,
+        env={**os.environ, "NUMBA_NUM_THREADS": "2", **environment},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_two_python_threads_may_train_at_once(layer):
+    said = python("""
+expected = train()
+found = []
+threads = [threading.Thread(target=lambda: found.append(train())) for _ in range(3)]
+for t in threads: t.start()
+for t in threads: t.join()
+import numba
+print(numba.threading_layer(), [bool(np.array_equal(f, expected)) for f in found])
+""", NUMBA_THREADING_LAYER=layer)  # fmt: skip
+    if not numba.config.DISABLE_JIT:
+        assert said == f"{layer} [True, True, True]"
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_computes_the_same_on_one_thread(layer):
+    said = python("""
+expected = train(5)
+warnings.simplefilter("ignore")
+def work(queue):
+    try: tg.set_num_threads(2)
+    except ValueError as error: print(str(error).splitlines()[0], flush=True)
+    queue.put((tg.get_num_threads(), train(5)))
+context = multiprocessing.get_context("fork")
+queue = context.Queue()
+child = context.Process(target=work, args=(queue,))
+child.start()
+threads, found = queue.get(timeout=120)
+child.join()
+print(threads, np.array_equal(found, expected), tg.get_num_threads())
+""", NUMBA_THREADING_LAYER=layer)  # fmt: skip
+    if not numba.config.DISABLE_JIT:
+        first, second = said.splitlines()
+        assert (
+            first == "set_num_threads: a process forked from one that has computed has one thread."
+        )
+        assert second == "1 True 2"
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("import tinygrad_lite.kernels.launch as l; l.POOL = 'numba_gone'", "on one thread"),
+        (
+            "from numba.core import caching; del caching.FunctionCache._cache_file; "
+            "caching.Cache._cache_file = None",
+            "compiled anew",
+        ),
+    ],
+)
+def test_a_numba_that_has_changed_is_noticed(broken, message, tmp_path):
+    if "caching" in broken:
+        broken = (
+            "import tinygrad_lite.kernels.compile as c, numba\n"
+            "real = numba.njit\n"
+            "class Changed:\n"
+            "    def __init__(self, f): self.f = f\n"
+            "    def __call__(self, *a): return self.f(*a)\n"
+            "def njit(f=None, **k):\n"
+            "    made = real(f, **k)\n"
+            "    return Changed(made) if k.pop('cache', False) else made\n"
+            "c.numba = type('numba', (), {**vars(numba), 'njit': staticmethod(njit)})"
+        )
+    said = python(f"""
+{broken}
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    y = (x * 1).softmax().numpy()
+    z = tg.relu(x).numpy()
+expected = np.exp(x.numpy()) / np.exp(x.numpy()).sum(-1, keepdims=True)
+messages = [str(w.message) for w in seen]
+print(np.allclose(y, expected, atol=1e-6), [m for m in messages if "Numba" in m])
+""", NUMBA_CACHE_DIR=str(tmp_path))  # fmt: skip
+    assert said.startswith("True")
+    assert said.count("has changed") == 1
+    assert message in said

@@ -404,6 +404,17 @@ def test_attention_of_mixed_dtypes():
     np.testing.assert_array_equal(mixed.numpy(), whole.numpy())
 
 
+def test_masks_of_attention():
+    rng = np.random.default_rng(0)
+    q, k, v = (Tensor(rng.standard_normal((1, 2, 5, 4)).astype(F32)) for _ in range(3))
+    causal = tg.scaled_dot_product_attention(q, k, v, is_causal=True).numpy()
+    allowed = np.tril(np.ones((5, 5), bool))
+    added = np.where(allowed, 0, -np.inf).astype(F32)
+    for mask in (allowed, added, Tensor(added)):
+        masked = tg.scaled_dot_product_attention(q, k, v, attn_mask=mask).numpy()
+        np.testing.assert_allclose(masked, causal, rtol=1e-5, atol=1e-6)
+
+
 def test_integers_into_fused_ops():
     i = Tensor(np.arange(6).reshape(2, 3))
     f = i.astype(F32)

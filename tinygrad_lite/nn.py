@@ -1,7 +1,8 @@
 """Modules: parameters with a forward pass, in PyTorch's vocabulary.
 
 Initial values: Linear and Embedding draw from `rng`, a numpy.random.Generator, as PyTorch does
-(uniform with bound 1/sqrt(in_features); normal with deviation 1).
+(uniform with bound 1/sqrt(in_features); normal with deviation 1). The same number as `rng` gives
+the same values: give all layers of a model one generator, so that no two begin alike.
 """
 
 from collections.abc import Iterator, Mapping

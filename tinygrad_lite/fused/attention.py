@@ -29,7 +29,7 @@ from tinygrad_lite.kernels.pack import pack
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
-from tinygrad_lite.ops.elementwise import mul
+from tinygrad_lite.ops.elementwise import add, mul, where
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask
 from tinygrad_lite.tensor import op
@@ -192,7 +192,15 @@ def _attention(q, k, v, is_causal, scale):
 
 
 def scaled_dot_product_attention(
-    q, k, v, is_causal=False, scale=None, dropout_p=0.0, seed=None, return_weights=False
+    q,
+    k,
+    v,
+    is_causal=False,
+    scale=None,
+    dropout_p=0.0,
+    seed=None,
+    return_weights=False,
+    attn_mask=None,
 ):
     """softmax(q k^T * scale) v for q (B, H, T, D), k and v (B, H, S, D): (B, H, T, D).
 
@@ -201,6 +209,8 @@ def scaled_dot_product_attention(
     dropout_p   probability with which an attention weight is dropped; needs seed, a number or a
                 numpy.random.Generator, and takes the composed path, which keeps the weights
     return_weights  also return the weights (B, H, T, S); the composed path
+    attn_mask   broadcasts to (B, H, T, S): booleans, true where a query may look, or numbers that
+                are added to the scores; the composed path
     """
     if q.ndim != 4 or k.shape != v.shape or k.ndim != 4 or q.shape[:2] != k.shape[:2] \
             or q.shape[3] != k.shape[3] or (is_causal and q.shape[2] > k.shape[2]):  # fmt: skip
@@ -210,15 +220,18 @@ def scaled_dot_product_attention(
             "  try x.reshape(B, T, H, D).transpose(1, 2)"
         )
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if dropout_p == 0 and not return_weights:
+    if dropout_p == 0 and not return_weights and attn_mask is None:
         return _attention(q, k, v, is_causal, scale)
-    weights = attention_weights(q, k, is_causal, scale)
+    weights = attention_weights(q, k, is_causal, scale, attn_mask)
     dropped = dropout(weights, dropout_p, seed) if dropout_p else weights
     out = matmul(dropped, v)
     return (out, weights) if return_weights else out
 
 
-def attention_weights(q, k, is_causal, scale):
+def attention_weights(q, k, is_causal, scale, attn_mask=None):
     """softmax(q k^T * scale) over the visible keys, composed: (B, H, T, S)"""
     scores = mul(matmul(q, k.transpose(-2, -1)), scale)
+    if attn_mask is not None:
+        allowed = attn_mask.dtype.kind == "b"
+        scores = where(attn_mask, scores, -np.inf) if allowed else add(scores, attn_mask)
     return softmax(causal_mask(scores) if is_causal else scores)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.sums import sum_axes
 from tinygrad_lite.kernels.watch import constant, current
 
 Array = np.ndarray
@@ -192,7 +193,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
         extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
     )
     if axes:
-        g = np.sum(g, axis=axes, keepdims=True)
+        g = sum_axes(g, axes, keepdims=True)
     g = g.reshape(g.shape[extra:])
     return g if g.shape == shape else np.broadcast_to(g, shape)
 

@@ -8,8 +8,9 @@ xhat = (x - mean) / sqrt(var + eps),  y = xhat * w + b
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import dot, sum_rows, total
+from tinygrad_lite.kernels.compile import inlined, kernel, part_of
+from tinygrad_lite.kernels.rows import dot, total
+from tinygrad_lite.kernels.sums import blocks_of, sum_rows
 from tinygrad_lite.tensor import op
 
 
@@ -35,12 +36,10 @@ def layernorm_forward(chunk, y, xhat, rstd, x, w, b, eps):
                 y[i, j] = xhat[i, j] * w[j]
 
 
-@kernel
-def layernorm_backward(chunk, dx, dw_chunks, db_chunks, g, xhat, w, rstd):
-    """dw_chunks, db_chunks (CHUNKS, C): partial sums over rows."""
-    rows, columns = part_of(len(xhat), chunk), xhat.shape[1]
-    dx, g, xhat, rstd = dx[rows], g[rows], xhat[rows], rstd[rows]
-    dw, db = dw_chunks[chunk], db_chunks[chunk]
+@inlined
+def _backward(dx, dw, db, g, xhat, w, rstd):
+    """The backward pass for some rows; dw, db (C,): sums over these rows"""
+    columns = xhat.shape[1]
     dw[:] = 0
     db[:] = 0
     n = xhat.dtype.type(columns)
@@ -53,6 +52,16 @@ def layernorm_backward(chunk, dx, dw_chunks, db_chunks, g, xhat, w, rstd):
         a, c = total(dx[i]) / n, dot(dx[i], xhat[i]) / n
         for j in range(columns):
             dx[i, j] = (dx[i, j] - a - xhat[i, j] * c) * rstd[i]
+
+
+@kernel
+def layernorm_backward(chunk, dx, dw_blocks, db_blocks, g, xhat, w, rstd):
+    """dw_blocks, db_blocks (blocks, C): sums over blocks of rows."""
+    n, count = len(xhat), len(dw_blocks)
+    blocks = part_of(count, chunk)
+    for block in range(blocks.start, blocks.stop):
+        rows, dw, db = part_of(n, block, count), dw_blocks[block], db_blocks[block]
+        _backward(dx[rows], dw, db, g[rows], xhat[rows], w, rstd[rows])
 
 
 @op
@@ -73,7 +82,7 @@ def layernorm(x, weight, bias=None, eps=1e-5):
 
     def vjp(g):
         dx = np.empty_like(rows)
-        sums = np.empty((2, CHUNKS, rows.shape[1]), dtype, like=rows)
+        sums = np.empty((2, blocks_of(len(rows)), rows.shape[1]), dtype, like=rows)
         layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, w, rstd)
         grads = (dx.reshape(x.shape), lambda: sum_rows(sums[0]))
         return grads if bias is None else (*grads, lambda: sum_rows(sums[1]))

@@ -13,7 +13,8 @@ from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pack import rounded
-from tinygrad_lite.kernels.rows import dot, sum_rows
+from tinygrad_lite.kernels.rows import dot
+from tinygrad_lite.kernels.sums import sum_rows
 from tinygrad_lite.tensor import Adding, op
 
 FEW = 4  # rows of x

@@ -8,8 +8,9 @@ xhat = x / sqrt(mean(x^2) + eps),  y = xhat * w
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import dot, sum_rows
+from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.rows import dot
+from tinygrad_lite.kernels.sums import blocks_of, sum_rows
 from tinygrad_lite.tensor import op
 
 
@@ -31,26 +32,28 @@ def rmsnorm_forward(chunk, y, rrms, x, w, eps):
 
 
 @kernel
-def rmsnorm_backward(chunk, dx, dw_chunks, g, x, w, rrms):
-    """dw_chunks (CHUNKS, C): partial sums over rows; unused for an empty w."""
-    rows, columns = part_of(len(x), chunk), x.shape[1]
-    dx, g, x, rrms = dx[rows], g[rows], x[rows], rrms[rows]
-    dw = dw_chunks[chunk]
-    dw[:] = 0
+def rmsnorm_backward(chunk, dx, dw_blocks, g, x, w, rrms):
+    """dw_blocks (blocks, C): sums over blocks of rows; unused for an empty w."""
+    blocks, columns = part_of(len(dw_blocks), chunk), x.shape[1]
     n = x.dtype.type(columns)
-    for i in range(len(x)):
-        # forward: xhat = x * rrms, y = xhat * w, therefore:
-        r = rrms[i]
-        if w.size:
+    for block in range(blocks.start, blocks.stop):
+        rows = part_of(len(x), block, len(dw_blocks))
+        dx_, g_, x_, rrms_ = dx[rows], g[rows], x[rows], rrms[rows]
+        dw = dw_blocks[block]
+        dw[:] = 0
+        for i in range(len(x_)):
+            # forward: xhat = x * rrms, y = xhat * w, therefore:
+            r = rrms_[i]
+            if w.size:
+                for j in range(columns):
+                    dw[j] += g_[i, j] * x_[i, j] * r
+                    dx_[i, j] = g_[i, j] * w[j]
+            else:
+                for j in range(columns):
+                    dx_[i, j] = g_[i, j]
+            scale = dot(dx_[i], x_[i]) * r * r / n
             for j in range(columns):
-                dw[j] += g[i, j] * x[i, j] * r
-                dx[i, j] = g[i, j] * w[j]
-        else:
-            for j in range(columns):
-                dx[i, j] = g[i, j]
-        scale = dot(dx[i], x[i]) * r * r / n
-        for j in range(columns):
-            dx[i, j] = (dx[i, j] - x[i, j] * scale) * r
+                dx_[i, j] = (dx_[i, j] - x_[i, j] * scale) * r
 
 
 @op
@@ -70,7 +73,7 @@ def rmsnorm(x, weight=None, eps=1e-6):
 
     def vjp(g):
         dx = np.empty_like(rows)
-        sums = np.empty((CHUNKS, w.size), dtype, like=rows)
+        sums = np.empty((blocks_of(len(rows)), w.size), dtype, like=rows)
         rmsnorm_backward(dx, sums, as_rows(g), rows, w, rrms)
         dx = dx.reshape(x.shape)
         return (dx,) if weight is None else (dx, lambda: sum_rows(sums))

@@ -87,10 +87,10 @@ def _key(x: Any, arrays: list[Any]) -> Any:
                 )
             return x  # a leaf: the function works on this very Tensor
         arrays.append(x._data)
-        return Tensor, x._data.shape, x._data.dtype
+        return Tensor, x._data.shape, x._data.dtype, x._data.strides
     if isinstance(x, np.ndarray):
         arrays.append(x)
-        return np.ndarray, x.shape, x.dtype
+        return np.ndarray, x.shape, x.dtype, x.strides  # sums follow the layout
     if isinstance(x, list | tuple):
         return type(x), *[_key(part, arrays) for part in x]
     if isinstance(x, dict):
@@ -132,7 +132,7 @@ class _Recorded:
         if isinstance(x, Tensor) and not x.requires_grad:
             return Tensor(self._taken(x._data))
         if isinstance(x, np.ndarray):
-            self.inputs.append(np.array(x, order="C"))
+            self.inputs.append(np.array(x, order="K"))
             return Traced(self.inputs[-1], ARGUMENT, self.recording)
         if isinstance(x, list | tuple):
             return _rebuilt(x, [self._taken(part) for part in x])

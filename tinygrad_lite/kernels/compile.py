@@ -5,8 +5,8 @@ The contract of a kernel
     * then outputs, then inputs, then scalars; arrays are C-contiguous;
     * it fills what it is given, allocates nothing and returns nothing;
     * one source serves float32 (training) and float64 (gradient checks);
-    * each task owns what it writes, and sums across rows go to `CHUNKS` partial sums, a constant:
-      the same bits come out with one thread or with many.
+    * each task owns what it writes, and sums across rows go to partial sums, whose number depends
+      on shapes alone: the same bits come out with one thread or with many.
 
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
@@ -34,8 +34,7 @@ from tinygrad_lite.kernels.watch import current
 # be fast are in rows.py. `nnan` and `ninf` would hide NaNs and break masks of -inf.
 FASTMATH = {"nsz"}
 
-# Tasks of a kernel, and partial sums of a reduction across rows: more than the cores of an ordinary
-# machine, and fixed.
+# Tasks of a kernel: more than the cores of an ordinary machine, and fixed.
 CHUNKS = 16
 SERIAL_SIZE = 8192  # numbers below which starting threads costs more than it saves
 
@@ -61,7 +60,7 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         work = max(getattr(a, "size", 0) for a in arguments)
-        self.run(CHUNKS, 1 if work < SERIAL_SIZE else get_num_threads(), *arguments)
+        self.run(CHUNKS, threads_for(work), *arguments)
 
     def run(self, tasks: int, threads: int, *arguments: Any) -> None:
         """The body for tasks 0, ..., tasks - 1, on `threads` threads; a Table among the arguments
@@ -189,13 +188,13 @@ def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) 
 
 
 @inlined
-def part_of(n, chunk):
-    """The slice of n numbers, or rows, that belongs to `chunk` of CHUNKS.
+def part_of(n, chunk, parts=CHUNKS):
+    """The slice of n numbers, or rows, that belongs to `chunk` of `parts`.
 
     Kernels loop over slices from 0: for an index that might be negative, Numba adds a check to each
     access, and the loop is no longer vector code.
     """
-    return slice(n * chunk // CHUNKS, n * (chunk + 1) // CHUNKS)
+    return slice(n * chunk // parts, n * (chunk + 1) // parts)
 
 
 class _CompileListener(event.Listener):
@@ -242,6 +241,11 @@ def get_num_threads() -> int:
         most = numba.get_num_threads()
         _threads.count = min(int(wanted), most) if wanted.isdecimal() and int(wanted) else most
     return _threads.count
+
+
+def threads_for(numbers: int) -> int:
+    """Threads for a pass over so many numbers: one where starting more costs more than it saves"""
+    return 1 if numbers < SERIAL_SIZE else get_num_threads()
 
 
 class _Threads(threading.local):

@@ -1,9 +1,10 @@
-"""Reductions: of one row inside a kernel (`total`, `dot`, `largest`), and over rows of a matrix.
+"""Reductions of one row inside a kernel: `total`, `dot`, `largest`.
 
 LLVM may vectorise a sum only if it may reorder it, and then reorders it as it likes: differently
 right after compiling and after loading from disk, and differently on other CPUs. These reductions
 are emitted as vector instructions with LANES partial results, which are always combined in the
-same order.
+same order. Sums of long rows are sums of BLOCK numbers added in float64: however long a row is, its
+sum is off by a few units in the last place.
 """
 
 from typing import Any
@@ -12,12 +13,11 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinygrad_lite.kernels.arrays import as_rows
-from tinygrad_lite.kernels.compile import kernel, part_of
-
 LANES = 16
+BLOCK = 512  # numbers that are added in their own precision
 
 
 def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
@@ -28,9 +28,18 @@ def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
     def generate(context, builder, sig, args):
         number, bits = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth
         halves = sig.args[-1].dtype == types.uint16
-        function = _reduction_function(builder.module, name, start, arguments, number, bits, halves)
+        short = _reduction_function(builder.module, name, start, arguments, number, bits, halves)
         rows = [context.make_array(t)(context, builder, a) for t, a in zip(sig.args, args)]  # noqa: B905
-        return builder.call(function, [row.data for row in rows] + [rows[0].nitems])
+        given, n = [row.data for row in rows], rows[0].nitems
+        if name == "largest":
+            return builder.call(short, [*given, n])
+        result = cgutils.alloca_once(builder, number)
+        with builder.if_else(builder.icmp_signed("<=", n, n.type(BLOCK))) as (few, many):
+            with few:
+                builder.store(builder.call(short, [*given, n]), result)
+            with many:
+                builder.store(builder.call(_blockwise(builder.module, short), [*given, n]), result)
+        return builder.load(result)
 
     if arguments == 1:
 
@@ -138,6 +147,37 @@ def _reduction_function(
     return function
 
 
+def _blockwise(module: ir.Module, of_block: ir.Function) -> ir.Function:
+    """The LLVM function that adds what `of_block` finds for BLOCK numbers at a time, in float64"""
+    full_name = f"{of_block.name}_blockwise"
+    if full_name in module.globals:
+        return module.globals[full_name]
+    function = ir.Function(module, of_block.function_type, full_name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    *rows, n = function.args
+    first, block, end = map(function.append_basic_block, ("start", "block", "end"))
+    builder = ir.IRBuilder(first)
+    builder.branch(block)
+
+    builder.position_at_end(block)
+    i, before = builder.phi(n.type), builder.phi(ir.DoubleType())
+    left, size = builder.sub(n, i), n.type(BLOCK)
+    is_last = builder.icmp_signed("<=", left, size)
+    count = builder.select(is_last, left, size)
+    value = builder.call(of_block, [*[builder.gep(row, [i]) for row in rows], count])
+    exact = value if value.type == before.type else builder.fpext(value, before.type)
+    after = builder.fadd(before, exact)
+    for phi, at_first, then in ((i, 0, builder.add(i, size)), (before, 0.0, after)):
+        phi.add_incoming(phi.type(at_first), first)
+        phi.add_incoming(then, block)
+    builder.cbranch(is_last, end, block)
+
+    builder.position_at_end(end)
+    builder.ret(after if value.type == after.type else builder.fptrunc(after, value.type))
+    return function
+
+
 def _dot_in_python(x, y):
     """y may hold bfloat16 numbers, the upper halves of float32 numbers, as uint16"""
     if y.dtype == np.uint16:
@@ -149,22 +189,3 @@ total = _reduction("total", 0.0, lambda x: x.sum(), 1)
 dot = _reduction("dot", 0.0, _dot_in_python, 2)
 # A NaN is passed over here; it shows when the row is used.
 largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)
-
-
-@kernel
-def sum_rows_kernel(chunk, out, x):
-    """out (C,) = sum over rows of x (N, C); each task owns some columns."""
-    part = part_of(out.size, chunk)
-    out = out[part]
-    out[:] = 0
-    for i in range(len(x)):
-        row = x[i, part]
-        for j in range(row.size):
-            out[j] += row[j]
-
-
-def sum_rows(x: np.ndarray) -> np.ndarray:
-    """(C,): the sum of x (..., C) over all axes but the last"""
-    out = np.empty(x.shape[-1:], x.dtype, like=x)
-    sum_rows_kernel(out, as_rows(x))
-    return out

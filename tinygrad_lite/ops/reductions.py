@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels import sums
 from tinygrad_lite.ops.elementwise import div, exp, floating, log, sub
 from tinygrad_lite.tensor import Tensor, op
 
@@ -31,7 +32,7 @@ def _kept(y, x, axis):
 
 @op
 def sum(x, axis=None, keepdim=False):
-    y = np.sum(x, axis=_axes(x, axis), keepdims=keepdim, dtype=_sum_dtype(x))
+    y = sums.sum_axes(x, _axes(x, axis), keepdim)
     return y, lambda g: (np.broadcast_to(_kept(g, x, axis), np.shape(x)),)
 
 
@@ -88,9 +89,7 @@ def prod(x, axis=None, keepdim=False):
 @op
 def cumsum(x, axis=0):
     """y[i] = x[0] + ... + x[i] along an axis"""
-    return np.cumsum(x, axis=axis, dtype=_sum_dtype(x)), lambda g: (
-        np.flip(np.cumsum(np.flip(g, axis), axis=axis, dtype=g.dtype), axis),
-    )
+    return sums.cumsum(x, axis), lambda g: (sums.cumsum(g, axis, reverse=True),)
 
 
 @op

@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 
 from gpt.config import DEFAULT_PRESET, PRESETS, TOKENIZERS, GPTConfig, TrainConfig
 
+# What 0, the default of these options, stands for
+ZEROS = {"eval_interval": "0, a tenth of the steps", "d_ff": "0, four times --n-embd"}
+
 TRAIN_EXAMPLES = """examples:
   gpt train                                   tiny Shakespeare, two and a half minutes
   gpt train my.txt notes/ --out runs/mine     your own files and folders
@@ -180,7 +183,7 @@ def _add_fields(group: Any, config: type) -> None:
         preset = PRESETS[DEFAULT_PRESET]
         chosen = preset.model if config is GPTConfig else preset.train
         value = chosen.get(field.name, field.default)
-        shown = "" if value in ("", MISSING) else f"(default: {value})"
+        shown = "" if value in ("", MISSING) else f"(default: {ZEROS.get(field.name, value)})"
         settings: dict[str, Any] = {"default": None, "help": shown}
         if field.type is bool:
             settings["action"] = argparse.BooleanOptionalAction

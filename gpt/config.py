@@ -117,8 +117,8 @@ class TrainConfig(_Checked):
     plateau: float = 0.3  # fraction of all steps before the decay, for schedule "plateau"
     min_lr: float = 0.1  # fraction of the learning rate that the schedule ends at
     grad_clip: float = 1.0  # largest norm of the gradient; 0 means no limit
-    eval_interval: int = 500  # steps
-    eval_tokens: int = 20_000  # of the validation split, at each evaluation but the last
+    eval_interval: int = 0  # steps; 0 means a tenth of all
+    eval_tokens: int = 20_000  # of the validation split, at each evaluation; the last is on all
     seed: int = 1337
     precision: str = "auto"  # of matrix products: "float32", "bfloat16", or what the CPU is fast in
     batches: str = "random"  # or "all": every window of the training split in each step
@@ -127,7 +127,7 @@ class TrainConfig(_Checked):
 
     def __post_init__(self) -> None:
         self._check(
-            ("steps", "batch_size", "eval_interval", "eval_tokens"),
+            ("steps", "batch_size", "eval_tokens"),
             {
                 "optimizer": ("adamw", "muon"),
                 "schedule": ("cosine", "plateau"),
@@ -143,7 +143,7 @@ class TrainConfig(_Checked):
                 f"{name}={value}",
                 f"{name}=0.001",
             )
-        for name in ("weight_decay", "warmup", "grad_clip", "seed"):
+        for name in ("weight_decay", "warmup", "grad_clip", "seed", "eval_interval"):
             value = getattr(self, name)
             require(
                 value >= 0,
@@ -193,7 +193,7 @@ def _gpt2(size: str, n_layer: int, n_head: int, n_embd: int) -> Preset:
     return Preset(
         f"GPT-2's architecture and vocabulary, {size} parameters",
         dict(vocab_size=50257, block_size=1024, bias=True, activation="gelu_tanh", **shape),
-        dict(steps=1000, batch_size=4, lr=3e-4, beta2=0.95, eval_interval=100, eval_tokens=4096),
+        dict(steps=1000, batch_size=4, lr=3e-4, beta2=0.95, eval_tokens=4096),
         tokenizer="gpt2",
     )
 
@@ -274,7 +274,6 @@ PRESETS = {
             warmup=50,
             plateau=0.3,
             min_lr=0.0,
-            eval_interval=800,
         ),
     ),
     "baby": Preset(
@@ -290,7 +289,6 @@ PRESETS = {
             schedule="cosine",
             warmup=100,
             min_lr=0.1,
-            eval_interval=500,
         ),
     ),
     "bpe": Preset(
@@ -303,7 +301,6 @@ PRESETS = {
             weight_decay=0.1,
             schedule="cosine",
             warmup=100,
-            eval_interval=500,
         ),
         tokenizer="bytes",
     ),

@@ -5,6 +5,7 @@ for record in train(state, training_tokens, validation_tokens):
     ...
 """
 
+import itertools
 import json
 import math
 import time
@@ -18,6 +19,10 @@ from gpt.errors import NonFiniteError, closest, require
 from gpt.evaluate import evaluate
 from gpt.model import GPT
 from tinygrad_lite import Tensor, jit, optim, precision
+
+# Evaluations in a row, each above the one before, after which a run ends: it learns its text by
+# heart, and the best weights lie behind it.
+RISES = 3
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EvalRecord:
-    """One evaluation after `step` steps; best: no earlier one was lower."""
+    """One evaluation after `step` steps: the loss on config.eval_tokens of the validation split,
+    the same each time, and after config.steps on all of it. best: on those no earlier was lower."""
 
     step: int
     val_loss: float
@@ -54,8 +60,9 @@ class TrainState:
         self.optimizers = build_optimizers(self.model, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0
-        self.best_loss = math.inf
+        self.best_loss = math.inf  # on config.eval_tokens of the validation split
         self.best_step = 0
+        self.recent: list[float] = []  # the last losses on those, RISES + 1 at most
         # Recorded at the first step, then replayed
         self.compute_gradients = jit(self.gradients)
         self.update = jit(self.apply)
@@ -74,8 +81,31 @@ class TrainState:
 
     def evaluation_due(self) -> bool:
         """Whether an EvalRecord comes before the next step"""
-        last = self.step == self.config.steps
-        return last or self.step % self.config.eval_interval == 0
+        interval = self.config.eval_interval or max(1, self.config.steps // 10)
+        return self.step == self.config.steps or self.step % interval == 0
+
+    def overtrained(self) -> bool:
+        """Whether the validation loss has risen RISES times in a row; never without a split that
+        is kept for validation"""
+        rises = [b > a for a, b in itertools.pairwise(self.recent)]
+        return self.config.validation > 0 and len(rises) == RISES and all(rises)
+
+    def done(self) -> bool:
+        return self.step >= self.config.steps or self.overtrained()
+
+    def evaluate(self, validation: np.ndarray) -> EvalRecord:
+        """Take note of the loss, and whether it is the best so far."""
+        with precision(self.config.precision):
+            loss = evaluate(self.model, validation, self.config.eval_tokens)
+            last = self.step == self.config.steps
+            whole = evaluate(self.model, validation) if last else loss
+        if not (math.isfinite(loss) and math.isfinite(whole)):  # before it is saved
+            raise NonFiniteError(_blame(self, whole))
+        self.recent = [*self.recent, loss][-RISES - 1 :]
+        best = loss <= self.best_loss
+        if best:
+            self.best_loss, self.best_step = loss, self.step
+        return EvalRecord(self.step, whole, best)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The model's and the optimizers' arrays by name"""
@@ -91,6 +121,7 @@ class TrainState:
                 "step": self.step,
                 "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
                 "best_step": self.best_step,
+                "recent": self.recent,
                 "batches": self.rng.bit_generator.state,
                 "dropout": self.model.rng.bit_generator.state,
             }
@@ -107,6 +138,7 @@ class TrainState:
             optimizer.load_state_dict(parts[name])
         data = json.loads(progress)
         self.step, self.best_step = data["step"], data["best_step"]
+        self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
@@ -185,9 +217,9 @@ def check_lengths(training: np.ndarray, validation: np.ndarray, block_size: int)
 def train(
     state: TrainState, training: np.ndarray, validation: np.ndarray
 ) -> Iterator[StepRecord | EvalRecord]:
-    """Train until config.steps steps are done; an EvalRecord comes at every eval_interval steps
-    and after the last. `state` is as it should be saved after each record but a StepRecord that an
-    EvalRecord will follow.
+    """Train until config.steps steps are done, or until the validation loss only rises; an
+    EvalRecord comes at every eval_interval steps and after the last. `state` is as it should be
+    saved after each record but a StepRecord that an EvalRecord will follow.
 
     training, validation   token ids (n,); the first of validation is context, and not predicted
     """
@@ -195,7 +227,7 @@ def train(
     check_lengths(training, validation[1:], model.config.block_size)
     factor = schedule(config)
     model.train()
-    while state.step < config.steps:
+    while not state.done():
         start = time.perf_counter()
         for optimizer, highest in state.optimizers.values():
             optimizer.lr = highest * factor(state.step)
@@ -208,15 +240,7 @@ def train(
         lr = config.lr * factor(state.step - 1)
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
         if state.evaluation_due():
-            last = state.step == config.steps
-            with precision(config.precision):
-                val_loss = evaluate(model, validation, None if last else config.eval_tokens)
-            if not math.isfinite(val_loss):  # before it is saved
-                raise NonFiniteError(_blame(state, val_loss))
-            best = val_loss <= state.best_loss
-            if best:
-                state.best_loss, state.best_step = val_loss, state.step
-            yield EvalRecord(state.step, val_loss, best)
+            yield state.evaluate(validation)
 
 
 def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:

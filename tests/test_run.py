@@ -1,6 +1,9 @@
 """Where a run is made, what it must never touch, and how it is stopped."""
 
+import json
 import os
+import random
+import re
 import shlex
 import shutil
 import signal
@@ -316,3 +319,22 @@ def test_a_process_is_stopped(home):
     assert process.returncode == 130
     assert "gpt train --resume a" in error
     assert Path("a/last/checkpoint.safetensors").is_file()
+
+
+def test_a_run_that_learns_by_heart_says_where_its_best_weights_are(home, capsys):
+    letters = random.Random(0).choices("abcdefghij", k=900)
+    Path("noise.txt").write_text("".join(letters))
+    learn = ["train", "noise.txt", "--out", "a", *TINY, "--lr", "1e-2"]
+    assert run([*learn, "--steps", "3000", "--eval-interval", "20", "--eval-tokens", "32"]) == 0
+    out = capsys.readouterr().out
+    found = re.search(r"^stopped after step (\d+): .* risen 3 times .* step (\d+)", out, re.M)
+    last, best = map(int, found.groups())
+    assert best + 60 <= last < 3000
+    loss = re.search(rf"^best validation loss ([\d.]+) after step {best}:", out, re.M)[1]
+    assert run(["eval", "a", "--json"]) == 0
+    assert f"{json.loads(capsys.readouterr().out)['val_loss']:.4f}" == loss
+    assert run(["train", "--resume", "a"]) == 0
+    again = capsys.readouterr().out
+    assert found[0] in again
+    assert f"best validation loss {loss} " in again
+    assert "step 1/" not in again

@@ -1,5 +1,6 @@
 """The loop and the run's folder: determinism, resuming, crashes, damage."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -235,3 +236,56 @@ def test_compiling_ahead_runs_nothing_of_the_current_folder(tmp_path):
     assert not list(tmp_path.glob("ran-*"))
     compiled = {path.name.split("-")[0] for path in kept.rglob("*.nbc")}
     assert len(compiled) >= int(done.stdout) / 2 > 0
+
+
+# Letters in no order: what is learned of them by heart does not hold for others
+NOISE = np.random.default_rng(0).integers(0, TOKENIZER.vocab_size, 600)
+HEART = NOISE[:300], NOISE[299:]
+BY_HEART = TrainConfig(steps=2000, batch_size=8, eval_interval=20, eval_tokens=64, lr=1e-2)
+
+
+def by_heart(state):
+    return [(r.step, r.val_loss, r.best) for r in train(state, *HEART) if isinstance(r, EvalRecord)]
+
+
+def test_a_run_ends_when_its_validation_loss_only_rises():
+    whole, half = TrainState(MODEL, BY_HEART), TrainState(MODEL, BY_HEART)
+    records = by_heart(whole)
+    *_, best, second, third, fourth = [loss for _, loss, _ in records]
+    assert best < second < third < fourth
+    last = records[-1][0]
+    assert last == whole.step < 1000
+    assert whole.best_step == max(step for step, _, best in records if best) <= last - 60
+    assert by_heart(whole) == []
+    for record in train(half, *HEART):
+        if isinstance(record, EvalRecord) and record.step == last - 20:
+            break
+    resumed = TrainState(MODEL, BY_HEART)
+    resumed.load({name: array.copy() for name, array in half.arrays().items()}, half.progress())
+    assert by_heart(resumed) == records[-1:]
+    ended = TrainState(MODEL, BY_HEART)
+    ended.load(whole.arrays(), whole.progress())
+    assert by_heart(ended) == []
+
+
+def test_without_a_validation_split_a_run_does_not_end_before_its_steps():
+    state = TrainState(MODEL, dataclasses.replace(BY_HEART, validation=0.0, steps=400))
+    state.recent = [1.0, 2.0, 3.0, 4.0]
+    assert by_heart(state)[-1][0] == 400
+
+
+def test_evaluations_are_compared_on_the_same_tokens(monkeypatch):
+    parts, wholes = iter([3.0, 2.0, 2.5]), iter([1.0])
+    monkeypatch.setattr(
+        "gpt.train.evaluate", lambda model, ids, most=None: next(parts if most else wholes)
+    )
+    state = TrainState(MODEL, dataclasses.replace(BY_HEART, steps=60))
+    assert by_heart(state) == [(20, 3.0, True), (40, 2.0, True), (60, 1.0, False)]
+    assert (state.best_loss, state.best_step) == (2.0, 40)
+
+
+@pytest.mark.parametrize(("steps", "count"), [(5, 5), (12, 12), (35, 12), (40, 10)])
+def test_a_run_is_evaluated_at_least_ten_times(steps, count):
+    config = dataclasses.replace(MUON, steps=steps, eval_interval=0)
+    records = list(train(TrainState(MODEL, config), *SPLITS))
+    assert sum(isinstance(record, EvalRecord) for record in records) == count

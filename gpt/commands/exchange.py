@@ -14,7 +14,7 @@ from tinygrad_lite import save_state
 
 # For training that goes on from such weights
 FINE_TUNING = TrainConfig(steps=200, batch_size=4, lr=3e-5, beta2=0.95, warmup=20,
-                          eval_interval=50, eval_tokens=8192)  # fmt: skip
+                          eval_tokens=8192)  # fmt: skip
 
 
 def import_command(args: Namespace) -> None:

@@ -15,13 +15,13 @@ from gpt.config import DEFAULT_PRESET, TOKENIZERS, GPTConfig, TrainConfig, prese
 from gpt.console import say
 from gpt.corpus import Corpus, gpt2_folder
 from gpt.errors import Interrupted, require
-from gpt.evaluate import bits
+from gpt.evaluate import bits, evaluate
 from gpt.generate import Sampling, generate
 from gpt.measure import measure
 from gpt.run import Run, default_folder
 from gpt.tokenizers import Tokenizer, build_tokenizer
-from gpt.train import StepRecord, TrainState, check_lengths, train
-from tinygrad_lite import Tensor, set_num_threads
+from gpt.train import RISES, StepRecord, TrainState, check_lengths, train
+from tinygrad_lite import Tensor, precision, set_num_threads
 
 SAMPLE_SEED = 42
 
@@ -82,6 +82,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
     parameters = sum(p.size for p in state.model.parameters())
     left = seconds * (config.steps - state.step)
     console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
+    best_loss = None  # of the best weights on the whole validation split
     with console.TrainingLine(config.steps, state.step) as line:
         stopping.patient = True
         for record in train(state, training, validation):
@@ -97,6 +98,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             run.add_sample(record.step, sample)
             if record.best:
                 run.save_best(state)
+                best_loss = record.val_loss if record.step == config.steps else None
             run.save_last(state)
             if stopping.signal:  # nothing is printed: the terminal may be gone
                 break
@@ -104,9 +106,17 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         stopping.patient = False
     if stopping.signal:
         raise Interrupted(stopping.signal, _goes_on(args, run, state))
+    if state.overtrained():
+        say(
+            f"stopped after step {state.step}: the validation loss has risen {RISES} times in a"
+            f" row; the best weights, after step {state.best_step}, are kept"
+        )
+    if best_loss is None:
+        with precision(config.precision):
+            best_loss = evaluate(run.load_best()[0], validation)
     say(
-        f"best validation loss {state.best_loss:.4f} after step {state.best_step}:"
-        f" {bits(state.best_loss):.3f} bits per {console.unit(tokenizer)}"
+        f"best validation loss {best_loss:.4f} after step {state.best_step}:"
+        f" {bits(best_loss):.3f} bits per {console.unit(tokenizer)}"
     )
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
     say(f"next: gpt generate {run.folder}, or gpt plot {run.folder}")
@@ -182,7 +192,7 @@ def _tuned(args: Namespace) -> Plan:
 
 def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
     """What to say of a run that was stopped and saved"""
-    if state.step == state.config.steps:
+    if state.done():
         return f"stopped after the last step; everything is in {run.folder}"
     saved = f"stopped after step {state.step}, which is saved in {run.folder}"
     if "-" in run.read_setup()[3]:

@@ -14,9 +14,10 @@ from contextlib import ExitStack
 import numpy as np
 
 from benchmarks.timing import Factory, Row, digest, race
-from gpt.config import PRESETS, GPTConfig
-from gpt.generate import Sampling, generate
+from gpt.config import GPTConfig
 from gpt.model import GPT
+from gpt.presets import PRESETS
+from gpt.writing.sampling import Sampling, generate
 from tinygrad_lite import get_num_threads, has_bfloat16, no_grad, precision
 
 Call = tuple[Callable[[], object], dict[str, np.ndarray]]
@@ -91,7 +92,7 @@ def of_transformers(config: str, threads: int, dtype: str) -> Call:
     import torch
     import transformers
 
-    from gpt.huggingface import state_to
+    from gpt.exchange.huggingface import state_to
 
     torch.set_num_threads(threads)
     model, prompt = _model(config)

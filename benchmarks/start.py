@@ -19,7 +19,7 @@ ours("baby")[0]()
 """
 TORCH = 'from benchmarks.step import of_torch; of_torch("baby", {threads}, {kind!r})[0]()'
 JAX = 'from benchmarks.step import of_jax; of_jax("baby", "float32")[0]()'
-PEAK = "\nfrom gpt.measure import peak_memory_mb; print(peak_memory_mb())"
+PEAK = "\nfrom gpt.training.measure import peak_memory_mb; print(peak_memory_mb())"
 
 
 def run(config: str, peers: list[str]) -> list[Row]:

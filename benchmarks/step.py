@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import Factory, Row, digest, race
-from gpt.config import PRESETS, GPTConfig
+from gpt.config import GPTConfig
 from gpt.model import GPT
+from gpt.presets import PRESETS
 from tinygrad_lite import Tensor, get_num_threads, has_bfloat16, jit, optim, precision
 
 HELLO = dict(

@@ -15,7 +15,7 @@ import numpy as np
 
 import tinygrad_lite as tg
 from benchmarks.peak import bandwidth_gb_s, peak_gflops, reading_gb_s
-from gpt.measure import peak_memory_mb
+from gpt.training.measure import peak_memory_mb
 
 
 @dataclass

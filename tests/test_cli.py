@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from gpt import corpus
-from gpt.arguments import parse
 from gpt.cli import run
+from gpt.cli.grammar import parse
+from gpt.text import corpus
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
 TINY = [

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt import corpus
-from gpt.corpus import Corpus, default_corpus, download, load_corpus, shakespeare, shipped
-from gpt.tokenizers import CharTokenizer, tokenizer_from_json
+from gpt.text import corpus
+from gpt.text.corpus import Corpus, default_corpus, download, load_corpus, shakespeare, shipped
+from gpt.text.tokenizers import CharTokenizer, tokenizer_from_json
 
 # A failed request leaves its socket to the garbage collector, which warns of it, in whichever test
 # it happens to run: `no_data` makes it run here.

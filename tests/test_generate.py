@@ -8,8 +8,8 @@ import pytest
 import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.config import GPTConfig
-from gpt.generate import Sampling, generate, generate_batch
 from gpt.model import GPT
+from gpt.writing.sampling import Sampling, generate, generate_batch
 
 OPTIONS = {
     "learned": {},

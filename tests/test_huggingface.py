@@ -7,11 +7,11 @@ import pytest
 
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
-from gpt.generate import Sampling, generate
-from gpt.huggingface import load_checkpoint, save_checkpoint, state_to
+from gpt.exchange.huggingface import load_checkpoint, save_checkpoint, state_to
 from gpt.model import GPT
-from gpt.run import Run
-from gpt.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
+from gpt.text.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
+from gpt.training.run import Run
+from gpt.writing.sampling import Sampling, generate
 from tests.test_cli import TEXT
 
 SHAPES = {

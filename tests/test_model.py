@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import tinygrad_lite as tg
-from gpt.config import PRESETS, GPTConfig, TrainConfig, preset
-from gpt.evaluate import evaluate
-from gpt.generate import Sampling, generate
-from gpt.info import describe
+from gpt.config import GPTConfig, TrainConfig
+from gpt.inside.info import describe
 from gpt.model import GPT
+from gpt.presets import PRESETS, preset
+from gpt.training.evaluate import evaluate
+from gpt.writing.sampling import Sampling, generate
 
 SMALL = dict(vocab_size=11, n_layer=2, n_head=2, n_embd=8, block_size=6)
 RNG = np.random.default_rng(0)

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt.cli import run
-from gpt.config import PRESETS
-from gpt.corpus import shipped
-from gpt.generate import TextStream
-from gpt.tokenizers import (
+from gpt.presets import PRESETS
+from gpt.text.corpus import shipped
+from gpt.text.tokenizers import (
     END_OF_TEXT,
     UNKNOWN,
     ByteTokenizer,
@@ -23,6 +22,7 @@ from gpt.tokenizers import (
     tokenizer_from_files,
     tokenizer_from_json,
 )
+from gpt.writing.stream import TextStream
 
 TEXT = shipped("mini")
 BYTES = ByteTokenizer.of_text(TEXT, 400)

@@ -8,8 +8,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 import tinygrad_lite as tg  # noqa: E402
 from benchmarks.step import HELLO  # noqa: E402
 from benchmarks.torch_gpt import TorchGPT  # noqa: E402
-from gpt.config import PRESETS, GPTConfig  # noqa: E402
+from gpt.config import GPTConfig  # noqa: E402
 from gpt.model import GPT  # noqa: E402
+from gpt.presets import PRESETS  # noqa: E402
 from tinygrad_lite import Tensor, optim  # noqa: E402
 
 F = torch.nn.functional

@@ -15,9 +15,10 @@ import pytest
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
-from gpt.run import Run
-from gpt.tokenizers import CharTokenizer
-from gpt.train import EvalRecord, StepRecord, TrainState, train
+from gpt.text.tokenizers import CharTokenizer
+from gpt.training.loop import StepRecord, train
+from gpt.training.run import Run
+from gpt.training.state import EvalRecord, TrainState
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
 TOKENIZER = CharTokenizer(TEXT)
@@ -179,8 +180,9 @@ import hashlib, sys
 import numpy as np
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
-from gpt.measure import measure
-from gpt.train import TrainState, train_step
+from gpt.training.measure import measure
+from gpt.training.state import TrainState
+from gpt.training.loop import train_step
 compiled = []
 tg.on_compile(lambda: compiled.append(1))
 model = GPTConfig(vocab_size=20, n_layer=1, n_embd=32, block_size=16)
@@ -277,7 +279,7 @@ def test_without_a_validation_split_a_run_does_not_end_before_its_steps():
 def test_evaluations_are_compared_on_the_same_tokens(monkeypatch):
     parts, wholes = iter([3.0, 2.0, 2.5]), iter([1.0])
     monkeypatch.setattr(
-        "gpt.train.evaluate", lambda model, ids, most=None: next(parts if most else wholes)
+        "gpt.training.state.evaluate", lambda model, ids, most=None: next(parts if most else wholes)
     )
     state = TrainState(MODEL, dataclasses.replace(BY_HEART, steps=60))
     assert by_heart(state) == [(20, 3.0, True), (40, 2.0, True), (60, 1.0, False)]

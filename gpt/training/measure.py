@@ -10,7 +10,8 @@ import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
-from gpt.train import TrainState, batch, train_step
+from gpt.training.loop import batch, train_step
+from gpt.training.state import TrainState
 from tinygrad_lite import compile_ahead, precision
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpt import console
-from gpt.corpus import Corpus, default_corpus, load_corpus, located
-from gpt.tokenizers import Tokenizer
+from gpt.cli import console
+from gpt.text.corpus import Corpus, default_corpus, load_corpus, located
+from gpt.text.tokenizers import Tokenizer
 from tinygrad_lite import on_compile
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any, NoReturn
 
-from gpt.config import DEFAULT_PRESET, PRESETS, TOKENIZERS, GPTConfig, TrainConfig
+from gpt.config import GPTConfig, TrainConfig
+from gpt.presets import DEFAULT_PRESET, PRESETS, TOKENIZERS
 
 # What 0, the default of these options, stands for
 ZEROS = {"eval_interval": "0, a tenth of the steps", "d_ff": "0, four times --n-embd"}

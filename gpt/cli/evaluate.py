@@ -1,21 +1,17 @@
-"""gpt eval, gpt plot, gpt tokenize: look at a model, a run, a text"""
+"""gpt eval"""
 
 import json
 import math
 from argparse import Namespace
-from pathlib import Path
 
-from gpt import console
-from gpt.commands.common import announce_compilation, find_corpus, split_tokens
-from gpt.config import PRESETS
-from gpt.console import number, say
-from gpt.corpus import gpt2_folder
+from gpt.cli import console
+from gpt.cli.common import announce_compilation, find_corpus, split_tokens
+from gpt.cli.console import number, say
 from gpt.errors import require
-from gpt.evaluate import bigram_loss, bits, evaluate, unigram_loss
-from gpt.plot import plot_loss
-from gpt.run import Run
-from gpt.tokenizers import Tokenizer, tokenizer_from_files
-from gpt.train import check_lengths
+from gpt.text.counts import bigram_loss, unigram_loss
+from gpt.training.evaluate import bits, evaluate
+from gpt.training.loop import check_lengths
+from gpt.training.run import Run
 from tinygrad_lite import precision
 
 
@@ -66,42 +62,3 @@ def eval_command(args: Namespace) -> None:
         f"{result['bits_per_char']:.3f} bits per character,"
         f" {result['bits_per_byte']:.3f} bits per byte; {number(result['parameters'])} parameters"
     )
-
-
-def plot_command(args: Namespace) -> None:
-    run = Run.open(args.run)
-    model_config, *_ = run.read_setup()
-    path = Path(args.out) if args.out else run.folder / "loss.png"
-    plot_loss(run.log, path, model_config.vocab_size)
-    say(f"the loss of {args.run} is drawn in {path}")
-
-
-def tokenize_command(args: Namespace) -> None:
-    tokenizer = _tokenizer(args.tokenizer)
-    ids = [int(i) for i in tokenizer.encode(args.text)]
-    pieces = tokenizer.pieces(ids)
-    if args.json:
-        console.console.out(json.dumps({"ids": ids, "tokens": pieces}), highlight=False)
-        return
-    console.tokens(ids, pieces)
-    say(
-        f"{len(ids)} tokens, {len(args.text)} characters, {len(args.text.encode())} bytes;"
-        f" vocabulary {number(tokenizer.vocab_size)}"
-    )
-
-
-def _tokenizer(name: str) -> Tokenizer:
-    """Of a run, GPT-2's, or of files"""
-    if name == "gpt2":
-        return tokenizer_from_files(gpt2_folder())
-    if (Path(name) / "config.json").is_file():
-        return Run.open(name).read_setup()[2]
-    require(
-        Path(name).exists(),
-        "tokenize: the first argument is a run's folder, gpt2, or tokenizer files.",
-        f"{name!r}, which does not exist",
-        "gpt2, or the folder of a run"
-        if name not in PRESETS
-        else f"gpt train --preset {name} first",
-    )
-    return tokenizer_from_files(name)

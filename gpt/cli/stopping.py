@@ -6,7 +6,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from gpt import console
+from gpt.cli import console
 from gpt.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt import console
-from gpt.commands.common import announce_compilation, find_corpus, split_tokens
-from gpt.commands.stopping import Stopping
-from gpt.config import DEFAULT_PRESET, TOKENIZERS, GPTConfig, TrainConfig, preset
-from gpt.console import say
-from gpt.corpus import Corpus, gpt2_folder
+from gpt.cli import console
+from gpt.cli.common import announce_compilation, find_corpus, split_tokens
+from gpt.cli.console import say
+from gpt.cli.stopping import Stopping
+from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import Interrupted, require
-from gpt.evaluate import bits, evaluate
-from gpt.generate import Sampling, generate
-from gpt.measure import measure
-from gpt.run import Run, default_folder
-from gpt.tokenizers import Tokenizer, build_tokenizer
-from gpt.train import RISES, StepRecord, TrainState, check_lengths, train
+from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
+from gpt.text.corpus import Corpus, gpt2_folder
+from gpt.text.tokenizers import Tokenizer, build_tokenizer
+from gpt.training.evaluate import bits, evaluate
+from gpt.training.loop import StepRecord, check_lengths, train
+from gpt.training.measure import measure
+from gpt.training.run import Run, default_folder
+from gpt.training.state import RISES, TrainState
+from gpt.writing.sampling import Sampling, generate
 from tinygrad_lite import Tensor, precision, set_num_threads
 
 SAMPLE_SEED = 42

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt import console
-from gpt.commands.common import announce_compilation
-from gpt.console import say
+from gpt.cli import console
+from gpt.cli.common import announce_compilation
+from gpt.cli.console import say
 from gpt.errors import require
-from gpt.generate import Sampling, TextStream, generate_batch
-from gpt.run import Run
-from gpt.tokenizers import Tokenizer
+from gpt.text.tokenizers import Tokenizer
+from gpt.training.run import Run
+from gpt.writing.sampling import Sampling, generate_batch
+from gpt.writing.stream import TextStream
 from tinygrad_lite import get_precision, precision, set_num_threads
 
 

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import GPTConfig, TrainConfig
-from gpt.corpus import base_name
 from gpt.errors import require
 from gpt.model import GPT
-from gpt.tokenizers import Tokenizer, tokenizer_from_json
-from gpt.train import EvalRecord, StepRecord, TrainState
+from gpt.text.corpus import base_name
+from gpt.text.tokenizers import Tokenizer, tokenizer_from_json
+from gpt.training.loop import StepRecord
+from gpt.training.state import EvalRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
 
 FILES = (
@@ -229,6 +230,11 @@ def _remove(folder: Path) -> None:
     for _, path in sorted(_entries(folder), key=lambda entry: FILES.index(entry[0])):
         if not path.is_dir():
             path.unlink()
+
+
+def load(folder: str | Path) -> tuple[GPT, Tokenizer]:
+    """The model of a run with its best weights, ready to predict, and its tokenizer"""
+    return Run.open(folder).load_best()
 
 
 @contextlib.contextmanager

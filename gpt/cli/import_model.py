@@ -1,15 +1,14 @@
-"""gpt import, gpt export: models from and for other programs"""
+"""gpt import: models from other programs"""
 
-import os
 from argparse import Namespace
 from pathlib import Path
 
+from gpt.cli.console import number, say
 from gpt.config import TrainConfig
-from gpt.console import number, say
-from gpt.corpus import base_name
 from gpt.errors import require
-from gpt.huggingface import load_checkpoint, save_checkpoint
-from gpt.run import Run, default_folder
+from gpt.exchange.huggingface import load_checkpoint
+from gpt.text.corpus import base_name
+from gpt.training.run import Run, default_folder
 from tinygrad_lite import save_state
 
 # For training that goes on from such weights
@@ -50,18 +49,3 @@ def _folder(model: str) -> Path:
             f"  got {type(error).__name__}: {str(error).splitlines()[0][:200]}\n"
             "  try again with a network, or the folder of a checkpoint"
         ) from error
-
-
-def export_command(args: Namespace) -> None:
-    run = Run.open(args.run)
-    model, tokenizer = run.load_best()
-    folder = Path(os.path.realpath(args.out))  # "new/.." is a folder, though new is none yet
-    require(
-        not folder.exists() or (folder.is_dir() and not any(folder.iterdir())),
-        "export: --out must name a new or an empty folder.",
-        f"{args.out}, which holds something",
-        "another --out",
-    )
-    state = {name: p.data for name, p in model.named_parameters()}
-    save_checkpoint(folder, model.config, state, tokenizer)
-    say(f"{args.out} is ready for transformers.AutoModelForCausalLM.from_pretrained({args.out!r})")

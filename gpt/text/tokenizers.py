@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpt.config import TOKENIZERS
 from gpt.errors import closest, require
+from gpt.presets import TOKENIZERS
 
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<unk>"

@@ -22,10 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gpt.config import GPTConfig, TrainConfig
-from gpt.tokenizers import Tokenizer
+from gpt.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from gpt.train import EvalRecord, StepRecord
+    from gpt.training.loop import StepRecord
+    from gpt.training.state import EvalRecord
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)

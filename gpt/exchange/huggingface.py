@@ -16,14 +16,14 @@ from safetensors import SafetensorError, safe_open
 
 from gpt.config import GPTConfig
 from gpt.errors import require
-from gpt.run import write_json
-from gpt.tokenizers import (
+from gpt.text.tokenizers import (
     ByteTokenizer,
     CharTokenizer,
     Tokenizer,
     WordTokenizer,
     tokenizer_from_files,
 )
+from gpt.training.run import write_json
 from tinygrad_lite import save_state
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",

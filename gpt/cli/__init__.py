@@ -1,4 +1,4 @@
-"""The command `gpt`: what it prints comes from here, console.py and commands/.
+"""The command `gpt`: what it prints comes from this folder.
 
 Exit status: 0 done, 1 the loss became infinite or not a number, 2 a mistake in what was asked,
 130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP.
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpt import console
-from gpt.arguments import UsageError, parse
+from gpt.cli import console
+from gpt.cli.grammar import UsageError, parse
 from gpt.errors import Interrupted, NonFiniteError
 
-# The function NAME_command of each is in one of these modules, which are imported when needed.
+# The function NAME_command of each is in a module of its own, which is imported when needed.
 COMMANDS = {
     "train": "train",
     "generate": "generate",
-    "eval": "look",
-    "plot": "look",
+    "eval": "evaluate",
+    "plot": "plot",
     "info": "info",
-    "tokenize": "look",
-    "import": "exchange",
-    "export": "exchange",
+    "tokenize": "tokenize",
+    "import": "import_model",
+    "export": "export",
 }
 
 
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     try:
         args = parse(argv)
-        module = importlib.import_module(f"gpt.commands.{COMMANDS[args.command]}")
+        module = importlib.import_module(f"gpt.cli.{COMMANDS[args.command]}")
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
             getattr(module, f"{args.command}_command")(args)
     except NonFiniteError as error:

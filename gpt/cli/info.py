@@ -4,17 +4,18 @@ import json
 from argparse import Namespace
 from pathlib import Path
 
-from gpt import console
-from gpt.config import GPTConfig, Preset, preset
-from gpt.console import number, say
-from gpt.corpus import shipped
-from gpt.info import describe
-from gpt.tokenizers import build_tokenizer
+from gpt.cli import console
+from gpt.cli.console import number, say
+from gpt.config import GPTConfig
+from gpt.inside.info import describe
+from gpt.presets import Preset, preset
+from gpt.text.corpus import shipped
+from gpt.text.tokenizers import build_tokenizer
 
 
 def info_command(args: Namespace) -> None:
     if (Path(args.model) / "config.json").is_file():
-        from gpt.run import Run  # with the engine, which takes long to start
+        from gpt.training.run import Run  # with the engine, which takes long to start
 
         config, train, *_ = Run.open(args.model).read_setup()
         batch_size = train.batch_size

@@ -1,0 +1,16 @@
+"""gpt plot"""
+
+from argparse import Namespace
+from pathlib import Path
+
+from gpt.cli.console import say
+from gpt.inside.plot import plot_loss
+from gpt.training.run import Run
+
+
+def plot_command(args: Namespace) -> None:
+    run = Run.open(args.run)
+    model_config, *_ = run.read_setup()
+    path = Path(args.out) if args.out else run.folder / "loss.png"
+    plot_loss(run.log, path, model_config.vocab_size)
+    say(f"the loss of {args.run} is drawn in {path}")

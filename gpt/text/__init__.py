@@ -1,0 +1,1 @@
+"""Texts and tokens: corpora, tokenizers, and counts that a model is compared with."""

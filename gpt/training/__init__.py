@@ -1,0 +1,1 @@
+"""The loop, the state it works on, evaluation, and a run's folder."""

@@ -1,0 +1,105 @@
+"""The training loop. It yields a record for each step and prints nothing; its caller owns it.
+
+state = TrainState(model_config, train_config)
+for record in train(state, training_tokens, validation_tokens):
+    ...
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt.config import TrainConfig
+from gpt.errors import NonFiniteError, require
+from gpt.training.state import EvalRecord, TrainState, blame
+from tinygrad_lite import optim, precision
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: mean loss of its batch in nats, AdamW's learning rate, gradient norm before
+    clipping, and how long it took."""
+
+    step: int
+    loss: float
+    lr: float
+    grad_norm: float
+    ms: float
+    tokens_per_second: float
+
+
+def schedule(config: TrainConfig):
+    """Factor of the learning rates at step 0, 1, ..."""
+    warmup = min(config.warmup, config.steps // 2)
+    if config.schedule == "cosine":
+        return optim.warmup_cosine(config.steps, warmup, config.min_lr)
+    return optim.warmup_plateau_decay(config.steps, warmup, config.plateau, config.min_lr)
+
+
+def batch(
+    tokens: np.ndarray, config: TrainConfig, block_size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets (batch_size, block_size): random windows, or all of them in their order;
+    the targets one token later"""
+    count = len(tokens) - block_size
+    random = config.batches == "random"
+    starts = rng.integers(0, count, config.batch_size) if random else np.arange(count)
+    window = starts[:, None] + np.arange(block_size)
+    return tokens[window], tokens[window + 1]
+
+
+def check_lengths(training: np.ndarray, validation: np.ndarray, block_size: int) -> None:
+    """ValueError unless a window fits into the training split and something is left to predict."""
+    require(
+        len(training) > block_size and len(validation) > 0,
+        "train: the training split must be longer than a block, and a tenth of the text is"
+        " kept for validation.",
+        f"{len(training)} + {len(validation)} tokens with block_size={block_size}",
+        f"--block-size {max(1, len(training) // 4)}, or a longer text",
+    )
+
+
+def train(
+    state: TrainState, training: np.ndarray, validation: np.ndarray
+) -> Iterator[StepRecord | EvalRecord]:
+    """Train until config.steps steps are done, or until the validation loss only rises; an
+    EvalRecord comes at every eval_interval steps and after the last. `state` is as it should be
+    saved after each record but a StepRecord that an EvalRecord will follow.
+
+    training, validation   token ids (n,); the first of validation is context, and not predicted
+    """
+    config, model = state.config, state.model
+    check_lengths(training, validation[1:], model.config.block_size)
+    factor = schedule(config)
+    model.train()
+    while not state.done():
+        start = time.perf_counter()
+        for optimizer, highest in state.optimizers.values():
+            optimizer.lr = highest * factor(state.step)
+        loss, norm = train_step(state, training)
+        state.step += 1
+        seconds = time.perf_counter() - start
+        windows = len(training) - model.config.block_size
+        windows = config.batch_size if config.batches == "random" else windows
+        tokens = windows * model.config.block_size
+        lr = config.lr * factor(state.step - 1)
+        yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
+        if state.evaluation_due():
+            yield state.evaluate(validation)
+
+
+def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
+    """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
+    size = state.model.config.block_size
+    inputs, targets = batch(training, state.config, size, state.rng)
+    state.model.zero_grad()  # a step that failed has left its gradients
+    with precision(state.config.precision):
+        *results, grad_scale = state.compute_gradients(inputs, targets)
+        loss, norm = map(float, results)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise NonFiniteError(blame(state, loss))
+        state.update(grad_scale)
+    return loss, norm

@@ -1,0 +1,1 @@
+"""Sampling, and the stream of text that comes of it."""

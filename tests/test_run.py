@@ -298,7 +298,7 @@ def test_other_commands_are_only_interrupted(trained, monkeypatch, capsys):
 
     monkeypatch.setattr("gpt.cli.generate.generate_batch", interrupt)
     assert run(["generate", "a"]) == 130
-    assert capsys.readouterr().err .splitlines()[-1] == "interrupted"
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 
 
 def test_a_process_is_stopped(home):

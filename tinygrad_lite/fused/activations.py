@@ -36,7 +36,7 @@ def relu_backward(chunk, dx, g, x):
     zero, part = x.dtype.type(0), part_of(x.size, chunk)
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
-        dx[i] = g[i] if x[i] > zero else zero
+        dx[i] = zero if x[i] <= zero else g[i]
 
 
 @kernel

@@ -47,9 +47,9 @@ def log_softmax_forward(chunk, y, x):
         highest = largest(x[i])
         for j in range(columns):
             y[i, j] = exp(x[i, j] - highest)
-        shift = highest + np.log(total(y[i]))
+        shift = np.log(total(y[i]))
         for j in range(columns):
-            y[i, j] = x[i, j] - shift
+            y[i, j] = (x[i, j] - highest) - shift  # highest + shift would lose digits of shift
 
 
 @kernel

@@ -40,6 +40,8 @@ def ones_like(x: Tensor, requires_grad: bool = False) -> Tensor:
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
     """start, start + step, ... before stop; integers give int64, floats float32"""
+    if step == 0:
+        raise ValueError("arange: no step leads nowhere.\n  got step=0\n  try step=1")
     values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
     if dtype is None and values.dtype.kind == "f":
         dtype = np.float32

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.tensor import Tensor, elementwise, op
 
 
@@ -49,9 +50,9 @@ def pow(a, b):
     def vjp(g):
         def da():
             if not hasattr(b, "dtype"):
-                return g * b * np.power(a, b - 1) if b != 0 else np.zeros_like(g)
-            exponent = np.where(np.equal(b, 0), 1, b - 1).astype(y.dtype)
-            return g * b * np.power(a, exponent)
+                return g * (b * np.power(a, b - 1)) if b != 0 else np.zeros_like(g)
+            exponent = np.where(np.equal(b, 0), 0, b - 1).astype(y.dtype)
+            return g * (b * np.power(a, exponent))
 
         def db():
             flat = np.logical_and(np.equal(a, 0), np.greater_equal(b, 0))
@@ -88,7 +89,7 @@ def sqrt(x):
 def rsqrt(x):
     """1 / sqrt(x)"""
     y = 1 / np.sqrt(floating(x))
-    return y, lambda g: (g * y / (-2 * x),)
+    return y, lambda g: (g * (-0.5 * (y * y * y)),)
 
 
 @elementwise
@@ -131,26 +132,27 @@ def abs(x):
 
 @elementwise
 def sign(x):
-    """-1, 0 or 1; its derivative is 0 wherever it has one."""
-    return np.sign(x), lambda g: (np.zeros_like(g),)
+    """-1, 0 or 1; its derivative is 0 wherever it has one. Booleans are their own sign."""
+    y = np.logical_and(x, True) if np.result_type(x).kind == "b" else np.sign(x)
+    return y, lambda g: (np.zeros_like(g),)
 
 
 @elementwise
 def maximum(a, b):
-    """The larger of both; equal values share the gradient."""
-    return np.maximum(a, b), lambda g: _shared(g, np.greater(a, b), np.equal(a, b))
+    """The larger of both; equal values share the gradient, and beside NaN both have all of it."""
+    return np.maximum(a, b), lambda g: _shared(g, a, b, np.less)
 
 
 @elementwise
 def minimum(a, b):
-    """The smaller of both; equal values share the gradient."""
-    return np.minimum(a, b), lambda g: _shared(g, np.less(a, b), np.equal(a, b))
+    """The smaller of both; equal values share the gradient, and beside NaN both have all of it."""
+    return np.minimum(a, b), lambda g: _shared(g, a, b, np.greater)
 
 
-def _shared(g, of_a, of_both):
-    """g where it belongs to a, half of it where it belongs to both; and the rest, for b"""
-    da = g * (of_a + 0.5 * of_both).astype(g.dtype)
-    return da, g - da
+def _shared(g, a, b, loses):
+    """The gradients of a and of b: nothing to the one that loses, half of g to each of equals"""
+    g = np.where(np.equal(a, b), 0.5 * g, g)
+    return lambda: np.where(loses(a, b), 0, g), lambda: np.where(loses(b, a), 0, g)
 
 
 @elementwise
@@ -232,9 +234,25 @@ def _limits(dtype: np.dtype) -> tuple[Any, Any]:
     return (False, True) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
 
 
-def masked_fill(x: Any, mask: Any, value: float) -> Tensor:
-    """x with `value` where the mask is true"""
-    return where(mask, value, x)
+def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
+    """x with `value`, a number or a Tensor, where the mask is true. The dtype stays that of x, into
+    which the value must fit."""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    given = value.data if isinstance(value, Tensor) else np.asarray(value)
+    fits, filler = given.dtype.kind in "fiub", value
+    if isinstance(value, Tensor | np.ndarray):  # what it holds may be another number next time
+        fits = fits and (given.dtype.kind != "f" or x.dtype.kind not in "iu")
+        filler = astype(value, x.dtype) if fits else None
+    elif fits:
+        with np.errstate(all="ignore"):
+            filler = constant(given.astype(x.dtype))
+            fits = x.dtype.kind in "fb" or bool(np.all(given.astype(x.dtype) == given))
+    if not fits:
+        raise ValueError(
+            "masked_fill: the value must fit into the dtype of x.\n"
+            f"  got {value!r} for a tensor of {x.dtype}\n  try x.astype('float32'), or a number"
+        )
+    return where(mask, filler, x)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:

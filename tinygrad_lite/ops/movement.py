@@ -13,7 +13,7 @@ import numpy as np
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.elementwise import where
-from tinygrad_lite.tensor import Tensor, op, unbroadcast
+from tinygrad_lite.tensor import Tensor, op, unbroadcast, unified
 
 
 def _numbers(given: tuple) -> tuple[int, ...]:
@@ -77,9 +77,10 @@ def getitem(x, index):
 
 @op
 def _cat(*arrays, axis):
+    joined = unified(list(arrays))
     sizes = [np.shape(a)[axis] for a in arrays]
     ends = list(itertools.accumulate(sizes))[:-1]
-    return np.concatenate(arrays, axis), lambda g: np.split(g, ends, axis)
+    return np.concatenate(joined, axis), lambda g: np.split(g, ends, axis)
 
 
 @op
@@ -146,6 +147,12 @@ def cat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Joined along an axis that exists"""
     if len(tensors) == 0:
         raise ValueError("cat: at least one tensor is needed.\n  got []\n  try cat([x, y])")
+    shapes = [np.shape(t) for t in tensors]
+    if any(not -len(shape) <= axis < len(shape) for shape in shapes):
+        raise ValueError(
+            "cat: each tensor must have the axis along which they are joined.\n"
+            f"  got axis={axis} for shapes {', '.join(map(str, shapes))}\n  try stack(tensors)"
+        )
     return _cat(*tensors, axis=axis)
 
 
@@ -214,12 +221,31 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0) -> Tensor:
 
 
 def gather(x: Tensor, axis: int, index: Any) -> Tensor:
-    """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array"""
+    """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array with
+    as many axes as x"""
     index = index if isinstance(index, Tensor) else Tensor(index)
+    if index.size == 0:
+        return reshape(getitem(reshape(x, -1), slice(0)), *index.shape)
+    if not -x.ndim <= axis < x.ndim or index.ndim != x.ndim or index.dtype.kind not in "iu":
+        raise ValueError(
+            "gather: x has the axis, and the index, of integers, has as many axes as x.\n"
+            f"  got axis={axis} and an index {index.shape} of {index.dtype} for shape {x.shape}\n"
+            "  try x[index]"
+        )
     axis = axis % x.ndim
+    _check_places(index.data, x.shape[axis])
     grid: list[Any] = [constant(a) for a in np.ogrid[tuple(slice(n) for n in index.shape)]]
     grid[axis] = index
     return getitem(x, tuple(grid))
+
+
+@procedure
+def _check_places(index, n):
+    if np.min(index) < 0 or np.max(index) >= n:
+        raise IndexError(
+            f"gather: every index must lie between 0 and {n - 1}.\n"
+            f"  got {np.min(index)} to {np.max(index)}\n  try numpy.mod(index, {n})"
+        )
 
 
 def diagonal_mask(t_query: int, t_key: int) -> np.ndarray:

@@ -89,6 +89,8 @@ def prod(x, axis=None, keepdim=False):
 @op
 def cumsum(x, axis=0):
     """y[i] = x[0] + ... + x[i] along an axis"""
+    if x.ndim == 0:  # a number is the sum up to itself
+        return sums.cumsum(x.reshape(1), 0).reshape(()), lambda g: (g,)
     return sums.cumsum(x, axis), lambda g: (sums.cumsum(g, axis, reverse=True),)
 
 
@@ -129,7 +131,7 @@ def _deviation(variance):
 
 
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(x))), without overflow"""
+    """log(sum(exp(x))), without overflow; float32 for integers"""
     x = _tensor(x)
     largest = _largest_finite(x, axis)
     total = sum(exp(sub(x, largest)), axis, keepdim)
@@ -140,8 +142,9 @@ def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
 def _largest_finite(x, axis):
     """The largest element along `axis`, kept as an axis of size 1; 0 where it is infinite. It is
     subtracted and added again: no gradient passes through it."""
+    x = floating(x)
     largest = np.max(x, axis=_axes(x, axis), keepdims=True, initial=-np.inf)
-    return np.where(np.isfinite(largest), largest, 0).astype(floating(x).dtype), None
+    return np.where(np.isfinite(largest), largest, 0).astype(x.dtype), None
 
 
 def _tensor(x: Any) -> Tensor:

@@ -4,7 +4,7 @@ from inspect import ismodule as _is_module
 
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
+from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
 from tinygrad_lite.fused.cross_entropy import cross_entropy
 from tinygrad_lite.fused.dropout import dropout
@@ -46,9 +46,7 @@ from tinygrad_lite.ops.elementwise import (
     maximum,
     minimum,
     rsqrt,
-    sigmoid,
     sin,
-    softplus,
     sqrt,
     tanh,
     where,

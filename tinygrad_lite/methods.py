@@ -1,6 +1,6 @@
 """The vocabulary of `Tensor`: each op under the name, or the operator, by which it is called."""
 
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
+from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import matmul as mm
@@ -12,7 +12,7 @@ METHODS = (
     *(e.add, e.sub, e.mul, e.div, e.pow, e.neg, e.exp, e.log, e.sqrt, e.rsqrt, e.sin, e.cos),
     *(e.abs, e.sign, e.maximum, e.minimum, e.clip, e.masked_fill, e.astype),
     *(e.eq, e.ne, e.lt, e.le, e.gt, e.ge),
-    *(relu, e.leaky_relu, e.sigmoid, e.tanh, e.softplus, gelu, silu, relu_squared),
+    *(relu, e.leaky_relu, sigmoid, e.tanh, softplus, gelu, silu, relu_squared),
     *(r.sum, r.mean, r.max, r.min, r.var, r.std, r.prod, r.argmax, r.argmin, r.cumsum),
     *(r.logsumexp, softmax, log_softmax),
     *(mv.reshape, mv.permute, mv.transpose, mv.expand, mv.squeeze, mv.unsqueeze, mv.flatten),

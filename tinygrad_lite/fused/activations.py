@@ -1,12 +1,15 @@
-"""Activations with a kernel: ReLU, GELU, its tanh form, SiLU, squared ReLU.
+"""Activations with a kernel: ReLU, GELU, its tanh form, SiLU, squared ReLU, sigmoid, softplus.
 
 relu(x)      = max(x, 0)
 gelu(x)      = x * Phi(x) = x/2 * (1 + erf(x / sqrt 2))          (Hendrycks, Gimpel 2016)
 gelu_tanh(x) = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))  (the same, section 2)
+sigmoid(x)   = 1 / (1 + exp(-x)) = (1 + tanh(x/2)) / 2
 silu(x)      = x * sigmoid(x)                                     (Elfwing and others 2017)
+softplus(x)  = log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|))
 relu_squared(x) = max(x, 0)^2                                     (So and others 2021, "Primer")
 
-Each backward kernel computes dx = g * f'(x) from x: recomputing costs less than storing.
+(1 + tanh(u)) / 2 is computed as sigmoid(2u), which is exact also where tanh(u) is near -1. Each
+backward kernel computes dx = g * f'(x) from x: recomputing costs less than storing.
 """
 
 import math
@@ -15,7 +18,7 @@ import numpy as np
 
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.simd import exp, normal, tanh
+from tinygrad_lite.kernels.simd import exp, log1p, logistic, normal
 from tinygrad_lite.tensor import op
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
@@ -61,36 +64,34 @@ def gelu_backward(chunk, dx, g, x):
 @kernel
 def gelu_tanh_forward(chunk, y, x):
     f = x.dtype.type
-    half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
+    scale, cubic = f(2 * _SQRT_2_OVER_PI), f(_CUBIC)
     part = part_of(x.size, chunk)
     y, x = y[part], x[part]
     for i in range(x.size):
         v = x[i]
-        y[i] = half * v * (one + tanh(scale * (v + cubic * v * v * v)))
+        y[i] = v * logistic(scale * (v + cubic * v * v * v))
 
 
 @kernel
 def gelu_tanh_backward(chunk, dx, g, x):
     f = x.dtype.type
-    half, one, scale, cubic = f(0.5), f(1), f(_SQRT_2_OVER_PI), f(_CUBIC)
-    three = f(3)
+    one, scale, cubic, three = f(1), f(2 * _SQRT_2_OVER_PI), f(_CUBIC), f(3)
     part = part_of(x.size, chunk)
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
-        # forward: u = scale * (x + cubic * x^3), y = x/2 * (1 + tanh(u)), therefore:
+        # forward: u = scale * (x + cubic * x^3), s = sigmoid(u), y = x * s, therefore:
         v = x[i]
-        t = tanh(scale * (v + cubic * v * v * v))
+        s = logistic(scale * (v + cubic * v * v * v))
         du = scale * (one + three * cubic * v * v)
-        dx[i] = g[i] * half * (one + t + v * (one - t * t) * du)
+        dx[i] = g[i] * (s + v * s * (one - s) * du)
 
 
 @kernel
 def silu_forward(chunk, y, x):
-    one = x.dtype.type(1)
     part = part_of(x.size, chunk)
     y, x = y[part], x[part]
     for i in range(x.size):
-        y[i] = x[i] / (one + exp(-x[i]))
+        y[i] = x[i] * logistic(x[i])
 
 
 @kernel
@@ -100,8 +101,44 @@ def silu_backward(chunk, dx, g, x):
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
         # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
-        s = one / (one + exp(-x[i]))
+        s = logistic(x[i])
         dx[i] = g[i] * s * (one + x[i] * (one - s))
+
+
+@kernel
+def sigmoid_forward(chunk, y, x):
+    part = part_of(x.size, chunk)
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = logistic(x[i])
+
+
+@kernel
+def sigmoid_backward(chunk, dx, g, x):
+    one, part = x.dtype.type(1), part_of(x.size, chunk)
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
+        # forward: y = 1 / (1 + exp(-x)), therefore: dx = g * y * (1 - y), the same for -x
+        e = exp(-abs(x[i]))
+        y = one / (one + e)
+        dx[i] = g[i] * (e * y * y)
+
+
+@kernel
+def softplus_forward(chunk, y, x):
+    zero, part = x.dtype.type(0), part_of(x.size, chunk)
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        positive = x[i] if x[i] > zero else zero
+        y[i] = positive + log1p(exp(-abs(x[i])))
+
+
+@kernel
+def softplus_backward(chunk, dx, g, x):
+    part = part_of(x.size, chunk)
+    dx, g, x = dx[part], g[part], x[part]
+    for i in range(x.size):
+        dx[i] = g[i] * logistic(x[i])
 
 
 @kernel
@@ -158,6 +195,18 @@ def _gelu_tanh(x):
 def silu(x):
     """x * sigmoid(x)"""
     return _each(x, silu_forward, silu_backward)
+
+
+@op
+def sigmoid(x):
+    """1 / (1 + exp(-x))"""
+    return _each(x, sigmoid_forward, sigmoid_backward)
+
+
+@op
+def softplus(x):
+    """log(1 + exp(x)), without overflow"""
+    return _each(x, softplus_forward, softplus_backward)
 
 
 @op

@@ -23,18 +23,20 @@ _LN2_HIGH = np.float32(0.693359375)  # few mantissa bits: n * _LN2_HIGH is exact
 _LN2_LOW = np.float32(-2.12194440e-4)
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
-_LARGEST = np.float32(88.37)  # 127.5 * ln 2: beyond, n is 128: no float32 exponent
+_LARGEST = np.float32(88.72283)  # the last whose exp is a float32
 _SMALLEST = np.float32(-87.33654)  # exp of less is below the smallest normal float32
 _ZERO = np.float32(0.0)
 _INFINITY = np.float32(np.inf)
+_LN2 = np.float32(math.log(2))
+_SQRT_2_LESS_1 = np.float32(math.sqrt(2) - 1)
 
 # Taylor coefficients 1/2!, ..., 1/7!: |r| <= ln(2)/2, so the remainder is below 5e-9.
 _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1.0 / math.factorial(n)) for n in range(2, 8))
 
 
 def exp(x):
-    """e**x; in float32 within 2 units in the last place, results below 1.2e-38
-    become 0 and results above 2.4e38 become infinity."""
+    """e**x; in float32 within 2 units in the last place, but results below 1.2e-38, the smallest
+    normal number, become 0."""
     return np.exp(x)
 
 
@@ -51,8 +53,8 @@ def _exp_float32(x):
     p = p * r + _C3
     p = p * r + _C2
     p = p * r * r + r + _ONE
-    # A float32 with the exponent field e is 2**(e - 127).
-    y = p * np.int32((np.int32(n) + 127) << 23).view(np.float32)
+    # n more in the exponent field is 2**n times as much; p < 1 where n = 128.
+    y = np.int32(np.float32(p).view(np.int32) + (np.int32(n) << 23)).view(np.float32)
     y = _ZERO if x < _SMALLEST else y
     y = _INFINITY if x > _LARGEST else y
     return y if x == x else x
@@ -65,16 +67,48 @@ def _overload_exp(x):
     return lambda x: math.exp(x)
 
 
-def tanh(x):
-    """Hyperbolic tangent; in float32 with an absolute error below 3e-7."""
-    return np.tanh(x)
+def logistic(x):
+    """1 / (1 + e**-x); in float32 within 3 units in the last place, but 0 below -88.7"""
+    return 1 / (1 + np.exp(-x))
 
 
-@overload(tanh, jit_options={"fastmath": POLYNOMIAL})
-def _overload_tanh(x):
+@overload(logistic, jit_options={"fastmath": POLYNOMIAL})
+def _overload_logistic(x):
     if x == types.float32:
-        return lambda x: _ONE - np.float32(2.0) / (_ONE + _exp_float32(x + x))
-    return lambda x: math.tanh(x)
+        return lambda x: _ONE / (_ONE + _exp_float32(-x))
+    return lambda x: 1.0 / (1.0 + math.exp(-x))
+
+
+def log1p(x):
+    """log(1 + x) for 0 <= x <= 1; in float32 within 2 units in the last place"""
+    return np.log1p(x)
+
+
+@functools.partial(inlined, fastmath=POLYNOMIAL)
+def _log1p_float32(x):
+    """log(1 + f), with x = f or 1 + x = 2 * (1 + f), so that 1 + f <= sqrt(2); the polynomial is
+    that of `logf` in Cephes (Moshier 1989)."""
+    halve = x > _SQRT_2_LESS_1
+    f = _HALF * x - _HALF if halve else x
+    p = np.float32(7.0376836292e-2)
+    p = p * f - np.float32(1.1514610310e-1)
+    p = p * f + np.float32(1.1676998740e-1)
+    p = p * f - np.float32(1.2420140846e-1)
+    p = p * f + np.float32(1.4249322787e-1)
+    p = p * f - np.float32(1.6668057665e-1)
+    p = p * f + np.float32(2.0000714765e-1)
+    p = p * f - np.float32(2.4999993993e-1)
+    p = p * f + np.float32(3.3333331174e-1)
+    p = p * f - _HALF
+    y = f * f * p + f
+    return y + _LN2 if halve else y
+
+
+@overload(log1p, jit_options={"fastmath": POLYNOMIAL})
+def _overload_log1p(x):
+    if x == types.float32:
+        return lambda x: _log1p_float32(x)
+    return lambda x: math.log1p(x)
 
 
 def normal(x):

@@ -3,14 +3,17 @@
 loss = mean over rows of logsumexp(x[i]) - x[i, t[i]]
     dx[i, j] = (softmax(x[i])[j] - [j = t[i]]) * g / rows that count
 
-Only the logsumexp of each row is kept, not a second copy of the logits.
+Of each row two numbers are kept, its largest logit m and the sum of exp(x[i, j] - m) over all
+classes but one with the largest: their logsumexp, rounded, would not know a large m from its
+neighbours, and the whole sum not a loss of 1e-9 from 0.
 """
 
 import numpy as np
 
+from tinygrad_lite.fused.softmax import log_of_sum, sum_and_ones
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import largest, total
+from tinygrad_lite.kernels.rows import largest
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.watch import procedure
 from tinygrad_lite.tensor import op
@@ -19,40 +22,47 @@ BLOCK = 512  # classes whose exponentials are summed at a time
 
 
 @kernel
-def cross_entropy_forward(chunk, losses, lse, block, x, targets, ignored):
-    """losses (N,) float64, lse (N,), block (CHUNKS, BLOCK) scratch; a row whose target is `ignored`
-    has loss 0."""
+def cross_entropy_forward(chunk, losses, stats, block, x, targets, ignored):
+    """losses (N,) float64, stats (N, 2): see above; block (CHUNKS, BLOCK) scratch; a row whose
+    target is `ignored` has loss 0."""
     rows, block = part_of(len(x), chunk), block[chunk]
-    losses, lse, x, targets = losses[rows], lse[rows], x[rows], targets[rows]
+    losses, stats, x, targets = losses[rows], stats[rows], x[rows], targets[rows]
     for i in range(len(x)):
-        highest = largest(x[i])
-        sum_exp = 0.0
+        highest, others, ones = largest(x[i]), 0.0, 0.0
         for start in range(0, x.shape[1], BLOCK):
             part = x[i, start : start + BLOCK]
             for j in range(part.size):
                 block[j] = exp(part[j] - highest)
-            sum_exp += total(block[: part.size])
-        lse[i] = highest + x.dtype.type(np.log(sum_exp))
+            more, of_highest = sum_and_ones(block[: part.size])
+            others += more
+            ones += of_highest
+        others += ones - 1.0
+        stats[i, 0], stats[i, 1] = highest, others
         if targets[i] == ignored:
             losses[i] = 0.0
         else:
-            losses[i] = np.log(sum_exp) + (np.float64(highest) - np.float64(x[i, targets[i]]))
+            losses[i] = log_of_sum(others) + (np.float64(highest) - np.float64(x[i, targets[i]]))
 
 
 @kernel
-def cross_entropy_backward(chunk, dx, g, count, x, lse, targets, ignored):
+def cross_entropy_backward(chunk, dx, g, count, x, stats, targets, ignored):
     """g (1,): the gradient of the loss; count (1,): rows that count"""
     rows, classes = part_of(len(x), chunk), x.shape[1]
-    scale = x.dtype.type(g[0] / count[0])
-    dx, x, lse, targets = dx[rows], x[rows], lse[rows], targets[rows]
+    scale, one = x.dtype.type(g[0] / count[0]), x.dtype.type(1)
+    dx, x, stats, targets = dx[rows], x[rows], stats[rows], targets[rows]
     for i in range(len(x)):
         if targets[i] == ignored:
             for j in range(classes):
                 dx[i, j] = 0
         else:
+            highest, others = stats[i, 0], stats[i, 1]
+            factor = scale / (one + others)
             for j in range(classes):
-                dx[i, j] = exp(x[i, j] - lse[i]) * scale
-            dx[i, targets[i]] -= scale
+                dx[i, j] = exp(x[i, j] - highest) * factor
+            if x[i, targets[i]] == highest:  # 1 - softmax is what the others have
+                dx[i, targets[i]] = -others * factor
+            else:
+                dx[i, targets[i]] -= scale
 
 
 @op
@@ -72,16 +82,16 @@ def cross_entropy(logits, targets, ignore_index=-100):
     t = contiguous(targets, np.int64).reshape(-1)
     _check_targets(t, classes, ignore_index)
     losses = np.empty(len(t), np.float64, like=rows)
-    lse = np.empty(len(t), rows.dtype, like=rows)
+    stats = np.empty((len(t), 2), rows.dtype, like=rows)
     block = np.empty((CHUNKS, BLOCK), rows.dtype, like=rows)
-    cross_entropy_forward(losses, lse, block, rows, t, ignore_index)
+    cross_entropy_forward(losses, stats, block, rows, t, ignore_index)
     mean = np.empty((1,), rows.dtype, like=rows)
     count = np.empty((1,), np.float64, like=rows)
     _mean(mean, count, losses, t, ignore_index)
 
     def vjp(g):
         dx = np.empty_like(rows)
-        cross_entropy_backward(dx, contiguous(g).reshape(1), count, rows, lse, t, ignore_index)
+        cross_entropy_backward(dx, contiguous(g).reshape(1), count, rows, stats, t, ignore_index)
         return dx.reshape(logits.shape), None
 
     return mean.reshape(()), vjp

@@ -9,8 +9,9 @@ For each head, with queries Q (T, D), keys K (S, D) and values V (S, D):
 
 As in FlashAttention (Dao and others 2022, arXiv:2205.14135) no (T, S) matrix is kept: queries are
 taken BLOCK at a time, the keys that a causal mask hides from the whole block are never touched,
-and the backward pass computes P again from the logsumexp of each row. The products run on the
-GEMM's register tiles. One thread works on one head of one batch element, so nothing is shared.
+and the backward pass computes P again from the maximum and the sum of each row. The products run
+on the GEMM's register tiles. One thread works on one head of one batch element, so nothing is
+shared.
 
 Kernels take (B, T, H, D), the order in which a linear layer leaves the heads.
 """
@@ -38,8 +39,9 @@ BLOCK = 64  # queries at a time: their scores stay in the L2 cache
 
 
 @kernel
-def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
-    """out (B, T, H, D), lse (B, H, T): logsumexp of each row of scores"""
+def attention_forward(t, out, stats, q, k, v, scale, causal, counters, spaces):
+    """out (B, T, H, D), stats (B, H, T, 2): for each row of scores its maximum, and 1 / the sum of
+    exp(score - maximum)"""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
     width = columns_of(q)
@@ -73,8 +75,8 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
                 for j in range(visible):
                     p[j] = exp(p[j] * scale - shift)
                 sum_p = total(p)
-                lse[b, h, i + r] = shift + np.log(sum_p)
                 inverse = one / sum_p
+                stats[b, h, i + r, 0], stats[b, h, i + r, 1] = shift, inverse
                 for j in range(visible):
                     p[j] *= inverse
                 space[row_at + visible : row_at + seen] = 0
@@ -86,7 +88,7 @@ def attention_forward(t, out, lse, q, k, v, scale, causal, counters, spaces):
 
 
 @kernel
-def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, counters, spaces):
+def attention_backward(t, dq, dk, dv, g, q, k, v, out, stats, scale, causal, counters, spaces):
     batch, time, heads, size = q.shape
     keys = k.shape[1]
     width = columns_of(q)
@@ -119,7 +121,7 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
             seen = min(keys, keys - time + i + block) if causal else keys
             seen_wide = (seen + width - 1) // width * width
             here = q_at + i * row
-            # forward: S = Q K^T * scale, P = exp(S - lse)
+            # forward: S = Q K^T * scale, P = exp(S - maximum) * inverse
             multiply(space, p_at, ld, q_, here, row, 1, ROWS * row, space, k_t, size * width,
                      block, seen_wide, size, False, space)  # fmt: skip
             # forward: O = P V, therefore: dP = dO V^T
@@ -130,9 +132,9 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, lse, scale, causal, count
                 delta = dot(g_[g_r : g_r + size], out_[g_r : g_r + size])
                 visible = min(seen, keys - time + i + r + 1) if causal else seen
                 p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
-                shift = lse[b, h, i + r]
+                shift, inverse = stats[b, h, i + r, 0], stats[b, h, i + r, 1]
                 for j in range(visible):
-                    p[j] = exp(p[j] * scale - shift)
+                    p[j] = exp(p[j] * scale - shift) * inverse
                     ds[j] = p[j] * (ds[j] - delta) * scale
                 space[p_r + visible : p_r + seen] = 0
                 space[ds_r + visible : ds_r + seen] = 0
@@ -175,16 +177,16 @@ def _attention(q, k, v, is_causal, scale):
     scale = dtype.type(scale)
     q, k, v = (_heads_inside(x, dtype) for x in (q, k, v))
     out = np.empty_like(q)
-    lse = np.empty((q.shape[0], q.shape[2], q.shape[1]), dtype, like=q)
+    stats = np.empty((q.shape[0], q.shape[2], q.shape[1], 2), dtype, like=q)
     spaces = _spaces(q, k.shape[1])
-    attention_forward.run(len(spaces), len(spaces), out, lse, q, k, v, scale, is_causal,
+    attention_forward.run(len(spaces), len(spaces), out, stats, q, k, v, scale, is_causal,
                           workspace().counters, spaces)  # fmt: skip
 
     def vjp(g):
         dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
         spaces = _spaces(q, k.shape[1])
         g = _heads_inside(g, dtype)
-        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, g, q, k, v, out, lse,
+        attention_backward.run(len(spaces), len(spaces), dq, dk, dv, g, q, k, v, out, stats,
                                scale, is_causal, workspace().counters, spaces)  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 

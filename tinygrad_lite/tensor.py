@@ -16,8 +16,8 @@ and applies their vjps: the chain rule (reverse-mode differentiation).
 
 The rules for a body: operands come first, then settings, and `vjp` returns one gradient for each
 operand; a gradient that nobody can want is None; one that is costly may be a function without
-arguments, called only if it is needed, or an `Adding`; a vjp never writes into `g`; an op without
-derivative returns None in place of a vjp.
+arguments, called only if it is needed, an `Own` or an `Adding`; a vjp never writes into `g`; an op
+without derivative returns None in place of a vjp.
 """
 
 import contextlib
@@ -86,7 +86,18 @@ class Node:
         return f"<Node {self.index}: {self.name} {self.shape}>"
 
 
-class Adding:
+class Own:
+    """A gradient, computed if it is needed, in new memory to which nobody else refers: it may
+    become a leaf's without a copy."""
+
+    def __init__(self, compute: Callable[[], Array]):
+        self.compute = compute
+
+    def __call__(self) -> Array:
+        return self.compute()
+
+
+class Adding(Own):
     """A gradient that can be computed where it is wanted: into new memory, or added to a sum.
 
     like    an array of the operand's shape and dtype
@@ -94,9 +105,10 @@ class Adding:
     """
 
     def __init__(self, like: Array, write: Callable[[Array, bool], object]):
+        super().__init__(self._compute)
         self.like, self.write = like, write
 
-    def __call__(self) -> Array:
+    def _compute(self) -> Array:
         out = np.empty(self.like.shape, self.like.dtype, like=self.like)
         self.write(out, False)
         return out
@@ -451,6 +463,7 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
             if known is not None and known.owned and adds and isinstance(gradient, Adding):
                 gradient.write(known.array, True)
                 continue
+            owned = isinstance(gradient, Own)
             dx = gradient() if callable(gradient) else gradient
             if node.broadcasts:
                 dx = unbroadcast(dx, parent.shape)
@@ -465,7 +478,7 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
             if current.watcher is not None:
                 current.watcher.differentiated(node, arrived.array, dx)
             if known is None:
-                sums[parent] = _Sum(dx, owned=adds)
+                sums[parent] = _Sum(dx, owned)
             else:
                 known.add(dx)
     for leaf, total in sums.items():

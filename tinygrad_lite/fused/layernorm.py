@@ -11,7 +11,7 @@ from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import inlined, kernel, part_of
 from tinygrad_lite.kernels.rows import dot, total
 from tinygrad_lite.kernels.sums import blocks_of, sum_rows
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import Own, op
 
 
 @kernel
@@ -84,7 +84,7 @@ def layernorm(x, weight, bias=None, eps=1e-5):
         dx = np.empty_like(rows)
         sums = np.empty((2, blocks_of(len(rows)), rows.shape[1]), dtype, like=rows)
         layernorm_backward(dx, sums[0], sums[1], as_rows(g), xhat, w, rstd)
-        grads = (dx.reshape(x.shape), lambda: sum_rows(sums[0]))
-        return grads if bias is None else (*grads, lambda: sum_rows(sums[1]))
+        grads = (dx.reshape(x.shape), Own(lambda: sum_rows(sums[0])))
+        return grads if bias is None else (*grads, Own(lambda: sum_rows(sums[1])))
 
     return y.reshape(x.shape), vjp

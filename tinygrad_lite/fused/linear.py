@@ -15,7 +15,7 @@ from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pack import rounded
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.sums import sum_rows
-from tinygrad_lite.tensor import Adding, op
+from tinygrad_lite.tensor import Adding, Own, op
 
 FEW = 4  # rows of x
 
@@ -93,6 +93,6 @@ def linear(x, weight, bias=None):
             gemm(out[None], g_rows[None], rows[None], transpose_a=True, accumulate=add)
 
         dw = Adding(w, add_dw)
-        return (dx, dw) if bias is None else (dx, dw, lambda: sum_rows(g_rows))
+        return (dx, dw) if bias is None else (dx, dw, Own(lambda: sum_rows(g_rows)))
 
     return y.reshape(*x.shape[:-1], w.shape[0]), vjp

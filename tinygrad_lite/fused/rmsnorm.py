@@ -11,7 +11,7 @@ from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.sums import blocks_of, sum_rows
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import Own, op
 
 
 @kernel
@@ -76,6 +76,6 @@ def rmsnorm(x, weight=None, eps=1e-6):
         sums = np.empty((blocks_of(len(rows)), w.size), dtype, like=rows)
         rmsnorm_backward(dx, sums, as_rows(g), rows, w, rrms)
         dx = dx.reshape(x.shape)
-        return (dx,) if weight is None else (dx, lambda: sum_rows(sums))
+        return (dx,) if weight is None else (dx, Own(lambda: sum_rows(sums)))
 
     return y.reshape(x.shape), vjp

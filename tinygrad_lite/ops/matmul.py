@@ -14,7 +14,7 @@ from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Tensor, op, unbroadcast
+from tinygrad_lite.tensor import Own, Tensor, op, unbroadcast
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -65,7 +65,7 @@ def _matmul(a, b):
                 return product(as_rows(a).T, as_rows(g))
             return unbroadcast(product(np.swapaxes(a, -1, -2), g), b.shape)
 
-        return da, db
+        return Own(da), Own(db)
 
     return product(a, b), vjp
 

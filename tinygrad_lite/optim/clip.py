@@ -56,7 +56,8 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
 
 def _norm_and_factor(params: list[Tensor], max_norm: float) -> tuple[np.ndarray, np.ndarray]:
     """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
-    sums, result = (filled(np.copyto, shape, np.float64, 0.0) for shape in (CHUNKS, (2, 1)))
+    sums = filled(np.copyto, CHUNKS, np.float64, 0.0)
+    result = np.empty((2, 1), np.float64, like=sums)
     for group in _by_dtype(params):
         square_sum_kernel(sums, Table(gradients_of(group)), like(group))
     _finish_norm(result, sums, max_norm)

@@ -18,7 +18,7 @@ import numpy as np
 
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.simd import exp, log1p, logistic, normal
+from tinygrad_lite.kernels.simd import exp, log1p, logistic, logistic_pair, normal
 from tinygrad_lite.tensor import op
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
@@ -81,9 +81,9 @@ def gelu_tanh_backward(chunk, dx, g, x):
     for i in range(x.size):
         # forward: u = scale * (x + cubic * x^3), s = sigmoid(u), y = x * s, therefore:
         v = x[i]
-        s = logistic(scale * (v + cubic * v * v * v))
+        s, rest = logistic_pair(scale * (v + cubic * v * v * v))
         du = scale * (one + three * cubic * v * v)
-        dx[i] = g[i] * (s + v * s * (one - s) * du)
+        dx[i] = g[i] * (s + v * s * rest * du)
 
 
 @kernel
@@ -101,8 +101,8 @@ def silu_backward(chunk, dx, g, x):
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
         # forward: s = sigmoid(x), y = x * s, therefore: dx = g * s * (1 + x * (1 - s))
-        s = logistic(x[i])
-        dx[i] = g[i] * s * (one + x[i] * (one - s))
+        s, rest = logistic_pair(x[i])
+        dx[i] = g[i] * s * (one + x[i] * rest)
 
 
 @kernel
@@ -115,13 +115,12 @@ def sigmoid_forward(chunk, y, x):
 
 @kernel
 def sigmoid_backward(chunk, dx, g, x):
-    one, part = x.dtype.type(1), part_of(x.size, chunk)
+    part = part_of(x.size, chunk)
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
-        # forward: y = 1 / (1 + exp(-x)), therefore: dx = g * y * (1 - y), the same for -x
-        e = exp(-abs(x[i]))
-        y = one / (one + e)
-        dx[i] = g[i] * (e * y * y)
+        # forward: y = sigmoid(x), therefore: dx = g * y * (1 - y)
+        y, rest = logistic_pair(x[i])
+        dx[i] = g[i] * (y * rest)
 
 
 @kernel

@@ -79,6 +79,28 @@ def _overload_logistic(x):
     return lambda x: 1.0 / (1.0 + math.exp(-x))
 
 
+def logistic_pair(x):
+    """(logistic(x), logistic(-x)), which is 1 less the first but without cancellation; in float32
+    what is below 1.2e-38 is 0."""
+    return logistic(x), logistic(-x)
+
+
+@functools.partial(inlined, fastmath=POLYNOMIAL)
+def _logistic_pair_float32(x):
+    e = _exp_float32(-abs(x))
+    larger = _ONE / (_ONE + e)
+    smaller = e * larger
+    is_below = x < _ZERO
+    return smaller if is_below else larger, larger if is_below else smaller
+
+
+@overload(logistic_pair, jit_options={"fastmath": POLYNOMIAL})
+def _overload_logistic_pair(x):
+    if x == types.float32:
+        return lambda x: _logistic_pair_float32(x)
+    return lambda x: (1.0 / (1.0 + math.exp(-x)), 1.0 / (1.0 + math.exp(x)))
+
+
 def log1p(x):
     """log(1 + x) for 0 <= x <= 1; in float32 within 2 units in the last place"""
     return np.log1p(x)

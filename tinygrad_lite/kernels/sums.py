@@ -142,6 +142,7 @@ def sum_rows(x: np.ndarray) -> np.ndarray:
 def sum_axes(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """The sum of x over `axes`, numbers from 0 up; in the dtype of x if that is a float, else as
     int64. The result is C-contiguous."""
+    x = np.asarray(x) if isinstance(x, np.generic) else x
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     shape = kept if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
     if x.dtype.kind != "f":

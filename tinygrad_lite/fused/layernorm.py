@@ -8,7 +8,7 @@ xhat = (x - mean) / sqrt(var + eps),  y = xhat * w + b
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
-from tinygrad_lite.kernels.compile import inlined, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.rows import dot, total
 from tinygrad_lite.kernels.sums import blocks_of, sum_rows
 from tinygrad_lite.tensor import Own, op
@@ -36,32 +36,26 @@ def layernorm_forward(chunk, y, xhat, rstd, x, w, b, eps):
                 y[i, j] = xhat[i, j] * w[j]
 
 
-@inlined
-def _backward(dx, dw, db, g, xhat, w, rstd):
-    """The backward pass for some rows; dw, db (C,): sums over these rows"""
-    columns = xhat.shape[1]
-    dw[:] = 0
-    db[:] = 0
-    n = xhat.dtype.type(columns)
-    for i in range(len(xhat)):
-        # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
-        for j in range(columns):
-            dw[j] += g[i, j] * xhat[i, j]
-            db[j] += g[i, j]
-            dx[i, j] = g[i, j] * w[j]
-        a, c = total(dx[i]) / n, dot(dx[i], xhat[i]) / n
-        for j in range(columns):
-            dx[i, j] = (dx[i, j] - a - xhat[i, j] * c) * rstd[i]
-
-
 @kernel
 def layernorm_backward(chunk, dx, dw_blocks, db_blocks, g, xhat, w, rstd):
     """dw_blocks, db_blocks (blocks, C): sums over blocks of rows."""
-    n, count = len(xhat), len(dw_blocks)
-    blocks = part_of(count, chunk)
+    blocks, columns = part_of(len(dw_blocks), chunk), xhat.shape[1]
+    n = xhat.dtype.type(columns)
     for block in range(blocks.start, blocks.stop):
-        rows, dw, db = part_of(n, block, count), dw_blocks[block], db_blocks[block]
-        _backward(dx[rows], dw, db, g[rows], xhat[rows], w, rstd[rows])
+        rows = part_of(len(xhat), block, len(dw_blocks))
+        dx_, g_, xhat_, rstd_ = dx[rows], g[rows], xhat[rows], rstd[rows]
+        dw, db = dw_blocks[block], db_blocks[block]
+        dw[:] = 0
+        db[:] = 0
+        for i in range(len(xhat_)):
+            # forward: xhat = (x - mean) * rstd, y = xhat * w + b, therefore:
+            for j in range(columns):
+                dw[j] += g_[i, j] * xhat_[i, j]
+                db[j] += g_[i, j]
+                dx_[i, j] = g_[i, j] * w[j]
+            a, c = total(dx_[i]) / n, dot(dx_[i], xhat_[i]) / n
+            for j in range(columns):
+                dx_[i, j] = (dx_[i, j] - a - xhat_[i, j] * c) * rstd_[i]
 
 
 @op

@@ -60,7 +60,7 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         work = max(getattr(a, "size", 0) for a in arguments)
-        self.run(CHUNKS, threads_for(work), *arguments)
+        self.run(CHUNKS, 1 if work < SERIAL_SIZE else get_num_threads(), *arguments)
 
     def run(self, tasks: int, threads: int, *arguments: Any) -> None:
         """The body for tasks 0, ..., tasks - 1, on `threads` threads; a Table among the arguments
@@ -241,11 +241,6 @@ def get_num_threads() -> int:
         most = numba.get_num_threads()
         _threads.count = min(int(wanted), most) if wanted.isdecimal() and int(wanted) else most
     return _threads.count
-
-
-def threads_for(numbers: int) -> int:
-    """Threads for a pass over so many numbers: one where starting more costs more than it saves"""
-    return 1 if numbers < SERIAL_SIZE else get_num_threads()
 
 
 class _Threads(threading.local):

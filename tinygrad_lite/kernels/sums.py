@@ -13,36 +13,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
-from tinygrad_lite.kernels.compile import CHUNKS, SERIAL_SIZE, inlined, kernel, part_of, threads_for
+from tinygrad_lite.kernels.compile import CHUNKS, SERIAL_SIZE, get_num_threads, kernel, part_of
 from tinygrad_lite.kernels.rows import total
 
 TILE = 512  # sums that a task works on at a time: they stay in the L1 cache
 NARROW = 64  # columns below which a loop over columns is too short
 SHORT = 32  # numbers below which `total` takes longer than a loop
-ROWS = 8
+ROWS = 4
+LARGE = 8 * SERIAL_SIZE  # numbers below which one thread is done with a sum before others start
 FEW = 32  # rows that a kernel which does more than add may add one by one
-
-
-@inlined
-def _add_rows(sums, x, row, step, count):
-    """sums (n,) float64 = sum of `count` rows of n numbers, each `step` after the one before, the
-    first at x[row]"""
-    n = sums.size
-    for j in range(n):
-        sums[j] = 0.0
-    trees = count // ROWS
-    for _ in range(trees):
-        a, b, c, d = x[row:], x[row + step :], x[row + 2 * step :], x[row + 3 * step :]
-        e, f = x[row + 4 * step :], x[row + 5 * step :]
-        g, h = x[row + 6 * step :], x[row + 7 * step :]
-        for j in range(n):
-            sums[j] += ((a[j] + b[j]) + (c[j] + d[j])) + ((e[j] + f[j]) + (g[j] + h[j]))
-        row += ROWS * step
-    for _ in range(count - ROWS * trees):
-        a = x[row:]
-        for j in range(n):
-            sums[j] += a[j]
-        row += step
 
 
 @kernel
@@ -64,27 +43,27 @@ def sum_kernel(chunk, out, x, scratch):
     for unit in range(units.start, units.stop):
         part, o, tile = unit // tiles // outer, unit // tiles % outer, unit % tiles
         rows = part_of(middle, part, parts)
-        at, count = (o * middle + rows.start) * inner, rows.stop - rows.start
-        columns = out[part, o, tile * TILE : (tile + 1) * TILE]
-        n = columns.size
-        together = TILE // inner  # rows that lie one behind the other and are taken as one
-        if inner == 1 and count < ROWS * together:
-            columns[0] = total(flat[at : at + count])
+        at, count = (o * middle + rows.start) * inner + tile * TILE, rows.stop - rows.start
+        if inner == 1:
+            out[part, o, 0] = total(flat[at : at + count])
             continue
-        if inner >= NARROW or count < ROWS * together:
-            sums = scratch[chunk, :n]
-            _add_rows(sums, flat, at + tile * TILE, inner, count)
-            for j in range(n):
-                columns[j] = sums[j]
-        else:
-            sums = scratch[chunk, : together * inner]
-            _add_rows(sums, flat, at, sums.size, count // together)
-            for k in range(count // together * inner * together, count * inner):
-                sums[k % inner] += flat[at + k]
-            for j in range(inner):
-                for k in range(j + inner, sums.size, inner):
-                    sums[j] += sums[k]
-                columns[j] = sums[j]
+        columns = out[part, o, tile * TILE : (tile + 1) * TILE]
+        sums = scratch[chunk, : columns.size]
+        for j in range(sums.size):
+            sums[j] = 0.0
+        for _ in range(count // ROWS):
+            a, b = flat[at:], flat[at + inner :]
+            c, d = flat[at + 2 * inner :], flat[at + 3 * inner :]
+            for j in range(sums.size):
+                sums[j] += (a[j] + b[j]) + (c[j] + d[j])
+            at += ROWS * inner
+        for _ in range(count % ROWS):
+            a = flat[at:]
+            for j in range(sums.size):
+                sums[j] += a[j]
+            at += inner
+        for j in range(sums.size):
+            columns[j] = sums[j]
 
 
 @kernel
@@ -115,18 +94,32 @@ def cumsum_kernel(chunk, out, x, scratch, reverse):
 
 def sum_middle(x: np.ndarray) -> np.ndarray:
     """(outer, inner): the sum over the middle axis of x (outer, middle, inner), float32 or float64
-    and C-contiguous. Long sums of few numbers are divided among the tasks."""
+    and C-contiguous"""
+    outer, middle, inner = x.shape
+    together = TILE // max(inner, 1)  # rows that lie one behind the other and are taken as one
+    if outer == 1 and 0 < inner < NARROW and middle >= CHUNKS * ROWS * together:
+        whole = middle // together * together
+        rows = np.empty((together + middle - whole, inner), x.dtype, like=x)
+        _sum(rows[:together].reshape(1, -1), x[:, :whole].reshape(1, -1, together * inner))
+        np.copyto(rows[together:], x[0, whole:])
+        x = rows[None]
+    out = np.empty((outer, inner), x.dtype, like=x)
+    if out.size:
+        _sum(out, x)
+    return out
+
+
+def _sum(out: np.ndarray, x: np.ndarray) -> None:
+    """out (outer, inner) = sum over the middle axis of x (outer, middle, inner). Long sums of few
+    numbers are divided among the tasks."""
     outer, middle, inner = x.shape
     scratch = np.empty((CHUNKS, TILE), np.float64, like=x)
-    units = outer * -(-inner // TILE)
-    if units < CHUNKS and middle >= CHUNKS * ROWS and x.size >= SERIAL_SIZE:
+    if outer * -(-inner // TILE) < CHUNKS and middle >= CHUNKS * ROWS and x.size >= LARGE:
         partial = np.empty((CHUNKS, outer, inner), x.dtype, like=x)
-        sum_kernel.run(CHUNKS, threads_for(x.size), partial, x, scratch)
-        outer, inner, x = 1, outer * inner, partial.reshape(1, CHUNKS, outer * inner)
-    out = np.empty((1, outer, inner), x.dtype, like=x)
-    if out.size:
-        sum_kernel.run(CHUNKS, threads_for(x.size), out, x, scratch)
-    return out
+        sum_kernel.run(CHUNKS, get_num_threads(), partial, x, scratch)
+        x = partial.reshape(1, CHUNKS, outer * inner)
+    threads = 1 if x.size < LARGE else get_num_threads()
+    sum_kernel.run(CHUNKS, threads, out.reshape(1, x.shape[0], x.shape[2]), x, scratch)
 
 
 def blocks_of(rows: int) -> int:
@@ -179,6 +172,8 @@ def _in_memory(x: np.ndarray) -> list[int]:
 def cumsum(x: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
     """x[0] + ... + x[i] along an axis of x, or x[i] + ... + x[-1] in reverse; in the dtype of x if
     that is a float, else as int64"""
+    if x.ndim == 0:
+        return cumsum(x.reshape(1), 0, reverse).reshape(())
     axis = np.lib.array_utils.normalize_axis_index(axis, x.ndim)
     if x.dtype not in (np.float32, np.float64):
         dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
@@ -190,6 +185,6 @@ def cumsum(x: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
     if x.size:
         scratch = np.empty((CHUNKS, TILE), np.float64, like=x)
         whole = contiguous(x).reshape(sizes)
-        threads = threads_for(x.size)
+        threads = 1 if x.size < LARGE else get_num_threads()
         cumsum_kernel.run(CHUNKS, threads, out.reshape(sizes), whole, scratch, reverse)
     return out

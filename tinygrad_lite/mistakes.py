@@ -41,6 +41,7 @@ class _Finder(Watcher):
 
     def differentiates(self, node: Node) -> None:
         where, operands = self.known.get(node.index, ("a line outside find_mistakes()", []))
+        self.known[node.index] = where, []  # the operands are let go
         for array, before in operands:
             if _checksum(array) != before:
                 raise RuntimeError(
@@ -59,7 +60,8 @@ def _refuse_infinite(what: str, source: str, before: list, out: Any) -> None:
         return
     if np.isfinite(out).all():
         return
-    given = [np.asarray(x) for x in before if isinstance(x, np.ndarray | float)]
+    numbers = np.ndarray | np.generic | float | list | tuple
+    given = [np.asarray(x) for x in before if isinstance(x, numbers)]
     if any(x.dtype.kind == "f" and not np.isfinite(x).all() for x in given):
         return  # it was there before: -inf of a mask, or what an op outside has made
     bad = np.asarray(out)[~np.isfinite(out)]

@@ -47,6 +47,11 @@ class Module:
 
     training = True
 
+    def __getattribute__(self, name: str) -> Any:
+        if current.watcher is not None and not name.startswith("__"):
+            current.watcher.reads(self)
+        return object.__getattribute__(self, name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         attribute_changes[0] += 1
         object.__setattr__(self, name, value)
@@ -62,8 +67,6 @@ class Module:
         )
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        if current.watcher is not None:
-            current.watcher.called(self)
         return self.forward(*args, **settings)
 
     def __repr__(self) -> str:

@@ -140,7 +140,11 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
                 (a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args
             )
             if any(p is not None for p in parents):
-                versions = [(a._version, a._version[0]) for a in args if isinstance(a, Tensor)]
+                versions = [
+                    (a._version, a._version[0])
+                    for a in args
+                    if isinstance(a, Tensor) and vjp.__closure__  # else it speaks of no data
+                ]
                 result._node = Node(name, out, vjp, parents, broadcasts, versions)
                 if current.watcher is not None:
                     current.watcher.noted(result._node, arrays)
@@ -229,6 +233,13 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data.data
+        if isinstance(data, np.ma.MaskedArray):
+            raise TypeError(
+                "Tensor: data has a number in each place.\n"
+                "  got a masked array\n  try data.filled(0)"
+            )
+        if isinstance(data, np.ndarray) and type(data) is not np.ndarray:
+            data = np.asarray(data)
         if _is_array(data):
             array = data if dtype is None else data.astype(dtype)
         else:

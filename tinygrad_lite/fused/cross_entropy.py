@@ -79,7 +79,7 @@ def cross_entropy(logits, targets, ignore_index=-100):
             f"  try integer targets of shape {logits.shape[:-1]}"
         )
     rows = as_rows(logits, float_dtype(logits))
-    t = contiguous(targets, np.int64).reshape(-1)
+    t = targets.astype(np.int64).reshape(-1)  # a copy: backward relies on what was checked
     _check_targets(t, classes, ignore_index)
     losses = np.empty(len(t), np.float64, like=rows)
     stats = np.empty((len(t), 2), rows.dtype, like=rows)

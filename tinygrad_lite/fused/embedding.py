@@ -54,7 +54,8 @@ def embedding(index, weight):
             f"  got an index of {index.dtype} and a weight {weight.shape}\n"
             "  try index.astype('int64')"
         )
-    flat, table = contiguous(index, np.int64).reshape(-1), contiguous(weight)
+    # A copy: backward relies on what was checked
+    flat, table = index.astype(np.int64).reshape(-1), contiguous(weight)
     _check_index(flat, len(table))
     y = np.empty((flat.size, table.shape[1]), table.dtype, like=table)
     embedding_forward(y, table, flat)

@@ -72,7 +72,10 @@ class KVCache:
         keys, values, lengths = self.keys.data[layer], self.values.data[layer], self.lengths.data
         batch, heads, size, head_size = keys.shape
         time = q.shape[2] if q.ndim == 4 else 0
-        if not q.shape == k.shape == v.shape == (batch, heads, time, head_size) or time < 1:
+        fits = values.shape == keys.shape and values.dtype == keys.dtype == np.float32
+        fits = fits and lengths.shape == (batch,) and lengths.dtype == np.int64
+        given = q.shape == k.shape == v.shape == (batch, heads, time, head_size)
+        if not (fits and given) or time < 1:
             raise ValueError(
                 f"KVCache: q, k and v are (B, H, T, D) with B, H, D = {batch}, {heads},"
                 f" {head_size}.\n  got {q.shape}, {k.shape} and {v.shape}\n"

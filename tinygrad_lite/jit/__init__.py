@@ -21,7 +21,7 @@ A replay gives what the function itself would give, or is refused:
       argument brought in raise RuntimeError: Python in the function runs once;
     * other data in a Tensor, another gradient, a module in another mode, other attributes of it, or
       other threads, precision and no_grad record anew. Of Python's own variables, a number in a
-      closure for example, nothing is noticed;
+      closure for example, or what is in a list that a module keeps, nothing is noticed;
     * random numbers are drawn anew in each replay, and optimizers read their settings anew.
 Results are copies; gradients that the function leaves in `.grad` stay until its next call.
 """
@@ -42,7 +42,7 @@ from tinygrad_lite.kernels.tasks import working_in
 from tinygrad_lite.kernels.watch import current, watched_by
 from tinygrad_lite.tensor import Tensor, is_grad_enabled
 
-MOST = 64  # recordings of one function; the one that was not used for longest gives way
+MOST = 16  # recordings of one function; the one that was not used for longest gives way
 
 
 def jit(function: Callable) -> Callable:
@@ -58,13 +58,13 @@ def jit(function: Callable) -> Callable:
         arrays: list[Any] = []
         key = (get_num_threads(), get_precision(), is_grad_enabled(), _key((args, named), arrays))
         with lock:
-            recordings = known.setdefault(key, [])
-            known.move_to_end(key)
-            for recorded in recordings:
+            for recorded in known.get(key, []):
                 if recorded.recording.fits():
+                    known.move_to_end(key)
                     return recorded(arrays)
             recorded = _Recorded(function, args, named)
-            recordings.append(recorded)
+            known.setdefault(key, []).append(recorded)
+            known.move_to_end(key)
             if sum(map(len, known.values())) > MOST:
                 oldest = next(iter(known))
                 known[oldest].pop(0)
@@ -88,7 +88,7 @@ def _key(x: Any, arrays: list[Any]) -> Any:
             return x  # a leaf: the function works on this very Tensor
         arrays.append(x._data)
         return Tensor, x._data.shape, x._data.dtype, x._data.strides
-    if isinstance(x, np.ndarray):
+    if isinstance(x, np.ndarray) and type(x) in (np.ndarray, np.memmap):
         arrays.append(x)
         return np.ndarray, x.shape, x.dtype, x.strides  # sums follow the layout
     if isinstance(x, list | tuple):
@@ -97,6 +97,8 @@ def _key(x: Any, arrays: list[Any]) -> Any:
         return dict, *[(name, _key(part, arrays)) for name, part in x.items()]
     if isinstance(x, float):
         return float, x.hex()  # NaN is itself, 0.0 is not -0.0
+    if isinstance(x, np.generic):
+        return type(x), x.tobytes()
     try:
         hash(x)
     except TypeError:
@@ -119,13 +121,21 @@ class _Recorded:
                     [self._taken(x) for x in args],
                     {n: self._taken(x) for n, x in named.items()},
                 )
+                before = self._identities(given)
                 result = function(*given[0], **given[1])
             self.result = self._template(result)
+            if self._identities(given) != before:
+                recording.refuse(
+                    "a recorded function leaves its arguments as they are",
+                    "a changed list, dictionary or requires_grad of an argument",
+                    "returning what is new",
+                )
             recording.finish()
         except BaseException:
             recording.forget()
             raise
         self.first_result = self._copied(self.result)
+        recording.commit()
 
     def _taken(self, x: Any) -> Any:
         """An argument as the function gets it: arrays in memory of the recording"""
@@ -172,7 +182,19 @@ class _Recorded:
         for given, place in zip(arrays, self.inputs, strict=True):
             np.copyto(place, given)
         self.recording.replay()
-        return self._copied(self.result)
+        result = self._copied(self.result)
+        self.recording.commit()
+        return result
+
+    def _identities(self, x: Any) -> Any:
+        """What a function must not change about its arguments"""
+        if isinstance(x, Tensor):
+            return id(x), x._requires_grad and type(x._data) is Traced
+        if isinstance(x, list | tuple):
+            return [self._identities(part) for part in x]
+        if isinstance(x, dict):
+            return [(name, self._identities(part)) for name, part in x.items()]
+        return id(x)
 
 
 class _Result:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinygrad_lite.jit.traced import ABOUT, CHANGING, EMPTY, FIXED, PURE, Traced
+from tinygrad_lite.jit.traced import ABOUT, CHANGING, EMPTY, FIXED, PURE, SHAPING, Traced
 from tinygrad_lite.kernels.compile import Kernel
 from tinygrad_lite.kernels.tables import Table
 from tinygrad_lite.kernels.tasks import Workspace
@@ -53,6 +53,8 @@ class Recording(Watcher):
         self.leaves: dict[Tensor, tuple[Traced, bool]] = {}
         # Tensors whose gradient was read or set: the one that was read first, if it was
         self.gradients: dict[Tensor, tuple[bool, Tensor | None]] = {}
+        self.set: dict[Tensor, Traced] = {}  # leaves whose data was set, to what
+        self.changed: list[list[int]] = []  # versions of leaves whose data was changed
         self.modules: dict[Any, dict[str, Any]] = {}
 
     def refuse(self, invariant: str, got: str, hint: str) -> NoReturn:
@@ -142,6 +144,12 @@ class Recording(Watcher):
         plain = tuple(self.plain(x, name) for x in inputs)
         named = {key: self.plain(x, name) for key, x in settings.items()}
         value = function(*plain, **named)
+        if any(value is x for x in (*plain, *named.values())):
+            self.refuse(
+                "a function of NumPy that writes to its argument is given it by name",
+                f"{name} with an argument that it has changed",
+                "out=..., or a copy",
+            )
         traced = list(_traced_in((inputs, list(settings.values()))))
         if isinstance(value, list | tuple):
             parts = []
@@ -184,15 +192,33 @@ class Recording(Watcher):
     def called_numpy(self, function: Callable, args: tuple, settings: dict) -> Any:
         """A function of NumPy was called with traced arrays."""
         name = f"numpy.{function.__name__}"
-        if "out" in settings:
-            out = settings.pop("out")
+        if (out := settings.pop("out", None)) is not None:
+            settings = {key: self.plain(x, name) for key, x in settings.items()}
             self.changes(out)
             self.launch(functools.partial(_compute_into, function, settings), (out, *args))
             return out
+        others = [*args[1:], *settings.values()]
+        if _has_traced(others) and (
+            function in SHAPING or (function in FIXED and function is not np.full_like)
+        ):
+            self.refuse(
+                "the shape of a result, and constants, must not depend on data",
+                f"{name} with an array of the recording",
+                "the same outside the function",
+            )
+        if function is np.where and len(args) == 1:
+            self.refuse(
+                "the shape of a result must not depend on data",
+                "numpy.where with a condition alone",
+                "tg.where(condition, x, 0)",
+            )
+        if function is np.full_like and _has_traced(others):
+            return self.computed(function, args, settings)
         if function in PURE:
             return self.computed(function, args, settings, takes_out=PURE[function])
-        if function in CHANGING:
+        if function in CHANGING and args:
             self.changes(args[0])
+            settings = {key: self.plain(x, name) for key, x in settings.items()}
             self.launch(functools.partial(function, **settings), args)
             return None
         if function in ABOUT or function in EMPTY or function in FIXED:
@@ -223,23 +249,33 @@ class Recording(Watcher):
         if known is None:
             known = Traced(tensor._data, LEAF, self), tensor._requires_grad
             self.leaves[tensor] = known
-        return known[0]
+        return self.set.get(tensor, known[0])
 
     def set_data(self, tensor: Tensor, array: Any) -> None:
         if tensor._data is None or type(tensor._data) is Traced:  # a Tensor of the recording
             self.plain(array, "Tensor(...)")
+            if tensor._data is not None:
+                self.changes(tensor._data)
             tensor._data = array
             return
         leaf = self.data_of(tensor)
+        self.changed.append(tensor._version)
         if array is leaf:  # after x.data += 1
             return
+        self.plain(array, "x.data = ...")
+        if isinstance(array, Traced) and array.owner is LEAF:
+            self.refuse(
+                "in a recorded function no two Tensors come to share memory",
+                "the data of one Tensor as the data of another",
+                "x.data = y.data.copy()",
+            )
         if array.shape != leaf.shape or array.dtype != leaf.dtype:
             self.refuse(
                 "a recorded function leaves shape and dtype of a Tensor's data as they were",
                 f"{array.dtype} {array.shape} for {leaf.dtype} {leaf.shape}",
                 "a new Tensor, which is returned",
             )
-        self.launch(np.copyto, (leaf, array))
+        self.set[tensor] = array  # it takes the place of the leaf's when the function is done
 
     def grad_of(self, tensor: Tensor) -> Any:
         if tensor not in self.gradients:
@@ -258,7 +294,7 @@ class Recording(Watcher):
                 "giving them as arguments, or keeping them in Tensors",
             )
 
-    def called(self, module: Any) -> None:
+    def reads(self, module: Any) -> None:
         if module not in self.modules:
             self.modules[module] = dict(vars(module))
 
@@ -269,6 +305,9 @@ class Recording(Watcher):
         self.open = False
         for tensor, (_, before) in self.gradients.items():
             tensor._grad = before
+        for module, attributes in self.modules.items():
+            vars(module).clear()
+            vars(module).update(attributes)
 
     def finish(self) -> None:
         """Nothing more is written down; from here on `fits` and `replay` are what it is for."""
@@ -282,6 +321,9 @@ class Recording(Watcher):
                         f"another {name!r} in {type(module).__name__}",
                         "x.data[...] = new values for a Tensor, or setting it outside",
                     )
+        self.commits = [
+            (self.leaves[tensor][0].array, self.plain(array)) for tensor, array in self.set.items()
+        ]
         self.open = False
         self.kept_leaves = [
             (weakref.ref(t), traced.array, wanted) for t, (traced, wanted) in self.leaves.items()
@@ -299,7 +341,7 @@ class Recording(Watcher):
             self.left.append((weakref.ref(tensor), gradient))
         self.seen = [(weakref.ref(m), tuple(v.items())) for m, v in self.modules.items()]
         self.changes_seen = attribute_changes[0]
-        self.leaves, self.gradients, self.modules = {}, {}, {}
+        self.leaves, self.gradients, self.modules, self.set = {}, {}, {}, {}
         self.free.clear()
 
     def fits(self) -> bool:
@@ -329,6 +371,13 @@ class Recording(Watcher):
             if (tensor := reference()) is not None:
                 tensor._grad = gradient
 
+    def commit(self) -> None:
+        """After results were copied: leaves get the data that was set."""
+        for leaf, array in self.commits:
+            np.copyto(leaf, array)
+        for version in self.changed:
+            version[0] += 1
+
 
 def _traced_in(x: Any) -> Any:
     if type(x) is Traced:
@@ -336,6 +385,10 @@ def _traced_in(x: Any) -> Any:
     elif isinstance(x, list | tuple):
         for part in x:
             yield from _traced_in(part)
+
+
+def _has_traced(x: Any) -> bool:
+    return next(_traced_in(x), None) is not None
 
 
 def _compute_into(function: Callable, settings: dict, out: Array, *inputs: Any) -> None:

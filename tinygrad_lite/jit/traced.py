@@ -28,15 +28,17 @@ PURE = {
     np.where: False, np.pad: False, np.tril: False, np.triu: False, np.sort: False,
     np.argsort: False, np.split: False, np.flip: False, np.roll: False, np.repeat: False,
     np.tile: False, np.take_along_axis: False, np.diff: False, np.linalg.norm: False,
-    np.array_split: False, np.hstack: True, np.vstack: True, np.copy: False, np.diagonal: False,
+    np.array_split: False, np.hstack: False, np.vstack: False, np.copy: False, np.diagonal: False,
     np.trace: True, np.nan_to_num: False, np.searchsorted: False, np.inner: False,
     np.tensordot: False, np.isclose: False, np.rot90: False, np.trapezoid: False,
     np.average: False, np.median: True, np.nansum: True, np.count_nonzero: False, np.ptp: True,
-    np.partition: False, np.i0: False, np.sinc: False, np.real: False, np.kron: False,
+    np.partition: False, np.i0: False, np.sinc: False, np.kron: False,
     np.reshape: False, np.transpose: False, np.swapaxes: False, np.moveaxis: False,
     np.broadcast_to: False, np.squeeze: False, np.expand_dims: False, np.ravel: False,
-    np.atleast_1d: False, np.atleast_2d: False, np.rollaxis: False, np.delete: False,
+    np.rollaxis: False,
 }  # fmt: skip
+# Of these, functions for which all but the first argument decide about the result's shape
+SHAPING = {np.split, np.array_split, np.repeat, np.tile, np.pad, np.reshape, np.broadcast_to}
 # Functions of shapes and dtypes
 ABOUT = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory,
          np.shares_memory, np.common_type, np.broadcast_shapes}  # fmt: skip
@@ -77,7 +79,7 @@ class Traced(NDArrayOperatorsMixin):
         return Traced(array, self.owner, self.recording)
 
     def __iter__(self) -> Any:
-        return (self._view(part) for part in self.array)
+        return (self[i] for i in range(len(self.array)))
 
     def transpose(self, *axes: Any) -> "Traced":
         return self._view(self.array.transpose(*axes))
@@ -101,11 +103,15 @@ class Traced(NDArrayOperatorsMixin):
     def ravel(self) -> "Traced":
         return self.reshape(-1)
 
+    def flatten(self) -> "Traced":
+        return self.copy().reshape(-1)
+
     # --- computed ---------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> "Traced":
         parts = index if isinstance(index, tuple) else (index,)
-        if all(isinstance(i, int | np.integer | slice | None | type(...)) for i in parts):
+        basic = int | np.integer | slice | None | type(...)
+        if all(isinstance(i, basic) and not isinstance(i, bool) for i in parts):
             part = self.array[index]
             if isinstance(part, np.generic):  # a number is a view without axes here
                 part = self.array[(*parts, ...)]

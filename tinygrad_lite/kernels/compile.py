@@ -73,8 +73,8 @@ class Kernel:
         self.entry(tasks, threads, *arguments)
 
     def enter(self, *arguments: Any) -> None:
-        """entry(tasks, threads, *arguments), compiled by then"""
-        self.entry(*arguments)
+        """entry(tasks, threads, *arguments), each Table as its addresses"""
+        self.entry(*(a.addresses() if type(a) is Table else a for a in arguments))
 
     def _first_call(self, *arguments: Any) -> None:
         self.prepare()

@@ -28,11 +28,12 @@ class Table:
                 if (
                     array.shape != first.shape
                     or array.dtype != self.rows[0][0].dtype
-                    or not array.flags.c_contiguous
+                    or not (array.flags.c_contiguous and array.flags.writeable)
                 ):
                     raise ValueError(
                         "optimizer: a parameter, its gradient and its state have one shape and one"
-                        " dtype, and all parameters of a call one dtype.\n"
+                        " dtype, and all parameters of a call one dtype, in memory that is"
+                        " contiguous and may be written to.\n"
                         f"  got {array.dtype} {array.shape} beside {first.dtype} {first.shape}\n"
                         "  try the gradient and the state that belong to this parameter"
                     )

@@ -61,8 +61,8 @@ class Watcher:
     def differentiated(self, node: Any, arrived: Any, gradient: Any) -> None:
         """It has turned the gradient that arrived into the gradient of an operand."""
 
-    def called(self, module: Any) -> None:
-        """A module's forward pass begins."""
+    def reads(self, module: Any) -> None:
+        """Somebody is about to read, or has set, an attribute of a module."""
 
 
 attribute_changes = [0]  # one higher whenever an attribute of any module is set

@@ -102,10 +102,11 @@ class Optimizer:
 
         grad_scale   a number of float64, such as clip_factor gives: gradients count so many times
         """
-        launch(self._advance)
+        launch(functools.partial(self._advance, self.grouped()))
         states = dict(zip(map(id, self.params), self.state, strict=True))
-        for group in self.param_groups:
-            settings = filled(functools.partial(self._write_settings, group), SETTINGS, np.float64)
+        for number, group in enumerate(self.param_groups):
+            write = functools.partial(self._write_settings, number)
+            settings = filled(write, SETTINGS, np.float64)
             if grad_scale is not None:
                 settings[:1] = grad_scale.data.reshape(1)
             together: dict[Any, list[Tensor]] = {}
@@ -114,13 +115,23 @@ class Optimizer:
                     together.setdefault(self.group_of(p), []).append(p)
             for params in together.values():
                 self.update(params, [states[id(p)] for p in params], settings)
-        launch(functools.partial(_count_change, [p._version for p in self.params]))
+        moved = [p._version for p in self.params if p.grad is not None]
+        launch(functools.partial(_count_change, moved))
 
-    def _advance(self) -> None:
+    def grouped(self) -> list[list[int]]:
+        return [[id(p) for p in group["params"]] for group in self.param_groups]
+
+    def _advance(self, expected: list[list[int]]) -> None:
+        """One step more, of the parameters that there were when it was recorded"""
+        if self.grouped() != expected or sum(map(len, expected)) != len(self.params):
+            raise RuntimeError(
+                f"{type(self).__name__}: the parameters in param_groups stay those it was made"
+                " with.\n  got others\n  try a new optimizer"
+            )
         self.steps += 1
 
-    def _write_settings(self, group: dict[str, Any], out: np.ndarray) -> None:
-        values = 1.0, *self.current_settings(group)
+    def _write_settings(self, number: int, out: np.ndarray) -> None:
+        values = 1.0, *self.current_settings(self.param_groups[number])
         out[: len(values)] = values
 
     def group_of(self, parameter: Tensor) -> Any:

@@ -773,3 +773,10 @@ def test_a_whole_step_may_be_searched_for_mistakes():
         tg.where(np.array([True]), w, np.float32(-np.inf)).sum().backward()
         optim.clip_grad_norm([w], 0.5)
         opt.step()
+
+
+def test_a_number_may_be_used_many_times():
+    x = Tensor(2.0, requires_grad=True)
+    y = x * 1
+    (y + y + y + y * y).backward()
+    assert x.grad.item() == 7

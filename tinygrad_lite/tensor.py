@@ -452,7 +452,8 @@ class _Sum:
         if self.owned:
             np.add(self.array, array, out=self.array)
         else:
-            self.array, self.owned = np.add(self.array, array), True
+            total = np.empty_like(self.array, order="C")  # an array, also for a number without axes
+            self.array, self.owned = np.add(self.array, array, out=total), True
 
 
 def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -222,7 +223,8 @@ def test_every_option_of_the_configurations_is_there():
 
 
 def test_as_a_process(tmp_path):
-    environment = {**os.environ, "COLUMNS": "100"}
+    here = str(Path(__file__).parent.parent)
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": here}
     for arguments, status in ((["train", "text.txt", *TINY], 0), (["eval", "runs/none"], 2)):
         done = subprocess.run(
             [sys.executable, "-m", "gpt", *arguments],

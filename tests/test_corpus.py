@@ -120,6 +120,9 @@ def test_files_folders_and_standard_input(tmp_path, monkeypatch):
     (tmp_path / "b.txt").write_text("bé")
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "a.md").write_text("no")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "samples.txt").write_text("written by a model")
+    (tmp_path / "run" / "log.jsonl").write_text("")
     assert load_corpus([str(tmp_path)]).text == "abé"
     assert load_corpus([str(tmp_path / "b.txt"), str(tmp_path / "a.md")]).text == "béno"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("né".encode())))

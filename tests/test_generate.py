@@ -140,6 +140,8 @@ MISTAKES = {
     "min_p must": lambda: Sampling(min_p=1.5),
     "repetition_penalty must": lambda: Sampling(repetition_penalty=0.0),
     "at least one token": lambda: list(generate(random_model(), np.array([], int), 3)),
+    "a list of tokens": lambda: list(generate(random_model(), "text", 3)),
+    "one of the model's": lambda: list(generate(random_model(), np.array([1000]), 3)),
     "must not be negative": lambda: list(generate(random_model(), np.array([1]), -1)),
 }
 

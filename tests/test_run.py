@@ -334,5 +334,9 @@ def test_a_run_that_learns_by_heart_says_where_its_best_weights_are(home, capsys
     assert run(["train", "--resume", "a"]) == 0
     again = capsys.readouterr().out
     assert found[0] in again
+    assert f"nothing is left to do after step {last}; --steps 6000 goes on\n" in again
+    assert "measured on this machine" not in again
     assert f"best validation loss {loss} " in again
     assert "step 1/" not in again
+    assert run(["train", "--resume", "a", "--steps", str(last + 2)]) == 0  # asked for, so done
+    assert f"step {last + 2}/{last + 2}" in capsys.readouterr().out

@@ -6,7 +6,7 @@ from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import matmul as mm
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, is_grad_enabled
 
 METHODS = (
     *(e.add, e.sub, e.mul, e.div, e.pow, e.neg, e.exp, e.log, e.sqrt, e.rsqrt, e.sin, e.cos),
@@ -35,6 +35,26 @@ def _reflected(function):
     return lambda self, other: function(other, self)
 
 
+def _in_place(name, function):
+    """x += y is x = x + y, but for what is learned, whose data changes where it is: in no_grad()"""
+
+    def apply(self, other):
+        if not self._requires_grad:
+            return function(self, other)
+        if is_grad_enabled():
+            raise RuntimeError(
+                "in-place: what is learned changes where no gradients are noted.\n"
+                f"  got {name} for a tensor with requires_grad=True\n"
+                "  try with no_grad(): ..., or x = x + y for a result of its own"
+            )
+        data = self.data
+        data[...] = function(self, other).data
+        self.data = data  # which a later backward through what was computed before notices
+        return self
+
+    return apply
+
+
 _SPECIAL = {
     "__hash__": object.__hash__,  # tensors compare by element, but are keys by identity
     "__neg__": e.neg,
@@ -49,6 +69,7 @@ for _method in METHODS:
 for _name, _function in OPERATORS.items():
     setattr(Tensor, f"__{_name}__", _function)
     setattr(Tensor, f"__r{_name}__", _reflected(_function))
+    setattr(Tensor, f"__i{_name}__", _in_place(_name, _function))
 for _name, _function in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _function)
 for _name, _value in _SPECIAL.items():

@@ -33,7 +33,7 @@ class _Finder(Watcher):
 
     def ran(self, op: str, operands: list, out: Any) -> None:
         where = _users_line()
-        _refuse_infinite(f"{op} at {where}", "operands", operands, out)
+        _refuse_infinite(f"{op} at {where}", operands, out)
 
     def noted(self, node: Node, operands: list) -> None:
         arrays = [x for x in operands if isinstance(x, np.ndarray)]
@@ -52,10 +52,10 @@ class _Finder(Watcher):
 
     def differentiated(self, node: Node, arrived: np.ndarray, gradient: np.ndarray) -> None:
         where, _ = self.known.get(node.index, ("a line outside find_mistakes()", []))
-        _refuse_infinite(f"the gradient of {node.name} at {where}", "gradient", [arrived], gradient)
+        _refuse_infinite(f"the gradient of {node.name} at {where}", [arrived], gradient)
 
 
-def _refuse_infinite(what: str, source: str, before: list, out: Any) -> None:
+def _refuse_infinite(what: str, before: list, out: Any) -> None:
     if not isinstance(out, np.ndarray | np.generic) or out.dtype.kind != "f":
         return
     if np.isfinite(out).all():
@@ -66,8 +66,8 @@ def _refuse_infinite(what: str, source: str, before: list, out: Any) -> None:
         return  # it was there before: -inf of a mask, or what an op outside has made
     bad = np.asarray(out)[~np.isfinite(out)]
     raise ArithmeticError(
-        "find_mistakes: numbers must be finite.\n"
-        f"  got {bad[0]} ({bad.size} of {out.size}) from {what}, whose {source} are finite\n"
+        "find_mistakes: what is computed of finite numbers is finite.\n"
+        f"  got {bad[0]} ({bad.size} of {out.size}) from {what}\n"
         "  try a look at the operands there: a division by 0, a logarithm, a learning rate too high"
     )
 

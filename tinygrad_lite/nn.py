@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
-from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.dropout import check_probability, dropout
 from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.layernorm import layernorm
 from tinygrad_lite.fused.linear import linear, to_bfloat16
@@ -54,6 +54,15 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         attribute_changes[0] += 1
+        if type(value) is Tensor:  # a result, in place of what is kept under this name
+            before = vars(self).get(name)
+            if isinstance(before, Parameter):
+                raise TypeError(
+                    "Module: a parameter is replaced by a parameter.\n"
+                    f"  got a Tensor for {name!r} of {type(self).__name__}\n"
+                    "  try parameter.data[...] = values, or nn.Parameter(values)"
+                )
+            value = Buffer(value) if isinstance(before, Buffer) else value
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -86,6 +95,15 @@ class Module:
         """This module as "" and every part by its name"""
         yield prefix, self
         for name, part in vars(self).items():
+            inner = part.values() if isinstance(part, dict) else part
+            if isinstance(part, list | tuple | dict) and any(
+                isinstance(x, Module | Parameter) for x in inner
+            ):
+                raise TypeError(
+                    "Module: a module's parts are its attributes: what a list holds is not found.\n"
+                    f"  got modules in the {type(part).__name__} {name!r} of"
+                    f" {type(self).__name__}\n  try nn.ModuleList(modules)"
+                )
             if isinstance(part, Module):
                 yield from part.named_modules(f"{prefix}.{name}" if prefix else name)
 
@@ -225,6 +243,7 @@ class Dropout(Module):
     """Drops elements with probability p while training; draws from `rng`."""
 
     def __init__(self, p: float, *, rng: Any):
+        check_probability(p)
         self.p = p
         self.rng = np.random.default_rng(rng)
 

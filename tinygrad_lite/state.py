@@ -41,6 +41,12 @@ def save_state(
     metadata: dict[str, str] | None = None,
 ) -> None:
     """Write named tensors, and strings beside them, to a safetensors file, atomically."""
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            "save_state: it is given a path, and a dictionary of named tensors.\n"
+            f"  got {type(state).__name__} in place of the dictionary\n"
+            "  try save_state(path, model.state_dict())"
+        )
     arrays = {
         name: np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
         for name, value in state.items()

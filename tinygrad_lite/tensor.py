@@ -131,7 +131,16 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         if settings and any(isinstance(s, Tensor) for s in settings.values()):
             args, settings = parameters.bind(*args, **settings).args, {}
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
-        out, vjp = function(*(unified(arrays) if broadcasts else arrays), **settings)
+        if arrays and not broadcasts and isinstance(arrays[0], list | int | float):
+            arrays[0] = Tensor(arrays[0]).data
+        made = function(*(unified(arrays) if broadcasts else arrays), **settings)
+        if type(made) is not tuple or len(made) != 2:
+            raise TypeError(
+                "op: the function returns its value and its vjp, a tuple of two.\n"
+                f"  got {type(made).__name__} from {name}\n"
+                "  try return y, lambda g: (dx,), or return y, None without derivative"
+            )
+        out, vjp = made
         if current.watcher is not None:
             current.watcher.ran(name, arrays, out)
         result = Tensor._wrap(out)
@@ -467,7 +476,14 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
             continue
         if current.watcher is not None:
             current.watcher.differentiates(node)
-        for parent, gradient in zip(parents, vjp(arrived.array), strict=False):
+        gradients = vjp(arrived.array)
+        if not isinstance(gradients, tuple | list) or any(p is not None for p in parents[len(gradients) :]):
+            raise TypeError(
+                "vjp: it returns a tuple with a gradient, or None, for each operand.\n"
+                f"  got {type(gradients).__name__} from {node.name} of {len(parents)} operands\n"
+                "  try lambda g: (g * y,), with a comma"
+            )
+        for parent, gradient in zip(parents, gradients, strict=False):
             if parent is None or gradient is None:
                 continue
             known = sums.get(parent)

@@ -74,16 +74,21 @@ def _train(args: Namespace, stopping: Stopping) -> None:
     )
     if args.resume:
         run.load_last(state)
+        if args.steps:  # whoever says how far wants to go on, also where the loss has risen
+            state.recent = []
         run.rewind_log(state.step)
     else:
         if plan.start is not None:
             state.model.load_state_dict(plan.start)
         run.write_setup(model, config, tokenizer, plan.names)
-    seconds, peak_mb = measure(model, config, training)
-    counts = (len(training), len(validation) - 1)
-    parameters = sum(p.size for p in state.model.parameters())
-    left = seconds * (config.steps - state.step)
-    console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
+    if state.done():
+        say(f"nothing is left to do after step {state.step}; --steps {2 * config.steps} goes on")
+    else:
+        seconds, peak_mb = measure(model, config, training)
+        counts = (len(training), len(validation) - 1)
+        parameters = sum(p.size for p in state.model.parameters())
+        left = seconds * (config.steps - state.step)
+        console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
     best_loss = None  # of the best weights on the whole validation split
     with console.TrainingLine(config.steps, state.step) as line:
         stopping.patient = True

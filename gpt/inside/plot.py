@@ -14,6 +14,7 @@ def plot_loss(log: Path, path: Path, vocab_size: int) -> None:
     """Draw training and validation loss of a log.jsonl over the seconds of training, as a PNG."""
     import matplotlib
 
+    require(path.suffix == ".png", "plot: a picture is a PNG file.", f"{path}", f"{path.stem}.png")
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 

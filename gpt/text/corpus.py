@@ -180,7 +180,7 @@ def _read(name: str, progress: Progress | None) -> str:
         return shipped(name)
     path = Path(name)
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*.txt") if p.is_file())
+        files = sorted(p for p in path.rglob("*.txt") if p.is_file() and not _is_written(p))
         require(
             bool(files),
             "corpus: a folder must hold .txt files.",
@@ -198,6 +198,11 @@ def _read(name: str, progress: Progress | None) -> str:
             hint,
         )
     return _read_file(path)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a file holds what a model wrote while it was trained"""
+    return path.name == "samples.txt" and path.with_name("log.jsonl").exists()
 
 
 def _read_file(path: Path) -> str:

@@ -88,7 +88,8 @@ class Run:
             not holds or (force and not foreign),
             "run: --out must not hold anything yet; what no run has written is never overwritten.",
             f"{folder} with {', '.join((foreign or holds)[:5])}",
-            "another --out" + ("" if foreign else ", or --force to replace that run"),
+            "another --out"
+            + ("" if foreign else f", --force to replace that run, or --resume {folder} to go on"),
         )
         if holds:
             _remove(real)

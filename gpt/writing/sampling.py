@@ -76,7 +76,8 @@ def generate(
     seed: int = 0,
     cache: bool = True,
 ) -> Iterator[int]:
-    """Yield `tokens` tokens that continue `prompt` (T,), T >= 1.
+    """Yield `tokens` tokens that continue `prompt` (T,), T >= 1, chosen as `sampling` says:
+    Sampling(temperature=0.8, top_p=0.9), for example.
 
     The model sees the last block_size tokens. cache: keep keys and values of earlier positions;
     without, every token takes a pass over all of them, with the same result but for rounding.
@@ -109,6 +110,8 @@ def generate_batch(
         f"{len(prompts)} prompts of {[len(p) for p in prompts]} tokens",
         "a prompt, such as a new line",
     )
+    for prompt in prompts:
+        _check_prompt(prompt, model.config.vocab_size)
     rngs = [np.random.default_rng(seed + i) for i in range(len(prompts))]
     texts = [[int(token) for token in prompt] for prompt in prompts]
     was_training = model.training
@@ -124,6 +127,22 @@ def generate_batch(
             yield chosen
     finally:
         model.train(was_training)
+
+
+def _check_prompt(prompt: np.ndarray, vocab_size: int) -> None:
+    ids = np.asarray(prompt)
+    require(
+        ids.ndim == 1 and ids.dtype.kind in "iu",
+        "generate: a prompt is a list of tokens.",
+        f"{prompt!r:.60}",
+        "tokenizer.encode(text)",
+    )
+    require(
+        ids.min() >= 0 and ids.max() < vocab_size,
+        f"generate: each token of a prompt is one of the model's {vocab_size}.",
+        f"tokens from {ids.min()} to {ids.max()}",
+        "the tokenizer of the model's own run",
+    )
 
 
 class _Reader:

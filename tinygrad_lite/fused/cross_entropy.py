@@ -11,7 +11,7 @@ neighbours, and the whole sum not a loss of 1e-9 from 0.
 import numpy as np
 
 from tinygrad_lite.fused.softmax import log_of_sum, sum_and_ones
-from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
+from tinygrad_lite.kernels.arrays import as_array, as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import largest
 from tinygrad_lite.kernels.simd import exp
@@ -71,7 +71,7 @@ def cross_entropy(logits, targets, ignore_index=-100):
 
     Rows whose target is ignore_index do not count.
     """
-    classes = logits.shape[-1]
+    classes, targets = logits.shape[-1], as_array(targets)
     if targets.shape != logits.shape[:-1] or targets.dtype.kind not in "iu":
         raise ValueError(
             "cross_entropy: there is one integer target for each row of logits.\n"

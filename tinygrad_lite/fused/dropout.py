@@ -11,11 +11,15 @@ def dropout(x, p, seed):
 
     seed   a number or a numpy.random.Generator
     """
+    check_probability(p)
+    return x if p == 0 and isinstance(x, Tensor) else _dropout(x, p, seed)
+
+
+def check_probability(p: float) -> None:
     if not 0 <= p < 1:
         raise ValueError(
             f"dropout: the probability must lie in [0, 1).\n  got {p}\n  try a value such as 0.1"
         )
-    return x if p == 0 and isinstance(x, Tensor) else _dropout(x, p, seed)
 
 
 @op

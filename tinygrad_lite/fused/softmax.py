@@ -12,6 +12,7 @@ from tinygrad_lite.kernels.arrays import as_rows, float_dtype
 from tinygrad_lite.kernels.compile import inlined, kernel, part_of
 from tinygrad_lite.kernels.rows import dot, largest, total
 from tinygrad_lite.kernels.simd import exp
+from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.tensor import op
 
 
@@ -116,12 +117,14 @@ def _rowwise(x, axis, forward, backward):
     return back(y), vjp
 
 
+@takes_axis
 @op
 def softmax(x, axis=-1):
     """exp(x) / sum(exp(x)) along an axis, without overflow"""
     return _rowwise(x, axis, softmax_forward, softmax_backward)
 
 
+@takes_axis
 @op
 def log_softmax(x, axis=-1):
     """log(softmax(x)) along an axis, without overflow"""

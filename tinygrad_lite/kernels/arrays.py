@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.kernels.watch import constant
+
 Array = np.ndarray
+
+
+def as_array(x: Any) -> Any:
+    """An array as it is; a number, or a list of them, as one"""
+    return constant(np.asarray(x)) if isinstance(x, list | tuple | int) else x
 
 
 def contiguous(x: Any, dtype: Any = None) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant, procedure
+from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.tensor import Tensor, op, unbroadcast, unified
 
@@ -51,6 +52,7 @@ def expand(x, *shape):
     return np.broadcast_to(x, shape), lambda g: (unbroadcast(g, np.shape(x)),)
 
 
+@takes_axis
 @op
 def flip(x, axis):
     """Elements in reverse order along one axis or several"""
@@ -119,6 +121,7 @@ def _check_classes(x, num_classes):
         )
 
 
+@takes_axis
 def squeeze(x: Any, axis: int | tuple | None = None) -> Tensor:
     """Without axes of size 1: all of them, or those named; a named axis of another size stays."""
     shape = np.shape(x.data if isinstance(x, Tensor) else x)
@@ -127,6 +130,7 @@ def squeeze(x: Any, axis: int | tuple | None = None) -> Tensor:
     return reshape(x, *[n for i, n in enumerate(shape) if not (i in axes and n == 1)])
 
 
+@takes_axis
 def unsqueeze(x: Any, axis: int) -> Tensor:
     """With a new axis of size 1 at `axis`"""
     shape = list(np.shape(x.data if isinstance(x, Tensor) else x))
@@ -143,6 +147,7 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     return reshape(x, *x.shape[:start], joined, *x.shape[end + 1 :])
 
 
+@takes_axis
 def cat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Joined along an axis that exists"""
     if len(tensors) == 0:
@@ -156,11 +161,13 @@ def cat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     return _cat(*tensors, axis=axis)
 
 
+@takes_axis
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Joined along a new axis"""
     return cat([unsqueeze(t, axis) for t in tensors], axis)
 
 
+@takes_axis
 def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """Cut along an axis into parts of one size (the last may be smaller) or of the sizes given"""
     n = x.shape[axis]
@@ -180,6 +187,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     return [getitem(x, (*before, slice(int(a), int(b)))) for a, b in itertools.pairwise(ends)]
 
 
+@takes_axis
 def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
     """Cut along an axis into `chunks` parts of one size (the last may be smaller)"""
     if chunks < 1:
@@ -220,6 +228,7 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0) -> Tensor:
     return _pad(x, pairs, value)
 
 
+@takes_axis
 def gather(x: Tensor, axis: int, index: Any) -> Tensor:
     """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array with
     as many axes as x"""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels import sums
+from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import div, exp, floating, log, sub
 from tinygrad_lite.tensor import Tensor, op
 
@@ -30,6 +31,7 @@ def _kept(y, x, axis):
     return np.reshape(y, [1 if i in axes else n for i, n in enumerate(np.shape(x))])
 
 
+@takes_axis
 @op
 def sum(x, axis=None, keepdim=False):
     y = sums.sum_axes(x, _axes(x, axis), keepdim)
@@ -41,12 +43,14 @@ def _sum_dtype(x):
     return x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
 
 
+@takes_axis
 @op
 def max(x, axis=None, keepdim=False):
     """The largest element; equal ones share the gradient."""
     return _extreme(np.max, x, axis, keepdim)
 
 
+@takes_axis
 @op
 def min(x, axis=None, keepdim=False):
     """The smallest element; equal ones share the gradient."""
@@ -64,6 +68,7 @@ def _extreme(function, x, axis, keepdim):
     return y, vjp
 
 
+@takes_axis
 @op
 def prod(x, axis=None, keepdim=False):
     """The product of the elements, with exact gradients also where elements are 0."""
@@ -86,29 +91,34 @@ def prod(x, axis=None, keepdim=False):
     return y, vjp
 
 
+@takes_axis
 @op
 def cumsum(x, axis=0):
     """y[i] = x[0] + ... + x[i] along an axis"""
     return sums.cumsum(x, axis), lambda g: (sums.cumsum(g, axis, reverse=True),)
 
 
+@takes_axis
 @op
 def argmax(x, axis=None, keepdim=False):
     """Where the largest element is (the first of equals), int64"""
     return np.argmax(x, axis=axis, keepdims=keepdim), None
 
 
+@takes_axis
 @op
 def argmin(x, axis=None, keepdim=False):
     """Where the smallest element is (the first of equals), int64"""
     return np.argmin(x, axis=axis, keepdims=keepdim), None
 
 
+@takes_axis
 def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
     x = _tensor(x)
     return div(sum(x, axis, keepdim), _count(x.data, axis))
 
 
+@takes_axis
 def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
     """Variance: the sum of squared deviations divided by (count - correction)"""
     x = _tensor(x)
@@ -117,6 +127,7 @@ def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
     return div(sum(deviation * deviation, axis, keepdim), float(count))
 
 
+@takes_axis
 def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
     """Standard deviation: the square root of `var`; its derivative is 0 where it is 0."""
     return _deviation(var(x, axis, keepdim, correction))
@@ -128,6 +139,7 @@ def _deviation(variance):
     return y, lambda g: (np.where(y == 0, 0, g / (2 * np.where(y == 0, 1, y))).astype(y.dtype),)
 
 
+@takes_axis
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))), without overflow; float32 for integers"""
     x = _tensor(x)

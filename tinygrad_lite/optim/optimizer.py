@@ -30,6 +30,11 @@ class Optimizer:
     names: tuple[str, ...] = ()  # of the arrays of a parameter's state
 
     def __init__(self, params: Iterable[Any], **defaults: Any):
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}: the parameters come in a list.\n"
+                f"  got {type(params).__name__}\n  try model.parameters(), or [parameter]"
+            )
         given = list(params)
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
         self.param_groups = [{**defaults, **g, "params": list(g["params"])} for g in groups]

@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 
 def warmup_cosine(steps: int, warmup: int, lowest: float = 0.1) -> Callable[[int], float]:
-    """Factor of the learning rate at step 0, 1, ...: linear warm-up, then half a cosine from 1 down
-    to `lowest` (Loshchilov, Hutter 2016, arXiv:1608.03983)."""
+    """A function that gives the factor of the learning rate at step 0, 1, ...: linear warm-up, then
+    half a cosine from 1 down to `lowest` (Loshchilov, Hutter 2016, arXiv:1608.03983).
+
+        factor = warmup_cosine(steps=1000, warmup=100)
+        adamw.lr = highest * factor(step)  # before each step
+    """
 
     def factor(step: int) -> float:
         if step < warmup:
@@ -20,7 +24,7 @@ def warmup_cosine(steps: int, warmup: int, lowest: float = 0.1) -> Callable[[int
 def warmup_plateau_decay(
     steps: int, warmup: int, plateau: float = 0.3, lowest: float = 0.0
 ) -> Callable[[int], float]:
-    """Factor of the learning rate at step 0, 1, ...: linear warm-up, 1 until the fraction `plateau`
+    """The same with linear warm-up, 1 until the fraction `plateau`
     of all steps, then a straight line down to `lowest` at the last step."""
 
     def factor(step: int) -> float:

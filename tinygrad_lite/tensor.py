@@ -477,7 +477,9 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
         if current.watcher is not None:
             current.watcher.differentiates(node)
         gradients = vjp(arrived.array)
-        if not isinstance(gradients, tuple | list) or any(p is not None for p in parents[len(gradients) :]):
+        if not isinstance(gradients, tuple | list) or any(
+            p is not None for p in parents[len(gradients) :]
+        ):
             raise TypeError(
                 "vjp: it returns a tuple with a gradient, or None, for each operand.\n"
                 f"  got {type(gradients).__name__} from {node.name} of {len(parents)} operands\n"

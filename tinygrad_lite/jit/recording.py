@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinygrad_lite.jit.traced import ABOUT, CHANGING, EMPTY, FIXED, PURE, SHAPING, Traced
+from tinygrad_lite.kernels.chain import Chain
 from tinygrad_lite.kernels.compile import Kernel
 from tinygrad_lite.kernels.tables import Table
 from tinygrad_lite.kernels.tasks import Workspace
@@ -343,6 +344,7 @@ class Recording(Watcher):
         self.changes_seen = attribute_changes[0]
         self.leaves, self.gradients, self.modules, self.set = {}, {}, {}, {}
         self.free.clear()
+        self.chain = Chain(self.calls)
 
     def fits(self) -> bool:
         """Whether all that was noted is as it was: only then is a replay the function's result."""
@@ -365,8 +367,7 @@ class Recording(Watcher):
         return True
 
     def replay(self) -> None:
-        for function, arguments in self.calls:
-            function(*arguments)
+        self.chain()
         for reference, gradient in self.left:
             if (tensor := reference()) is not None:
                 tensor._grad = gradient

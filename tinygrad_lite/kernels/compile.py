@@ -85,7 +85,7 @@ class Kernel:
         with _preparing:
             if self.compiled is None:
                 alone = not _pool.works()
-                self.compiled = _dispatcher(entry_function(self.body, alone), alone)
+                self.compiled = dispatcher(entry_function(self.body, alone), alone)
                 self.entry = _pool.in_turn(self.compiled)
         return self.compiled
 
@@ -99,7 +99,7 @@ kernel = Kernel
 _preparing = threading.RLock()
 
 
-def _dispatcher(entry: Callable, alone: bool) -> Any:
+def dispatcher(entry: Callable, alone: bool = False) -> Any:
     """The entry as a Numba function, cached on disk"""
     compiled = numba.njit(entry, cache=True, nogil=True, no_cfunc_wrapper=True)
     try:
@@ -146,7 +146,7 @@ class _Pool:
                 numba.get_num_threads()  # starts the pool, to which the compiled code is linked
                 if llvm.address_of_symbol(launch.POOL) is None:  # calling it would end the process
                     raise RuntimeError(f"{launch.POOL} is not there")
-                try_pool = _dispatcher(entry_function(inlined(_count_task)), False)
+                try_pool = dispatcher(entry_function(inlined(_count_task)), False)
                 try_pool(CHUNKS, min(2, numba.config.NUMBA_NUM_THREADS), done)
             except Exception:  # whatever it is, one thread does not need it
                 done[:] = 0
@@ -177,6 +177,11 @@ def _count_task(task, done):
 
 
 _pool = _Pool()
+
+
+def calls_can_be_chained() -> bool:
+    """Whether kernels may be called by compiled code, see chain.py: not where calls take turns"""
+    return not numba.config.DISABLE_JIT and _pool.works() and numba.threading_layer() != "workqueue"
 
 
 def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) -> Any:

@@ -4,11 +4,15 @@ A kernel's body does one task of many. Numba's `prange` would do the spreading, 
 through the compiler five times; here it is compiled once, into a function that packs its arguments
 into a struct and hands Numba's thread pool the address of a loop over tasks:
 
-    entry(tasks, threads, *arguments)            compiled like any Numba function, cached on disk
+    entry(tasks, threads, *arguments) -> size    compiled like any Numba function, cached on disk
         -> run(range of tasks, &arguments)       on each thread
             -> body(task, *arguments)
 
 The pool's function is `numba_parallel_for`, the one that code compiled from `prange` calls.
+
+A call that will be repeated can be written down instead: with WRITE_DOWN for threads, an entry
+writes the address of `run` and the struct of its arguments to memory at the address `tasks`, and
+`walk` makes many such calls without Python between them.
 """
 
 from types import FunctionType
@@ -24,6 +28,7 @@ _BYTES, _WORD = ir.IntType(8).as_pointer(), ir.IntType(64)
 # tasks, the step of the pointers (1), and the arguments.
 _RUN = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), *[_WORD.as_pointer()] * 2, _BYTES])
 POOL = "numba_parallel_for"
+WRITE_DOWN = -1  # in place of a number of threads
 _POOL = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_WORD] * 3)
 
 
@@ -36,7 +41,7 @@ def entry_function(body: Any, alone: bool = False) -> FunctionType:
     if alone:
         source = f"def {name}(tasks, threads, {names}):\n for t in range(tasks): _body(t, {names})"
     else:
-        source = f"def {name}(tasks, threads, {names}): _spread(tasks, threads, ({names},))"
+        source = f"def {name}(tasks, threads, {names}): return _spread(tasks, threads, ({names},))"
     (compiled,) = (
         part
         for part in compile(source, code.co_filename, "exec").co_consts
@@ -60,24 +65,67 @@ def _spread(body: Any) -> Any:
         def generate(context, builder, sig, args):
             context.active_code_library.add_linking_library(compiled.library)
             run = _run_function(context, builder.module, compiled, arguments)
-            block = cgutils.alloca_once_value(builder, args[2])
-            first = cgutils.alloca_once_value(builder, ir.Constant(_BYTES, None))
-            count = cgutils.alloca_once_value(builder, args[0])
-            step = cgutils.alloca_once_value(builder, _WORD(1))
-            data = builder.bitcast(block, _BYTES)
-            pool = cgutils.get_or_insert_function(builder.module, _POOL, POOL)
-            alone = builder.icmp_signed("<=", args[1], args[1].type(1))
-            with builder.if_else(alone) as (serial, parallel):
-                with serial:
-                    builder.call(run, [first, count, step, data])
-                with parallel:
-                    pointers = (builder.bitcast(p, _BYTES) for p in (run, first, count, step))
-                    builder.call(pool, [*pointers, data, _WORD(0), _WORD(1), args[1]])
-            return context.get_dummy_value()
+            wanted = builder.icmp_signed(">=", args[1], args[1].type(0))
+            with builder.if_else(wanted) as (now, later):
+                with now:
+                    block = cgutils.alloca_once_value(builder, args[2])
+                    _hand_out(builder, run, builder.bitcast(block, _BYTES), args[0], args[1])
+                with later, builder.if_then(cgutils.is_not_null(builder, args[0])):
+                    block = _without_owners(context, builder, args[2], arguments)
+                    place = builder.inttoptr(args[0], _WORD.as_pointer())
+                    builder.store(builder.ptrtoint(run, _WORD), place)
+                    place = builder.gep(place, [_WORD(1)])
+                    builder.store(block, builder.bitcast(place, block.type.as_pointer()))
+            return _WORD(8 + context.get_abi_sizeof(args[2].type))
 
-        return types.void(types.int64, types.int64, arguments), generate
+        return types.int64(types.int64, types.int64, arguments), generate
 
     return spread
+
+
+@intrinsic
+def walk(typing, table, count):
+    """Make the calls in a table of int64 at an address, each a row: run, block, tasks, threads."""
+
+    def generate(context, builder, sig, args):
+        rows = builder.inttoptr(args[0], _WORD.as_pointer())
+        with cgutils.for_range(builder, args[1]) as loop:
+            start = builder.mul(loop.index, _WORD(4))
+            run, data, tasks, threads = (
+                builder.load(builder.gep(rows, [builder.add(start, _WORD(i))])) for i in range(4)
+            )
+            run = builder.inttoptr(run, _RUN.as_pointer())
+            _hand_out(builder, run, builder.inttoptr(data, _BYTES), tasks, threads)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+def _hand_out(builder: Any, run: Any, data: Any, tasks: Any, threads: Any) -> None:
+    """run(0, tasks, data) here, or parts of it on the threads of the pool"""
+    first, count, step = (cgutils.alloca_once(builder, t) for t in (_BYTES, _WORD, _WORD))
+    builder.store(ir.Constant(_BYTES, None), first)
+    builder.store(tasks, count)
+    builder.store(_WORD(1), step)
+    pool = cgutils.get_or_insert_function(builder.module, _POOL, POOL)
+    with builder.if_else(builder.icmp_signed("<=", threads, _WORD(1))) as (serial, parallel):
+        with serial:
+            builder.call(run, [first, count, step, data])
+        with parallel:
+            pointers = (builder.bitcast(p, _BYTES) for p in (run, first, count, step))
+            builder.call(pool, [*pointers, data, _WORD(0), _WORD(1), threads])
+
+
+def _without_owners(context: Any, builder: Any, block: Any, arguments: Any) -> Any:
+    """The arguments of a call that is made later: who writes it down keeps the arrays alive, and
+    Numba, whose count of references ends with this call, must not count on."""
+    for i, kind in enumerate(arguments.types):
+        if isinstance(kind, types.Array):
+            array = context.make_array(kind)(context, builder, builder.extract_value(block, i))
+            array.meminfo = cgutils.get_null_value(array.meminfo.type)
+            array.parent = cgutils.get_null_value(array.parent.type)
+            block = builder.insert_value(block, array._getvalue(), i)
+    return block
 
 
 def _run_function(context: Any, module: ir.Module, compiled: Any, arguments: Any) -> ir.Function:

@@ -1,0 +1,75 @@
+"""Calls that are written down: the same numbers, and memory that lives as long as they do."""
+
+import gc
+import sys
+
+import numpy as np
+import pytest
+from numba import config
+
+import tinygrad_lite as tg
+from tinygrad_lite.fused.activations import relu_forward
+from tinygrad_lite.kernels import chain
+from tinygrad_lite.kernels.chain import Chain
+from tinygrad_lite.kernels.compile import CHUNKS
+
+RNG = np.random.default_rng(0)
+
+
+def calls_of_relu(x, y, z, threads):
+    """y = relu(x); z = y + 1; y = relu(z)"""
+    relu_forward(np.empty(1, np.float32), np.ones(1, np.float32))  # compiled
+    kernel = relu_forward.entry
+    return [
+        (kernel, (CHUNKS, threads, y, x)),
+        (kernel, (CHUNKS, threads, z, y)),
+        (np.add, (y, np.float32(1), z)),
+        (kernel, (CHUNKS, threads, y, z)),
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [0, 1, 5, 100_003])
+def test_a_chain_does_what_its_calls_do(size, threads):
+    x, y, z = (RNG.standard_normal(size).astype(np.float32) for _ in range(3))
+    made = Chain(calls_of_relu(x, y, z, threads))
+    for _ in range(3):
+        x[...] = RNG.standard_normal(size)
+        made()
+        np.testing.assert_array_equal(y, np.maximum(x, 0) + 1)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
+def test_kernels_that_follow_each_other_are_one_call(monkeypatch):
+    calls = calls_of_relu(*(np.ones(3, np.float32) for _ in range(3)), 1)
+    assert len(Chain(calls).calls) == 3
+    monkeypatch.setattr(chain, "calls_can_be_chained", lambda: False)
+    assert Chain(calls).calls == calls
+
+
+def test_a_chain_keeps_its_memory_and_lets_it_go():
+    x = np.full(1000, -3.0, np.float32)
+    y = np.empty_like(x)
+    count = sys.getrefcount(x)
+    made = Chain(calls_of_relu(x, y, np.empty_like(x), 1))  # nobody else knows the last
+    gc.collect()
+    for _ in range(1000):
+        RNG.standard_normal(1000)
+        made()
+    np.testing.assert_array_equal(y, 1)
+    assert sys.getrefcount(x) > count
+    del made
+    gc.collect()
+    assert sys.getrefcount(x) == count
+
+
+def test_a_replay_is_the_function():
+    w = tg.Tensor(RNG.standard_normal((64, 64)), dtype=np.float32)
+
+    def f(x):
+        return tg.linear(tg.relu(tg.linear(x, w)), w).softmax()
+
+    g = tg.jit(f)
+    for _ in range(4):
+        x = tg.Tensor(RNG.standard_normal((50, 64)), dtype=np.float32)
+        np.testing.assert_array_equal(f(x).data, g(x).data)

@@ -1,0 +1,55 @@
+"""Calls on fixed memory, made again and again: kernels among them without Python in between.
+
+A call of a small kernel takes about a microsecond, most of it for looking at its arguments. Where
+they stay the same, they are written down once, in the struct that the kernel reads, and one
+compiled loop (`walk` in launch.py) makes all calls of kernels that follow each other.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from tinygrad_lite.kernels.compile import calls_can_be_chained, dispatcher
+from tinygrad_lite.kernels.launch import WRITE_DOWN, walk
+
+Call = tuple[Callable, tuple]
+
+
+class Chain:
+    """chain() makes each call (function, arguments), in their order; a kernel's is its entry's."""
+
+    def __init__(self, calls: Iterable[Call]):
+        self.kept: list[Any] = []  # what is known by its address alone
+        self.calls: list[Call] = []
+        for is_kernel, part in groupby(calls, lambda call: isinstance(call[0], Dispatcher)):
+            if is_kernel and calls_can_be_chained():
+                self.calls.append(self._written_down(list(part)))
+            else:
+                self.calls += part
+
+    def __call__(self) -> None:
+        for function, arguments in self.calls:
+            function(*arguments)
+
+    def _written_down(self, calls: list[Call]) -> Call:
+        table = np.empty((len(calls), 4), np.int64)
+        for row, (entry, (tasks, threads, *arguments)) in zip(table, calls, strict=True):
+            block = np.empty(entry(0, WRITE_DOWN, *arguments) // 8 + 1, np.int64)
+            entry(block.ctypes.data, WRITE_DOWN, *arguments)
+            row[:] = block[0], block.ctypes.data + 8, tasks, threads
+            self.kept.append((block, arguments))
+        self.kept.append(table)
+        return _walker(), (table.ctypes.data, len(table))
+
+
+@functools.cache
+def _walker() -> Callable:
+    return dispatcher(_walk)
+
+
+def _walk(table, count):
+    walk(table, count)

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 LANES = 16
-BLOCK = 512  # numbers that are added in their own precision
+BLOCK = 1024  # numbers that are added in their own precision
 
 
 def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:

@@ -164,7 +164,7 @@ class Module:
     def bfloat16(self) -> "Module":
         """Store every matrix of parameters in bfloat16, as Buffers of half the size: for
         inference, which reads each of them once for a token. They can not be trained on, nor
-        turned back."""
+        made float32 again."""
         halves: dict[int, Buffer] = {}
         for _, module in self.named_modules():
             for name, value in list(vars(module).items()):

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.sums import sum_axes
+from tinygrad_lite.broadcasting import is_array, unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant, current
 
 Array = np.ndarray
@@ -166,63 +166,6 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 elementwise = functools.partial(op, broadcasts=True)
 
 
-def unified(operands: list) -> list:
-    """Operands of an op that broadcasts, brought to dtypes with which NumPy computes as PyTorch.
-
-    Numbers, Python's and NumPy's, and lists take the dtype of the arrays; where they hold fractions
-    and all arrays integers, that is float32. Where an array holds fractions, integers take its
-    dtype; an array without axes does not widen one with axes.
-    """
-    arrays = [x for x in operands if _is_array(x)]
-    if len(arrays) == len(operands) and all(x.dtype == arrays[0].dtype for x in arrays):
-        return operands
-    floats = [x for x in arrays if x.dtype.kind == "f"]
-    if floats:
-        wanted = np.result_type(*([x.dtype for x in floats if x.ndim] or [x.dtype for x in floats]))
-    elif any(np.asarray(x).dtype.kind == "f" for x in operands if not _is_array(x)):
-        wanted = np.dtype(np.float32)
-    else:
-        wanted = None
-    return [_with_dtype(x, wanted, not floats) for x in operands]
-
-
-def _with_dtype(x: Any, wanted: Any, alone: bool) -> Any:
-    """An operand in the dtype that is wanted, if one is; numbers stay numbers where NumPy lets them
-    take the dtype of an array, and become arrays of it where they stand alone."""
-    if isinstance(x, np.generic):
-        x = x.item()
-    if _is_array(x):
-        fits = wanted is None or x.dtype.kind == "b" or x.dtype == wanted
-        return x if fits else x.astype(wanted)
-    array = np.asarray(x)
-    if isinstance(x, list | tuple) or (alone and array.dtype.kind == "f"):
-        return constant(
-            array if wanted is None or array.dtype.kind == "b" else array.astype(wanted)
-        )
-    return x
-
-
-def _is_array(x: Any) -> bool:
-    """Whether x speaks NumPy's protocols (NEP 13, NEP 18); NumPy's own numbers do not count."""
-    return hasattr(x, "__array_function__") and not isinstance(x, np.generic)
-
-
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """Sum `g` over the axes along which an array of `shape` was broadcast to `g.shape`."""
-    if g.shape == shape:
-        return g
-    extra = g.ndim - len(shape)
-    if extra < 0:  # the vjp of a constant may be smaller than its operand
-        return np.broadcast_to(g, shape)
-    axes = tuple(range(extra)) + tuple(
-        extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1
-    )
-    if axes:
-        g = sum_axes(g, axes, keepdims=True)
-    g = g.reshape(g.shape[extra:])
-    return g if g.shape == shape else np.broadcast_to(g, shape)
-
-
 class Tensor:
     """A NumPy array that remembers how it was computed.
 
@@ -249,7 +192,7 @@ class Tensor:
             )
         if isinstance(data, np.ndarray) and type(data) is not np.ndarray:
             data = np.asarray(data)
-        if _is_array(data):
+        if is_array(data):
             array = data if dtype is None else data.astype(dtype)
         else:
             array = np.asarray(data, dtype)
@@ -289,7 +232,7 @@ class Tensor:
 
     @data.setter
     def data(self, array: Any) -> None:
-        if not _is_array(array):
+        if not is_array(array):
             array = constant(np.asarray(array, None if self._data is None else self._data.dtype))
         self._version[0] += 1
         if current.watcher is None:

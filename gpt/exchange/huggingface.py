@@ -124,7 +124,7 @@ def _pairs(config: GPTConfig) -> Iterator[tuple[list[str], str, tuple[int, ...]]
         yield ["head.weight"], "lm_head.weight", (config.vocab_size, c)
 
 
-def _turned(name: str) -> bool:
+def _transposed(name: str) -> bool:
     """Whether a tensor of theirs is the transpose of ours"""
     return name.endswith(".weight") and (".c_" in name)
 
@@ -155,7 +155,7 @@ def state_from(tensors: Mapping[str, Any], config: GPTConfig) -> dict[str, np.nd
         array = np.asarray(given[theirs][...], np.float32)
         parts = np.split(array, len(ours), -1) if len(ours) > 1 else [array]
         for name, part in zip(ours, parts, strict=True):
-            state[name] = np.ascontiguousarray(part.T if _turned(theirs) else part)
+            state[name] = np.ascontiguousarray(part.T if _transposed(theirs) else part)
     return state
 
 
@@ -164,7 +164,7 @@ def state_to(state: Mapping[str, np.ndarray], config: GPTConfig) -> dict[str, np
     tensors = {}
     for ours, theirs, shape in _pairs(config):
         if ours[0] in state:
-            parts = [state[name].T if _turned(theirs) else state[name] for name in ours]
+            parts = [state[name].T if _transposed(theirs) else state[name] for name in ours]
             array = np.concatenate(parts, -1) if len(parts) > 1 else parts[0]
         else:
             array = np.zeros(shape, np.float32)

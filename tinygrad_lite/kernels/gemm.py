@@ -39,7 +39,7 @@ from tinygrad_lite.kernels.pack import (
     in_strips,
     numbers_in,
     pack,
-    pack_turned_rows,
+    pack_transposed_rows,
     pair_rows,
     pairs_or_numbers,
     words_of,
@@ -64,8 +64,8 @@ def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, 
 
     C[i, j] is c[c_at + i * ldc + j]. A[i, k] is a[a_at + i * a_row + k * a_column] for i < ROWS;
     each further strip of ROWS rows begins a_strip numbers after the one before. With a_column =
-    ROWS, A is as `pack_turned_rows` leaves it. The last strip of B may be wider than C: its tiles
-    go to edge, BLOCK_ROWS x COLUMNS numbers.
+    ROWS, A is as `pack_transposed_rows` leaves it. The last strip of B may be wider than C: its
+    tiles go to edge, BLOCK_ROWS x COLUMNS numbers.
     """
     width = columns_of(c)
     for i in range(0, rows, BLOCK_ROWS):
@@ -134,7 +134,7 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
             if transpose_a:
                 for i in range(0, rows, BLOCK_ROWS):
                     block = min(BLOCK_ROWS, rows - i)
-                    pack_turned_rows(space, packed_a + i * words, a, a_at + i, m, block, depth)
+                    pack_transposed_rows(space, packed_a + i * words, a, a_at + i, m, block, depth)
             elif pairs:
                 pair_rows(space, packed_a, a, a_at, depth_all, rows, depth)
             for j in range(j_0, j_end, PANEL):

@@ -130,7 +130,7 @@ def in_strips(rows):
 
 
 @inlined
-def pack_turned_rows(packed, at, a, a_at, lda, rows, depth):
+def pack_transposed_rows(packed, at, a, a_at, lda, rows, depth):
     """Copy `rows` rows of a transposed A, A[i, k] = a[a_at + k * lda + i]: strips of ROWS rows,
     then one strip with the rest."""
     strips, whole = in_strips(rows) // ROWS, depth // numbers_in(packed)
@@ -299,9 +299,9 @@ def _turn_strip_in_llvm(typing, packed, at, b, b_at, b_column, words):
                                 vectors.shuffle(*pair, picks) for picks in _exchange(size)
                             )
                     size *= 2
-                for i, turned in enumerate(rows):
+                for i, transposed in enumerate(rows):
                     to = builder.mul(builder.add(row, _WORD(i)), _WORD(width))
-                    vectors.store(turned, builder.add(to, _WORD(group)))
+                    vectors.store(transposed, builder.add(to, _WORD(group)))
         return context.get_dummy_value()
 
     return types.void(packed, _i64, b, _i64, _i64, _i64), generate

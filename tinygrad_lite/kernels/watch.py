@@ -59,7 +59,7 @@ class Watcher:
         """The vjp of `node` is about to be evaluated."""
 
     def differentiated(self, node: Any, arrived: Any, gradient: Any) -> None:
-        """It has turned the gradient that arrived into the gradient of an operand."""
+        """From the gradient that arrived, the gradient of an operand was computed."""
 
     def reads(self, module: Any) -> None:
         """Somebody is about to read, or has set, an attribute of a module."""

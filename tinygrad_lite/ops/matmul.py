@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.broadcasting import unbroadcast
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Own, Tensor, op, unbroadcast
+from tinygrad_lite.tensor import Own, Tensor, op
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import where
-from tinygrad_lite.tensor import Tensor, op, unbroadcast, unified
+from tinygrad_lite.tensor import Tensor, op
 
 
 def _numbers(given: tuple) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ Initial values: Linear and Embedding draw from `rng`, a numpy.random.Generator, 
 the same values: give all layers of a model one generator, so that no two begin alike.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Module:
     begin with the attribute's name: "head.weight"."""
 
     training = True
+    _forward_hooks: tuple[Callable[["Module", tuple, Any], Any], ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if current.watcher is not None and not name.startswith("__"):
@@ -76,7 +77,18 @@ class Module:
         )
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        return self.forward(*args, **settings)
+        out = self.forward(*args, **settings)
+        for hook in self._forward_hooks:
+            changed = hook(self, args, out)
+            out = out if changed is None else changed
+        return out
+
+    def register_forward_hook(self, hook: Callable[["Module", tuple, Any], Any]) -> "HookHandle":
+        """Call hook(module, args, output) after each forward pass; what it returns, unless that is
+        None, takes the place of the output. `remove()` of the handle ends it. In a jitted function
+        hooks are part of what is recorded: their Python runs once."""
+        self._forward_hooks = (*self._forward_hooks, hook)
+        return HookHandle(self, hook)
 
     def __repr__(self) -> str:
         """The module and its parts, as they are nested"""
@@ -187,6 +199,18 @@ class Module:
     def zero_grad(self) -> None:
         for parameter in self.parameters():
             parameter.grad = None
+
+
+class HookHandle:
+    """A hook that is registered with a module"""
+
+    def __init__(self, module: Module, hook: Callable):
+        self.module, self.hook = module, hook
+
+    def remove(self) -> None:
+        """The hook is not called any more."""
+        kept = [hook for hook in self.module._forward_hooks if hook is not self.hook]
+        self.module._forward_hooks = tuple(kept)
 
 
 class Linear(Module):

@@ -18,6 +18,7 @@ from gpt.errors import Interrupted, NonFiniteError
 # The function NAME_command of each is in a module of its own, which is imported when needed.
 COMMANDS = {
     "train": "train",
+    "explain": "explain",
     "generate": "generate",
     "eval": "evaluate",
     "plot": "plot",

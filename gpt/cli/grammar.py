@@ -27,6 +27,11 @@ GENERATE_EXAMPLES = """examples:
   gpt generate runs/shakespeare --temperature 0 --prompt "To be"
   gpt generate runs/gpt2 -n 3 --top-p 0.9 --stop . < prompt.txt --prompt-file -
 """
+EXPLAIN_EXAMPLES = """examples:
+  gpt explain runs/hello hell
+  gpt explain runs/shakespeare "To be" --layer 2 --head 1 --decimals 2
+  gpt explain runs/shakespeare "To be, or not to be" --loss
+"""
 EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
   gpt eval runs/shakespeare other.txt --json
@@ -98,6 +103,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_train(commands)
+    _add_explain(commands)
     _add_generate(commands)
     _add_eval(commands)
     _add_plot(commands)
@@ -256,6 +262,36 @@ def _add_generate(commands: Any) -> None:
     group.add_argument(
         "--no-cache", action="store_true", help="compute keys and values anew for each token"
     )
+
+
+def _add_explain(commands: Any) -> None:
+    about = "show every number of one forward pass, from a prompt to its next token"
+    parser = _command(commands, "explain", about, EXPLAIN_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument("prompt", metavar="PROMPT", help="the text that the model reads")
+    group = parser.add_argument_group("what is shown")
+    group.add_argument(
+        "--layer", type=int, metavar="N", help="this layer alone (default: all of two, else two)"
+    )
+    group.add_argument(
+        "--head", type=int, metavar="N", help="this head alone (default: all of two layers, else 1)"
+    )
+    group.add_argument(
+        "--decimals", type=int, default=3, metavar="N", help="of each number (default: 3)"
+    )
+    group.add_argument(
+        "--max-rows", type=int, default=8, metavar="N", help="tokens of each table (default: 8)"
+    )
+    group.add_argument(
+        "--top-k", type=int, default=10, metavar="K", help="likeliest next tokens (default: 10)"
+    )
+    group.add_argument(
+        "--loss",
+        action="store_true",
+        help="instead, how surprised the model is by each token of the text",
+    )
+    group = parser.add_argument_group("files")
+    group.add_argument("--json", metavar="FILE", help="all numbers, for programs")
 
 
 def _add_eval(commands: Any) -> None:

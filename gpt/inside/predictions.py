@@ -1,0 +1,69 @@
+"""What a model expects: the likeliest next tokens, and how surprised it is by those that came."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpt.errors import require
+from gpt.inside.forward import probabilities_of
+from gpt.model import GPT
+from tinygrad_lite import no_grad
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """How a token was expected, by those before it.
+
+    rank     1 for the likeliest
+    likeliest   the ids of the five likeliest, and their probabilities
+    """
+
+    token: int
+    probability: float
+    rank: int
+    likeliest: list[tuple[int, float]]
+
+    @property
+    def bits(self) -> float:
+        return float(-np.log2(max(self.probability, 1e-300)))
+
+
+def likeliest(probabilities: np.ndarray, count: int) -> list[tuple[int, float]]:
+    """The `count` likeliest tokens of probabilities (V,), the smaller id first among equals"""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(int(i), float(probabilities[i])) for i in order]
+
+
+def surprises(model: GPT, tokens: Sequence[int] | np.ndarray) -> list[Surprise]:
+    """For each of tokens (T,) but the first. Longer texts than block_size are read in windows that
+    overlap by half: all but the first tokens are predicted from at least half a block."""
+    tokens = np.asarray(tokens)
+    require(
+        len(tokens) >= 2,
+        "surprise: there must be a token before the one that is predicted.",
+        f"{len(tokens)} tokens",
+        "a longer text",
+    )
+    size = model.config.block_size
+    stride, found = max(1, size // 2), []
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            done = 1
+            while done < len(tokens):
+                start = max(0, min(done - stride, len(tokens) - 1 - size)) if done > 1 else 0
+                window = tokens[start : start + size]
+                p = probabilities_of(model(window[None]).numpy()[0])
+                for at in range(done, min(start + size, len(tokens) - 1) + 1):
+                    found.append(_surprise(p[at - 1 - start], int(tokens[at])))
+                done = min(start + size, len(tokens) - 1) + 1
+    finally:
+        model.train(was_training)
+    return found
+
+
+def _surprise(p: np.ndarray, token: int) -> Surprise:
+    rank = 1 + int((p > p[token]).sum())
+    return Surprise(token, float(p[token]), rank, likeliest(p, 5))

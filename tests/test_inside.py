@@ -1,0 +1,244 @@
+"""Looking inside: what is recorded is what the model computes, and the shown lines compute it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import gpt
+import tinygrad_lite as tg
+from gpt.cli import run
+from gpt.cli.numbers import bars, grid, kept_rows, matrix
+from gpt.inside.forward import probabilities_of, record_pass, watched
+from gpt.inside.labels import labels
+from gpt.inside.predictions import likeliest, surprises
+from gpt.inside.stages import after_layers, before_layers, namespace, of_layer
+
+PRESETS = ["hello", "mini", "baby", "shakespeare", "gpt2"]
+
+
+def model_of(name, **options):
+    """A small random model with the parts of a preset, none of them zero"""
+    chosen = gpt.preset(name).model
+    size = {"n_layer": min(2, chosen["n_layer"]), "n_embd": min(chosen["n_embd"], 64),
+            "n_head": min(chosen["n_head"], 4), "vocab_size": 13, "d_ff": 0}  # fmt: skip
+    model = gpt.GPT(gpt.GPTConfig(**{**chosen, **size, **options}))
+    rng = np.random.default_rng(0)
+    for p in model.parameters():
+        p.data += 0.3 * rng.standard_normal(p.shape, np.float32)
+    return model
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("name", PRESETS)
+def test_recorded_logits_are_the_models_to_the_bit(name, count):
+    model = model_of(name)
+    tokens = np.array([3, 1, 4, 1])[:count]
+    model.train()
+    forward = record_pass(model, tokens)
+    assert model.training
+    with tg.no_grad():
+        np.testing.assert_array_equal(forward["logits"], model.eval()(tokens[None]).numpy()[0])
+    assert all(not module._forward_hooks for _, module in model.named_modules())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_lines_of_each_stage_compute_it(name):
+    model = model_of(name)
+    forward = record_pass(model, np.array([3, 1, 4, 1]))
+    c, seen = model.config, []
+    for layer in range(1, c.n_layer + 1):
+        known = namespace(forward, model, layer)
+        stages = [*before_layers(c), *of_layer(c), *(after_layers(c) if layer == c.n_layer else [])]
+        for stage in stages:
+            variables = {k: v for k, v in known.items() if k != stage.name}
+            exec("\n".join(stage.lines), variables)
+            np.testing.assert_allclose(
+                variables[stage.name], known[stage.name], rtol=2e-4, atol=2e-5, err_msg=stage.name
+            )
+            seen.append(stage.name)
+    given = {n.rpartition(".")[2] for n in forward.arrays}
+    assert given == set(seen)  # each array has its stage, and the other way round
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_numbers_hold_together(name):
+    model = model_of(name)
+    forward = record_pass(model, np.array([3, 1, 4, 1]))
+    for i in range(1, model.config.n_layer + 1):
+        part = forward.layer(i)
+        np.testing.assert_allclose(part["weights"].sum(-1), 1, rtol=1e-6)
+        assert (part["weights"][:, ~np.tri(4, dtype=bool)] == 0).all()
+        assert np.isneginf(part["masked"][:, ~np.tri(4, dtype=bool)]).all()
+        np.testing.assert_allclose(
+            probabilities_of(part["masked"]), part["weights"], rtol=1e-4, atol=1e-7
+        )
+        np.testing.assert_allclose(part["weights"] @ part["value"], part["heads"], atol=1e-5)
+    np.testing.assert_allclose(forward["probabilities"].sum(-1), 1, rtol=1e-12)
+
+
+def test_gradients_of_every_stage():
+    model = model_of("baby")
+    tokens = np.array([3, 1, 4, 1])
+    plain, forward = record_pass(model, tokens), record_pass(model, tokens, gradients=True)
+    np.testing.assert_array_equal(plain["logits"], forward["logits"])
+    assert all(p.grad is None for p in model.parameters())
+    p = forward["probabilities"].copy()
+    p[range(3), tokens[1:]] -= 1
+    p[3] = 0
+    np.testing.assert_allclose(forward.gradients["logits"], p / 3, atol=1e-6)
+
+    def loss_with(name, at, step):
+        def changed(module, args, out):
+            moved = out.numpy().copy()
+            moved[0][at] += step
+            return tg.Tensor(moved)
+
+        with watched(model, {name: changed}), tg.no_grad():
+            return tg.cross_entropy(model(tokens[None])[:, :-1], tokens[None, 1:]).item()
+
+    for module, stage in (("blocks.0.mlp.up", "layer_1.up"), ("blocks.1", "layer_2.output")):
+        at = (1, 5)
+        slope = (loss_with(module, at, 1e-2) - loss_with(module, at, -1e-2)) / 2e-2
+        assert forward.gradients[stage][at] == pytest.approx(slope, rel=2e-2, abs=1e-4)
+    assert forward.gradients["layer_1.query"].shape == forward["layer_1.query"].shape
+
+
+def test_hooks_see_and_replace_outputs():
+    layer = tg.nn.Linear(2, 2, rng=0)
+    x, seen = tg.ones(1, 2), []
+    first = layer.register_forward_hook(lambda module, args, out: seen.append((args, out)))
+    second = layer.register_forward_hook(lambda module, args, out: out * 2)
+    y = layer(x)
+    np.testing.assert_array_equal(y.data, 2 * seen[0][1].data)
+    assert seen[0][0] == (x,)
+    second.remove()
+    first.remove()
+    first.remove()
+    np.testing.assert_array_equal(layer(x).data * 2, y.data)
+    assert len(seen) == 1
+
+
+def test_a_hook_records_a_jitted_function_anew():
+    layer = tg.nn.Linear(2, 2, rng=0)
+    f = tg.jit(lambda x: layer(x))
+    x = tg.ones(1, 2)
+    before = f(x).data
+    handle = layer.register_forward_hook(lambda module, args, out: out * 0)
+    np.testing.assert_array_equal(f(x).data, [[0, 0]])
+    handle.remove()
+    np.testing.assert_array_equal(f(x).data, before)
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 30])
+def test_surprises_are_the_models_predictions(length):
+    model = model_of("baby", block_size=8)
+    tokens = np.random.default_rng(1).integers(0, 13, length)
+    found = surprises(model, tokens)
+    assert [s.token for s in found] == tokens[1:].tolist()
+    for at, s in enumerate(found, 1):
+        assert 1 <= s.rank <= 13
+        if at <= 8:
+            p = probabilities_of(model(tokens[None, :at]).numpy()[0, -1])
+            assert s.probability == pytest.approx(p[s.token], rel=1e-4)
+            assert s.likeliest[0][0] == int(p.argmax())
+            assert (s.rank == 1) == (s.token == int(p.argmax()))
+
+
+def test_ties_are_broken_by_the_smaller_id():
+    assert likeliest(np.array([0.2, 0.4, 0.4, 0.0]), 2) == [(1, 0.4), (2, 0.4)]
+
+
+def test_labels_show_what_cannot_be_seen():
+    tokenizer = gpt.build_tokenizer("characters", "a \n\t\x07", "a")
+    ids = tokenizer.encode("a \n\t\x07")
+    assert labels(tokenizer, [*ids, 99]) == ["a", "␣", "↵", "⇥", "\\x07", "#99"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 100])
+@pytest.mark.parametrize("most", [1, 2, 8])
+def test_rows_that_are_shown(count, most):
+    rows = kept_rows(count, most)
+    numbers = [i for i in rows if i is not None]
+    assert len(numbers) == min(count, most)
+    assert numbers == sorted(set(numbers))
+    assert (None in rows) == (count > most)
+    assert count == 0 or most == 1 or {0, count - 1} <= set(numbers)
+
+
+def test_drawings_fit_the_terminal(monkeypatch):
+    values = np.array([[-123456.789] * 50, [np.nan] * 50, [np.inf] * 50, [-np.inf] * 50])
+    for line in matrix(["a"] * 4, values, 3, 8):
+        assert len(line) <= 80
+    weights = np.tri(64) / np.arange(1, 65)[:, None]
+    assert all(len(line) <= 80 for line in grid(["token"] * 64, weights, 16))
+    assert all(len(line) <= 80 for line in bars([("x" * 40, 1.0), ("y", 0.0), ("z", 1e-9)]))
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "hello"
+    assert run(["train", "--preset", "hello", "--out", str(folder), "--sample-tokens", "0"]) == 0
+    return str(folder)
+
+
+def test_explain_shows_every_stage(hello, tmp_path, capsys):
+    path = tmp_path / "hell.json"
+    assert run(["explain", hello, "hell", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    model, tokenizer = gpt.load(hello)
+    forward = record_pass(model, tokenizer.encode("hell"))
+    titles = [s.title for s in (*before_layers(model.config), *of_layer(model.config),
+                                *after_layers(model.config))]  # fmt: skip
+    places = [out.index(f"\n{title}  (") for title in titles]
+    assert places == sorted(places)
+    assert out.count("head 2") == 7  # of what has heads
+    assert f"{forward['layer_1.query'][1, 2, 3]:.3f}" in out
+    assert "Predicted next token: o\n" in out
+    assert all(len(line) <= 80 for line in out.splitlines() if " = " not in line)
+    data = json.loads(path.read_text())
+    stage = {s["name"]: s for s in data["stages"]}["layer_1.weights"]
+    np.testing.assert_array_equal(np.float32(stage["values"]), forward["layer_1.weights"])
+    masked = {s["name"]: s for s in data["stages"]}["layer_1.masked"]["values"]
+    assert masked[0][0][1:] == [None] * 3
+    assert data["next"][0]["piece"] == "o"
+    assert data["pieces"] == list("hell")
+
+
+def test_explain_shows_a_part(hello, capsys):
+    command = ["explain", hello, "hell", "--layer", "1", "--head", "2", "--decimals", "1"]
+    assert run([*command, "--max-rows", "2", "--top-k", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "head 1" not in out
+    assert "⋮" in out
+    assert out.count("█") > 0
+
+
+def test_explain_the_loss(hello, capsys):
+    assert run(["explain", hello, "hello hello", "--loss"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 12
+    probabilities = [float(line.split()[1]) for line in lines[1:-1]]
+    assert min(probabilities[1:]) > 0.9
+    bits = [s.bits for s in surprises(gpt.load(hello)[0], gpt.load(hello)[1].encode("hello hello"))]
+    assert lines[-1].startswith(f"{np.mean(bits):.3f} bits a character")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([""], "at least one token"),
+        (["hello"], "at most block_size = 4 tokens"),
+        (["xyz"], "knows only the characters"),
+        (["hell", "--layer", "2"], "--layer must lie between 1 and 1"),
+        (["hell", "--head", "0"], "--head must lie between 1 and 2"),
+        (["hell", "--max-rows", "0"], "--max-rows must be at least 1"),
+        (["hell", "--json", "nowhere/x.json"], "mkdir -p nowhere"),
+        (["h", "--loss"], "a token before the one that is predicted"),
+    ],
+)
+def test_mistakes_on_the_command_line(hello, arguments, says, capsys):
+    assert run(["explain", hello, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.out == ""

@@ -1,6 +1,7 @@
 """gpt explain"""
 
 import json
+import textwrap
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rich.text import Text
 from gpt.cli import console
 from gpt.cli.common import announce_compilation
 from gpt.cli.console import say
-from gpt.cli.numbers import LABEL, bars, grid, kept_rows, matrix, padded, surprised
+from gpt.cli.numbers import LABEL, bars, grid, kept_rows, matrix, padded, surprised, width
 from gpt.errors import require
 from gpt.inside.forward import ForwardPass, record_pass
 from gpt.inside.labels import cut, labels
@@ -134,7 +135,7 @@ def _show(
 ) -> None:
     sizes = ", ".join(map(str, values.shape))
     _heading(stage.title, f"({stage.shape}) = ({sizes})")
-    say(f"  {stage.about}")
+    say(textwrap.fill(stage.about, width(), initial_indent="  ", subsequent_indent="  "))
     if view.code:
         for line in stage.lines:
             say(f"    {line}", "cyan")

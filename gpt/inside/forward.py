@@ -170,7 +170,9 @@ def _with_derived(
     config: GPTConfig, kept: dict[str, np.ndarray], compared: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """All arrays in the order in which they are computed, with those that no module gives"""
-    arrays = {n: kept[n] for n in ("token_embedding", "position_embedding") if n in kept}
+    arrays: dict[str, np.ndarray] = {
+        n: kept[n] for n in ("token_embedding", "position_embedding") if n in kept
+    }
     x = arrays["embedding"] = kept["embedding"]
     for i in range(1, config.n_layer + 1):
         part = {name: kept[f"layer_{i}.{name}"] for name in _IN_LAYER.values()}

@@ -5,13 +5,12 @@ import sys
 
 import numpy as np
 import pytest
-from numba import config
 
 import tinygrad_lite as tg
 from tinygrad_lite.fused.activations import relu_forward
 from tinygrad_lite.kernels import chain
 from tinygrad_lite.kernels.chain import Chain
-from tinygrad_lite.kernels.compile import CHUNKS
+from tinygrad_lite.kernels.compile import CHUNKS, calls_can_be_chained, kernel
 
 RNG = np.random.default_rng(0)
 
@@ -39,7 +38,7 @@ def test_a_chain_does_what_its_calls_do(size, threads):
         np.testing.assert_array_equal(y, np.maximum(x, 0) + 1)
 
 
-@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
+@pytest.mark.skipif(not calls_can_be_chained(), reason="kernels are called one by one")
 def test_kernels_that_follow_each_other_are_one_call(monkeypatch):
     calls = calls_of_relu(*(np.ones(3, np.float32) for _ in range(3)), 1)
     assert len(Chain(calls).calls) == 3
@@ -61,6 +60,29 @@ def test_a_chain_keeps_its_memory_and_lets_it_go():
     del made
     gc.collect()
     assert sys.getrefcount(x) == count
+
+
+@kernel
+def line(chunk, out, x, factors):
+    if chunk == 0:
+        for i in range(x.size):
+            out[i] = x[i] * factors[0] + factors[1]
+
+
+@pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPendingDeprecationWarning")
+@pytest.mark.parametrize("factors", [[2.0, 3.0], (2.0, 3.0), (np.float32(2), np.float32(3))])
+def test_what_is_no_array_and_no_number_is_called_as_ever(factors):
+    @tg.op
+    def on_a_line(x):
+        out = np.empty_like(x)
+        line(out, x, factors)
+        return out, None
+
+    del tg.tensor.REGISTRY["on_a_line"]
+    f = tg.jit(lambda x: on_a_line(x * 1))
+    for _ in range(50):
+        x = RNG.standard_normal(5).astype(np.float32)
+        np.testing.assert_allclose(f(x).data, 2 * x + 3, rtol=1e-6)
 
 
 def test_a_replay_is_the_function():

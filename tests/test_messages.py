@@ -115,3 +115,76 @@ def test_what_stands_in_the_wrong_place():
         tg.save_state(layer.state_dict(), "weights.safetensors")
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\)"):
         nn.Dropout(1.5, rng=0)
+
+
+def test_what_replaces_an_attribute_of_a_module_is_of_its_kind():
+    module = Running()
+    module.layer = nn.Linear(2, 2, rng=0)
+    for name, value in (("weight", np.zeros(2)), ("weight", 2.0), ("weight", module.mean),
+                        ("layer", tg.ones(2)), ("layer", np.zeros(2))):  # fmt: skip
+        with pytest.raises(TypeError, match=f"got a .* for '{name}' of Running"):
+            setattr(module, name, value)
+    with pytest.raises(TypeError, match="does not keep what it was computed from"):
+        module.mean = module.weight * 2
+    module.mean = module.mean.data * 0.9
+    assert "mean" in module.state_dict()
+    module.layer = module.mean = module.weight = None
+    assert module.state_dict() == {}
+
+
+def test_a_list_of_parts_that_are_attributes_too_is_fine():
+    module = Running()
+    module.first = nn.Linear(2, 2, rng=0)
+    module.order = [module.first, module.weight]
+    assert len(module.parameters()) == 3
+    module.deep = {"a": [[nn.Linear(2, 2, rng=0)]]}
+    with pytest.raises(TypeError, match="'deep' of Running"):
+        module.train()
+
+
+def test_what_is_learned_keeps_its_shape():
+    p = nn.Parameter(np.arange(9.0).reshape(3, 3))
+    with tg.no_grad():
+        with pytest.raises(ValueError, match=r"got \(3,\) of matmul"):
+            p @= tg.ones(3)
+        with pytest.raises(ValueError, match=r"got \(2, 3, 3\) of add"):
+            p += tg.ones(2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda a: tg.softmax([a, a]),
+        lambda a: tg.exp([a, 1.0]),
+        lambda a: tg.maximum(tg.ones(2), [[a, 2.0]]),
+        lambda a: tg.Tensor([a, 1.0]),
+    ],
+)
+def test_a_list_of_tensors_does_not_lose_gradients(use):
+    with pytest.raises(TypeError, match="got a list with a Tensor"):
+        use(tg.Tensor(1.0, requires_grad=True))
+
+
+def test_axis_and_dim_are_one():
+    with pytest.raises(TypeError, match="two names of one argument"):
+        tg.ones(2, 3).sum(axis=0, dim=1)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda w: w.detach().reshape(12),
+        lambda w: w.detach().T,
+        lambda w: w.detach()[1:],
+        lambda w: w.detach().squeeze().chunk(2)[0],
+    ],
+)
+def test_a_view_of_what_was_detached_changes_with_it(view):
+    w = tg.ones(3, 4, requires_grad=True)
+    h = view(w)
+    q = tg.ones(h.shape, requires_grad=True)
+    loss = (h * q).sum()
+    with tg.no_grad():
+        w *= 3
+    with pytest.raises(RuntimeError, match="data must not change"):
+        loss.backward()

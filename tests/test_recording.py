@@ -1,6 +1,7 @@
 """A jitted function gives what the function gives, or is refused: what strangers found."""
 
 import gc
+import signal
 import threading
 import weakref
 
@@ -9,6 +10,7 @@ import pytest
 
 import tinygrad_lite as tg
 from tinygrad_lite import Tensor, nn, optim
+from tinygrad_lite.kernels.watch import procedure
 
 F32 = np.float32
 
@@ -469,3 +471,32 @@ def test_after_errors_recordings_give_way_as_ever():
         scaled(Tensor(ones(1)), -1)
     for n in range(70):
         scaled(Tensor(ones(1)), n)
+
+
+def test_a_signal_in_a_replay_is_a_call_of_its_own():
+    sent, got = [], []
+
+    @procedure
+    def wait(out, x):
+        out[...] = x
+        if sent:
+            sent.pop()
+            signal.raise_signal(signal.SIGUSR1)
+
+    @tg.op
+    def pausing(x):
+        out = np.empty_like(x)
+        wait(out, x)
+        return out, None
+
+    del tg.tensor.REGISTRY["pausing"]
+    f = tg.jit(lambda x: pausing(x * 2) + x)
+    x, other = ones(3), 5 * ones(3)
+    before = signal.signal(signal.SIGUSR1, lambda *_: got.append(f(other).data))
+    try:
+        f(x)
+        sent.append(1)
+        np.testing.assert_array_equal(f(x).data, 3 * x)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    np.testing.assert_array_equal(got[0], 3 * other)

@@ -38,6 +38,7 @@ def _with_dtype(x: Any, wanted: Any, alone: bool) -> Any:
     if is_array(x):
         fits = wanted is None or x.dtype.kind == "b" or x.dtype == wanted
         return x if fits else x.astype(wanted)
+    refuse_gradients_in(x)
     array = np.asarray(x)
     if isinstance(x, list | tuple) or (alone and array.dtype.kind == "f"):
         return constant(
@@ -49,6 +50,19 @@ def _with_dtype(x: Any, wanted: Any, alone: bool) -> Any:
 def is_array(x: Any) -> bool:
     """Whether x speaks NumPy's protocols (NEP 13, NEP 18); NumPy's own numbers do not count."""
     return hasattr(x, "__array_function__") and not isinstance(x, np.generic)
+
+
+def refuse_gradients_in(x: Any) -> None:
+    """TypeError for a list that holds Tensors with gradients: an array would not have them."""
+    if isinstance(x, list | tuple):
+        for part in x:
+            if getattr(part, "requires_grad", False):
+                raise TypeError(
+                    "Tensor: a list of numbers has no gradients.\n"
+                    "  got a list with a Tensor that requires gradients\n"
+                    "  try tg.stack(tensors), or detach()"
+                )
+            refuse_gradients_in(part)
 
 
 def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:

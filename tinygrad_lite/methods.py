@@ -47,8 +47,14 @@ def _in_place(name, function):
                 f"  got {name} for a tensor with requires_grad=True\n"
                 "  try with no_grad(): ..., or x = x + y for a result of its own"
             )
-        data = self.data
-        data[...] = function(self, other).data
+        data, result = self.data, function(self, other).data
+        if result.shape != data.shape:
+            raise ValueError(
+                "in-place: what is learned keeps its shape.\n"
+                f"  got {result.shape} of {name} for a tensor of shape {data.shape}\n"
+                "  try x = x + y for a result of its own"
+            )
+        data[...] = result
         self.data = data  # which a later backward through what was computed before notices
         return self
 

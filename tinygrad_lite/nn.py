@@ -5,7 +5,8 @@ Initial values: Linear and Embedding draw from `rng`, a numpy.random.Generator, 
 the same values: give all layers of a model one generator, so that no two begin alike.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,15 +56,22 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         attribute_changes[0] += 1
-        if type(value) is Tensor:  # a result, in place of what is kept under this name
-            before = vars(self).get(name)
-            if isinstance(before, Parameter):
+        before = vars(self).get(name)
+        if isinstance(before, Buffer) and not isinstance(value, Buffer | None):
+            if isinstance(value, Tensor) and value.requires_grad:
                 raise TypeError(
-                    "Module: a parameter is replaced by a parameter.\n"
-                    f"  got a Tensor for {name!r} of {type(self).__name__}\n"
-                    "  try parameter.data[...] = values, or nn.Parameter(values)"
+                    "Module: a buffer does not keep what it was computed from.\n"
+                    f"  got a result with gradients for {name!r} of {type(self).__name__}\n"
+                    "  try x.detach(), or another name"
                 )
-            value = Buffer(value) if isinstance(before, Buffer) else value
+            value = Buffer(value)
+        for kind in (Parameter, Module):
+            if isinstance(before, kind) and not isinstance(value, kind | None):
+                raise TypeError(
+                    f"Module: a {kind.__name__.lower()} is replaced by another, or by None.\n"
+                    f"  got a {type(value).__name__} for {name!r} of {type(self).__name__}\n"
+                    "  try x.data[...] = values for a parameter, or del first"
+                )
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -107,10 +115,7 @@ class Module:
         """This module as "" and every part by its name"""
         yield prefix, self
         for name, part in vars(self).items():
-            inner = part.values() if isinstance(part, dict) else part
-            if isinstance(part, list | tuple | dict) and any(
-                isinstance(x, Module | Parameter) for x in inner
-            ):
+            if any(not _is_one_of(x, vars(self).values()) for x in _parts_in(part)):
                 raise TypeError(
                     "Module: a module's parts are its attributes: what a list holds is not found.\n"
                     f"  got modules in the {type(part).__name__} {name!r} of"
@@ -183,7 +188,8 @@ class Module:
                 if isinstance(value, Parameter) and value.ndim == 2:
                     if id(value) not in halves:
                         halves[id(value)] = Buffer(to_bfloat16(value.data))
-                    setattr(module, name, halves[id(value)])
+                    vars(module)[name] = halves[id(value)]
+                    attribute_changes[0] += 1
         return self
 
     def train(self, mode: bool = True) -> "Module":
@@ -199,6 +205,22 @@ class Module:
     def zero_grad(self) -> None:
         for parameter in self.parameters():
             parameter.grad = None
+
+
+def _parts_in(x: Any) -> Iterator["Module | Parameter | Buffer"]:
+    """What a list, a dictionary or the like holds of what a module should"""
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, list | tuple | set | deque):
+        for part in x:
+            if isinstance(part, Module | Parameter | Buffer):
+                yield part
+            else:
+                yield from _parts_in(part)
+
+
+def _is_one_of(x: Any, known: Iterable[Any]) -> bool:
+    return any(x is other for other in known)
 
 
 class HookHandle:

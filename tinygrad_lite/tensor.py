@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_lite.broadcasting import is_array, unbroadcast, unified
+from tinygrad_lite.broadcasting import is_array, refuse_gradients_in, unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant, current
 
 Array = np.ndarray
@@ -134,7 +134,7 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         if arrays and not broadcasts and isinstance(arrays[0], list | int | float):
             arrays[0] = Tensor(arrays[0]).data
         made = function(*(unified(arrays) if broadcasts else arrays), **settings)
-        if type(made) is not tuple or len(made) != 2:
+        if type(made) is not tuple or len(made) != 2 or not (made[1] is None or callable(made[1])):
             raise TypeError(
                 "op: the function returns its value and its vjp, a tuple of two.\n"
                 f"  got {type(made).__name__} from {name}\n"
@@ -144,6 +144,12 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         if current.watcher is not None:
             current.watcher.ran(name, arrays, out)
         result = Tensor._wrap(out)
+        if type(out) is np.ndarray and out.base is not None:
+            for a in args:  # a view changes with what it is a view of
+                if isinstance(a, Tensor) and out.base is (
+                    a._data if a._data.base is None else a._data.base
+                ):
+                    result._version = a._version
         if vjp is not None and _mode.differentiable:
             parents = tuple(
                 (a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args
@@ -185,6 +191,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
         if isinstance(data, Tensor):
             data = data.data
+        refuse_gradients_in(data)
         if isinstance(data, np.ma.MaskedArray):
             raise TypeError(
                 "Tensor: data has a number in each place.\n"

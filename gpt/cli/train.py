@@ -82,7 +82,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             state.model.load_state_dict(plan.start)
         run.write_setup(model, config, tokenizer, plan.names)
     if state.done():
-        say(f"nothing is left to do after step {state.step}; --steps {2 * config.steps} goes on")
+        more = 2 * max(state.step, config.steps)
+        say(f"nothing is left to do after step {state.step}; --steps {more} goes on")
     else:
         seconds, peak_mb = measure(model, config, training)
         counts = (len(training), len(validation) - 1)

@@ -59,6 +59,8 @@ def jit(function: Callable) -> Callable:
         key = (get_num_threads(), get_precision(), is_grad_enabled(), _key((args, named), arrays))
         with lock:
             for recorded in known.get(key, []):
+                if recorded.runs:  # this is a signal's handler, come in between
+                    return function(*args, **named)
                 if recorded.recording.fits():
                     known.move_to_end(key)
                     return recorded(arrays)
@@ -115,6 +117,7 @@ class _Recorded:
     def __init__(self, function: Callable, args: tuple, named: dict):
         self.recording = recording = Recording()
         self.inputs: list[np.ndarray] = []
+        self.runs = False
         try:
             with watched_by(recording), working_in(recording.workspace):
                 given = (
@@ -179,11 +182,15 @@ class _Recorded:
         return x
 
     def __call__(self, arrays: list[np.ndarray]) -> Any:
-        for given, place in zip(arrays, self.inputs, strict=True):
-            np.copyto(place, given)
-        self.recording.replay()
-        result = self._copied(self.result)
-        self.recording.commit()
+        self.runs = True
+        try:
+            for given, place in zip(arrays, self.inputs, strict=True):
+                np.copyto(place, given)
+            self.recording.replay()
+            result = self._copied(self.result)
+            self.recording.commit()
+        finally:
+            self.runs = False
         return result
 
     def _identities(self, x: Any) -> Any:

@@ -25,8 +25,9 @@ class Chain:
     def __init__(self, calls: Iterable[Call]):
         self.kept: list[Any] = []  # what is known by its address alone
         self.calls: list[Call] = []
-        for is_kernel, part in groupby(calls, lambda call: isinstance(call[0], Dispatcher)):
-            if is_kernel and calls_can_be_chained():
+        possible = calls_can_be_chained()
+        for is_simple, part in groupby(calls, _is_simple):
+            if is_simple and possible:
                 self.calls.append(self._written_down(list(part)))
             else:
                 self.calls += part
@@ -44,6 +45,15 @@ class Chain:
             self.kept.append((block, arguments))
         self.kept.append(table)
         return _walker(), (table.ctypes.data, len(table))
+
+
+def _is_simple(call: Call) -> bool:
+    """Whether a kernel is called with arrays and numbers alone: of a list, or of arrays in a tuple,
+    Numba frees what the written-down call would point to."""
+    function, arguments = call
+    return isinstance(function, Dispatcher) and all(
+        isinstance(a, np.ndarray | np.number | np.bool_ | int | float) for a in arguments
+    )
 
 
 @functools.cache

@@ -11,6 +11,11 @@ def takes_axis(function: Callable) -> Callable:
     @functools.wraps(function)
     def call(*args: Any, **settings: Any) -> Any:
         if "dim" in settings:
+            if "axis" in settings:
+                raise TypeError(
+                    f"{function.__name__}: axis and dim are two names of one argument.\n"
+                    f"  got {settings}\n  try axis alone"
+                )
             settings["axis"] = settings.pop("dim")
         return function(*args, **settings)
 

@@ -9,9 +9,10 @@ import gpt
 import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.cli.numbers import bars, grid, kept_rows, matrix
+from gpt.inside.figures import draw_figures
 from gpt.inside.forward import probabilities_of, record_pass, watched
 from gpt.inside.labels import labels
-from gpt.inside.predictions import likeliest, surprises
+from gpt.inside.predictions import likeliest, logit_lens, surprises
 from gpt.inside.stages import after_layers, before_layers, namespace, of_layer
 
 PRESETS = ["hello", "mini", "baby", "shakespeare", "gpt2"]
@@ -243,3 +244,36 @@ def test_mistakes_on_the_command_line(hello, arguments, says, capsys):
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+@pytest.mark.parametrize("length", [1, 4])
+def test_figures_of_each_layer_the_next_token_and_the_lens(tmp_path, kind, length):
+    tokenizer = gpt.build_tokenizer("characters", "$a_b{c}<d&\n漢 e", "a")
+    model = model_of("baby", vocab_size=tokenizer.vocab_size, n_head=3, n_embd=24)
+    forward = record_pass(model, np.arange(length))
+    names = [p.name for p in draw_figures(forward, model, tokenizer, tmp_path / "new", kind)]
+    expected = ["layer_1", "layer_2", "next_token_probability", "logit_lens"]
+    assert names == [f"{name}.{kind}" for name in expected]
+    for name in names:
+        beginning = (tmp_path / "new" / name).read_bytes()[:5]
+        assert beginning == (b"<?xml" if kind == "svg" else b"\x89PNG\r")
+
+
+def test_long_prompts_are_cropped_in_figures(monkeypatch, tmp_path):
+    titles = []
+    monkeypatch.setattr("gpt.inside.figures.save_figure",
+                        lambda figure, path: titles.append(figure.get_suptitle()))  # fmt: skip
+    tokenizer = gpt.build_tokenizer("characters", "abc", "abc")
+    model = model_of("baby", vocab_size=3, block_size=70)
+    draw_figures(record_pass(model, np.arange(65) % 3), model, tokenizer, tmp_path)
+    assert [t.endswith("(the last 64 of 65 tokens)") for t in titles] == [True, True, False, True]
+
+
+def test_the_logit_lens_ends_with_the_models_own_prediction():
+    model = model_of("shakespeare")
+    forward = record_pass(model, np.array([3, 1, 4, 1]))
+    lens = logit_lens(model, forward)
+    assert lens.shape == (3, 4, 13)
+    np.testing.assert_allclose(lens[-1], forward["probabilities"], atol=1e-6)
+    np.testing.assert_allclose(lens.sum(-1), 1, rtol=1e-9)

@@ -15,6 +15,7 @@ from gpt.cli.common import announce_compilation
 from gpt.cli.console import say
 from gpt.cli.numbers import LABEL, bars, grid, kept_rows, matrix, padded, surprised, width
 from gpt.errors import require
+from gpt.inside.figures import draw_figures
 from gpt.inside.forward import ForwardPass, record_pass
 from gpt.inside.labels import cut, labels
 from gpt.inside.predictions import likeliest, surprises
@@ -46,8 +47,13 @@ def explain_command(args: Namespace) -> None:
         _show_surprises(model, tokenizer, tokens)
         return
     view = view_of(model, args)
-    paths = [Path(p) for p in (args.json,) if p]
-    _check_paths(paths)
+    _check_paths([Path(p) for p in (args.json,) if p])
+    require(
+        not args.figures or not Path(args.figures).exists() or Path(args.figures).is_dir(),
+        "explain: --figures names a folder.",
+        f"{args.figures}, which is a file",
+        "another folder",
+    )
     forward = record_pass(model, tokens)
     show_pass(forward, tokenizer, args.prompt, view)
     show_next(forward, tokenizer, args.top_k)
@@ -56,6 +62,9 @@ def explain_command(args: Namespace) -> None:
         text = json.dumps(data, ensure_ascii=False)
         write_atomically(args.json, lambda path: path.write_text(text, "utf-8"))
         say(f"all numbers are in {args.json}")
+    if args.figures:
+        drawn = draw_figures(forward, model, tokenizer, Path(args.figures), args.format)
+        say(f"{len(drawn)} figures are in {args.figures}: {drawn[0].name} ... {drawn[-1].name}")
 
 
 def tokens_of(tokenizer: Tokenizer, prompt: str) -> np.ndarray:

@@ -292,6 +292,12 @@ def _add_explain(commands: Any) -> None:
     )
     group = parser.add_argument_group("files")
     group.add_argument("--json", metavar="FILE", help="all numbers, for programs")
+    group.add_argument(
+        "--figures", metavar="DIR", help="a figure of each layer, the next token, the logit lens"
+    )
+    group.add_argument(
+        "--format", choices=("png", "svg"), default="png", help="of the figures (default: png)"
+    )
 
 
 def _add_eval(commands: Any) -> None:

@@ -17,7 +17,7 @@ def labels(tokenizer: Tokenizer, ids: Iterable[int]) -> list[str]:
 def _label(tokenizer: Tokenizer, i: int) -> str:
     text = tokenizer.pieces([i])[0].translate(_SHOWN)
     text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return text or f"#{i}"
+    return f"#{i}" if "\ufffd" in text or not text else text  # a part of a character's bytes
 
 
 def cut(label: str, width: int) -> str:

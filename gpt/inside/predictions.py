@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpt.errors import require
-from gpt.inside.forward import probabilities_of
+from gpt.inside.forward import ForwardPass, probabilities_of
 from gpt.model import GPT
-from tinygrad_lite import no_grad
+from tinygrad_lite import Tensor, no_grad
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,19 @@ def surprises(model: GPT, tokens: Sequence[int] | np.ndarray) -> list[Surprise]:
 def _surprise(p: np.ndarray, token: int) -> Surprise:
     rank = 1 + int((p > p[token]).sum())
     return Surprise(token, float(p[token]), rank, likeliest(p, 5))
+
+
+def logit_lens(model: GPT, forward: ForwardPass) -> np.ndarray:
+    """What the model would predict if it ended after each layer (nostalgebraist 2020, "interpreting
+    GPT: the logit lens"): probabilities (layers + 1, T, V), the first from the embedding. The last
+    are the model's own."""
+    streams = [forward["embedding"]]
+    streams += [forward[f"layer_{i}.output"] for i in range(1, forward.config.n_layer + 1)]
+    was_training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            logits = model.head(model.final_norm(Tensor(np.stack(streams)))).numpy()
+    finally:
+        model.train(was_training)
+    return probabilities_of(logits)

@@ -56,7 +56,7 @@ def drawing() -> Iterator[None]:
     import matplotlib
 
     matplotlib.use("Agg")
-    settings = {"text.parse_math": False, "svg.hashsalt": "gpt", "font.size": 9,
+    settings: Any = {"text.parse_math": False, "svg.hashsalt": "gpt", "font.size": 9,
                 "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK}  # fmt: skip
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a sign that the font does not have
@@ -92,7 +92,8 @@ def _layer(forward: ForwardPass, number: int, names: Sequence[str], shown: slice
     wide = max(columns * side, 9.0)
     low = max(2.2, 0.145 * count + 0.8)
     figure = plt.figure(figsize=(wide, rows * side + 2 * low + 0.8), layout="constrained")
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[rows * side, low, low])
+    parts: Any = figure.subfigures(3, 1, height_ratios=[rows * side, low, low])
+    top, middle, bottom = parts
     panels = np.atleast_1d(top.subplots(rows, columns)).ravel()
     image = None
     for head, axes in enumerate(panels):

@@ -209,7 +209,7 @@ def test_explain_shows_every_stage(hello, tmp_path, capsys):
 
 def test_explain_shows_a_part(hello, capsys):
     command = ["explain", hello, "hell", "--layer", "1", "--head", "2", "--decimals", "1"]
-    assert run([*command, "--max-rows", "2", "--top-k", "2"]) == 0
+    assert run([*command, "--max-rows", "2", "--next", "2"]) == 0
     out = capsys.readouterr().out
     assert "head 1" not in out
     assert "⋮" in out

@@ -12,13 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.grammar import UsageError, parse
+from gpt.cli.grammar import parse
+from gpt.cli.parser import UsageError
 from gpt.errors import Interrupted, NonFiniteError
 
 # The function NAME_command of each is in a module of its own, which is imported when needed.
 COMMANDS = {
     "train": "train",
     "explain": "explain",
+    "ask": "ask",
+    "chat": "chat",
     "generate": "generate",
     "eval": "evaluate",
     "plot": "plot",

@@ -161,9 +161,9 @@ class DownloadBar:
             self.progress.stop()
 
 
-def write(text: str) -> None:
+def write(text: str, style: str | None = None) -> None:
     """Text as it is, at once"""
-    console.out(text, end="", highlight=False)
+    console.out(text, end="", highlight=False, style=style)
     sys.stdout.flush()
 
 

@@ -1,17 +1,14 @@
-"""The grammar of the command line: subcommands, grouped options, defaults, examples."""
+"""The grammar of the command line: each command with its options and examples."""
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
-from typing import Any, NoReturn
+from typing import Any
 
+from gpt.cli.options import add_fields, add_sampling, add_view, add_writing
+from gpt.cli.parser import Parser, command
 from gpt.config import GPTConfig, TrainConfig
 from gpt.presets import DEFAULT_PRESET, PRESETS, TOKENIZERS
-
-# What 0, the default of these options, stands for
-ZEROS = {"eval_interval": "0, a tenth of the steps", "d_ff": "0, four times --n-embd"}
 
 TRAIN_EXAMPLES = """examples:
   gpt train                                   tiny Shakespeare, two and a half minutes
@@ -31,6 +28,14 @@ EXPLAIN_EXAMPLES = """examples:
   gpt explain runs/hello hell
   gpt explain runs/shakespeare "To be" --layer 2 --head 1 --decimals 2
   gpt explain runs/shakespeare "To be, or not to be" --loss
+"""
+ASK_EXAMPLES = """examples:
+  gpt ask runs/mini
+  gpt ask runs/shakespeare --layer 4 --head 2 --tokens 100
+"""
+CHAT_EXAMPLES = """examples:
+  gpt chat runs/shakespeare --tokens 200
+  gpt chat runs/gpt2 --temperature 0.7 --top-p 0.9 --stop .
 """
 EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
@@ -57,53 +62,18 @@ EXPORT_EXAMPLES = """examples:
 """
 
 
-class UsageError(Exception):
-    """A command line that does not fit the grammar"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse with suggestions, whose errors are raised instead of printed."""
-
-    def __init__(self, *args: Any, **settings: Any):
-        settings |= {
-            "formatter_class": argparse.RawDescriptionHelpFormatter,
-            "allow_abbrev": False,
-        }
-        super().__init__(*args, **settings)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(
-            f"{self.prog}: the command line must follow the usage.\n  got {message}\n"
-            f"  try {self._suggestion(message)}"
-        )
-
-    def _suggestion(self, message: str) -> str:
-        words = [w.strip("':,") for w in message.replace("=", " ").split()]
-        known = [o for action in self._actions for o in action.option_strings]
-        known += [c for action in self._actions for c in action.choices or [] if isinstance(c, str)]
-        for word in words:
-            if word not in known and (match := difflib.get_close_matches(word, known, n=1)):
-                return match[0]
-        return f"{self.prog} --help"
-
-    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        args, unknown = self.parse_known_args(argv)
-        if unknown:
-            parser = args.parser if "parser" in args else self
-            parser.error(f"the unknown argument {unknown[0]}")
-        return args
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `command` among them; raises UsageError."""
-    parser = _Parser(
+    parser = Parser(
         prog="gpt",
         description="Train a GPT on any text, on the CPU, and write with it.",
         epilog="gpt COMMAND --help explains a command.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     _add_train(commands)
     _add_explain(commands)
+    _add_ask(commands)
+    _add_chat(commands)
     _add_generate(commands)
     _add_eval(commands)
     _add_plot(commands)
@@ -117,15 +87,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse(argv)
 
 
-def _command(commands: Any, name: str, about: str, examples: str) -> _Parser:
-    parser = commands.add_parser(name, help=about, description=about, epilog=examples)
-    parser.set_defaults(parser=parser)
-    return parser
-
-
 def _add_train(commands: Any) -> None:
     about = "train a model on a text"
-    parser = _command(commands, "train", about, _presets_text() + TRAIN_EXAMPLES)
+    parser = command(commands, "train", about, _presets_text() + TRAIN_EXAMPLES)
     parser.add_argument(
         "corpus",
         nargs="*",
@@ -172,31 +136,13 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         help="tokens of the sample at each evaluation (default: 160)",
     )
-    _add_fields(
+    add_fields(
         parser.add_argument_group(f"training (defaults of the preset {DEFAULT_PRESET})"),
         TrainConfig,
     )
-    _add_fields(
+    add_fields(
         parser.add_argument_group(f"model (defaults of the preset {DEFAULT_PRESET})"), GPTConfig
     )
-
-
-def _add_fields(group: Any, config: type) -> None:
-    """An option for each field of a configuration; None where it is not given."""
-    for field in fields(config):
-        if field.name == "vocab_size":
-            continue
-        option = "--" + field.name.replace("_", "-")
-        preset = PRESETS[DEFAULT_PRESET]
-        chosen = preset.model if config is GPTConfig else preset.train
-        value = chosen.get(field.name, field.default)
-        shown = "" if value in ("", MISSING) else f"(default: {ZEROS.get(field.name, value)})"
-        settings: dict[str, Any] = {"default": None, "help": shown}
-        if field.type is bool:
-            settings["action"] = argparse.BooleanOptionalAction
-        else:
-            settings |= {"type": field.type, "metavar": getattr(field.type, "__name__", "").upper()}
-        group.add_argument(option, **settings)
 
 
 def _presets_text() -> str:
@@ -205,7 +151,7 @@ def _presets_text() -> str:
 
 
 def _add_generate(commands: Any) -> None:
-    parser = _command(commands, "generate", "write with a trained model", GENERATE_EXAMPLES)
+    parser = command(commands, "generate", "write with a trained model", GENERATE_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     group = parser.add_argument_group("text")
     group.add_argument("--prompt", help="what to continue (default: the beginning of a text)")
@@ -218,40 +164,7 @@ def _add_generate(commands: Any) -> None:
     group.add_argument(
         "--ignore-end", action="store_true", help="go on after a token that ends a text"
     )
-    group = parser.add_argument_group("sampling")
-    group.add_argument(
-        "--temperature",
-        type=float,
-        default=0.8,
-        help="0 for the likeliest token, higher for variety (default: 0.8)",
-    )
-    group.add_argument(
-        "--top-k", type=int, metavar="K", help="sample from the K likeliest tokens (default: all)"
-    )
-    group.add_argument(
-        "--top-p",
-        type=float,
-        default=1.0,
-        metavar="P",
-        help="from the likeliest tokens that have this probability together (default: 1)",
-    )
-    group.add_argument(
-        "--min-p",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="from tokens with this fraction of the likeliest one's probability (default: 0)",
-    )
-    group.add_argument(
-        "--repetition-penalty",
-        type=float,
-        default=1.0,
-        metavar="R",
-        help="divide the logits of tokens that are there already (default: 1)",
-    )
-    group.add_argument(
-        "--seed", type=int, default=0, help="of the choices; sample i has seed + i (default: 0)"
-    )
+    add_sampling(parser)
     group = parser.add_argument_group("computation")
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     group.add_argument(
@@ -266,25 +179,10 @@ def _add_generate(commands: Any) -> None:
 
 def _add_explain(commands: Any) -> None:
     about = "show every number of one forward pass, from a prompt to its next token"
-    parser = _command(commands, "explain", about, EXPLAIN_EXAMPLES)
+    parser = command(commands, "explain", about, EXPLAIN_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument("prompt", metavar="PROMPT", help="the text that the model reads")
-    group = parser.add_argument_group("what is shown")
-    group.add_argument(
-        "--layer", type=int, metavar="N", help="this layer alone (default: all of two, else two)"
-    )
-    group.add_argument(
-        "--head", type=int, metavar="N", help="this head alone (default: all of two layers, else 1)"
-    )
-    group.add_argument(
-        "--decimals", type=int, default=3, metavar="N", help="of each number (default: 3)"
-    )
-    group.add_argument(
-        "--max-rows", type=int, default=8, metavar="N", help="tokens of each table (default: 8)"
-    )
-    group.add_argument(
-        "--top-k", type=int, default=10, metavar="K", help="likeliest next tokens (default: 10)"
-    )
+    group = add_view(parser)
     group.add_argument(
         "--loss",
         action="store_true",
@@ -300,8 +198,23 @@ def _add_explain(commands: Any) -> None:
     )
 
 
+def _add_ask(commands: Any) -> None:
+    about = "ask for prompts, and show how each becomes a next token"
+    parser = command(commands, "ask", about, ASK_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    add_view(parser)
+    add_writing(parser, 60)
+
+
+def _add_chat(commands: Any) -> None:
+    about = "write a text together with a model, line by line"
+    parser = command(commands, "chat", about, CHAT_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    add_writing(parser, 200)
+
+
 def _add_eval(commands: Any) -> None:
-    parser = _command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
+    parser = command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument(
         "corpus",
@@ -313,14 +226,14 @@ def _add_eval(commands: Any) -> None:
 
 
 def _add_plot(commands: Any) -> None:
-    parser = _command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
+    parser = command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument("--out", metavar="FILE", help="a PNG file (default: RUN/loss.png)")
 
 
 def _add_info(commands: Any) -> None:
     about = "parameters, computation and memory of a model, without building it"
-    parser = _command(commands, "info", about, INFO_EXAMPLES)
+    parser = command(commands, "info", about, INFO_EXAMPLES)
     parser.add_argument("model", metavar="PRESET|RUN", help="a preset's name or a run's folder")
     parser.add_argument(
         "--vocab-size", type=int, metavar="N", help="of a preset (default: what its text gives)"
@@ -329,7 +242,7 @@ def _add_info(commands: Any) -> None:
 
 
 def _add_tokenize(commands: Any) -> None:
-    parser = _command(commands, "tokenize", "show the tokens of a text", TOKENIZE_EXAMPLES)
+    parser = command(commands, "tokenize", "show the tokens of a text", TOKENIZE_EXAMPLES)
     parser.add_argument(
         "tokenizer", metavar="RUN|NAME", help="a run's folder, gpt2, or tokenizer files"
     )
@@ -339,7 +252,7 @@ def _add_tokenize(commands: Any) -> None:
 
 def _add_import(commands: Any) -> None:
     about = "make a run of a GPT-2 checkpoint in the format of Hugging Face"
-    parser = _command(commands, "import", about, IMPORT_EXAMPLES)
+    parser = command(commands, "import", about, IMPORT_EXAMPLES)
     parser.add_argument(
         "model", metavar="FOLDER|HUB-ID", help="a folder, or OWNER/NAME to be downloaded"
     )
@@ -349,7 +262,7 @@ def _add_import(commands: Any) -> None:
 
 def _add_export(commands: Any) -> None:
     about = "write a run's model for other programs"
-    parser = _command(commands, "export", about, EXPORT_EXAMPLES)
+    parser = command(commands, "export", about, EXPORT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument(
         "--to", choices=("huggingface",), default="huggingface", help="(default: huggingface)"

@@ -1,0 +1,30 @@
+"""gpt chat"""
+
+from argparse import Namespace
+
+import numpy as np
+
+from gpt.cli import console
+from gpt.cli.asking import questions, write_on
+from gpt.cli.common import announce_compilation
+from gpt.cli.console import say
+from gpt.training.run import Run
+
+
+def chat_command(args: Namespace) -> None:
+    """What you enter and what the model writes are one text, which each goes on with."""
+    model, tokenizer = Run.open(args.run).load_best()
+    announce_compilation()
+    line_end = "\n" if tokenizer.kind != "characters" or "\n" in tokenizer.pieces(
+        range(tokenizer.vocab_size)
+    ) else " "  # fmt: skip
+    told = np.empty(0, np.int64)
+    for number, line in enumerate(questions("> ")):
+        try:
+            told = np.concatenate([told, tokenizer.encode(line + line_end)])
+        except ValueError as error:
+            console.complain(str(error))
+            continue
+        written = write_on(model, tokenizer, told, args, args.seed + number)
+        told = np.concatenate([told, tokenizer.encode(written)])
+        say()

@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "explain",
     "ask": "ask",
     "chat": "chat",
+    "serve": "serve",
     "generate": "generate",
     "eval": "evaluate",
     "plot": "plot",

@@ -17,6 +17,7 @@ from gpt.errors import require
 from gpt.inside.figures import draw_figures
 from gpt.inside.forward import ForwardPass, record_pass
 from gpt.inside.labels import labels
+from gpt.inside.page import page_data, page_of
 from gpt.inside.predictions import likeliest, surprises
 from gpt.inside.stages import after_layers, before_layers, of_layer
 from gpt.model import GPT
@@ -33,7 +34,7 @@ def explain_command(args: Namespace) -> None:
         _show_surprises(model, tokenizer, tokens)
         return
     view = view_of(model, args)
-    _check_paths([Path(p) for p in (args.json,) if p])
+    _check_paths([Path(p) for p in (args.json, args.html) if p])
     require(
         not args.figures or not Path(args.figures).exists() or Path(args.figures).is_dir(),
         "explain: --figures names a folder.",
@@ -48,6 +49,11 @@ def explain_command(args: Namespace) -> None:
         text = json.dumps(data, ensure_ascii=False)
         write_atomically(args.json, lambda path: path.write_text(text, "utf-8"))
         say(f"all numbers are in {args.json}")
+    if args.html:
+        data = page_data(forward, model, tokenizer, args.prompt)
+        page = page_of(data, f"{args.run}: {args.prompt}")
+        write_atomically(args.html, lambda path: path.write_text(page, "utf-8"))
+        say(f"a page to open in a browser is {args.html}, {len(page) / 1e6:.1f} MB")
     if args.figures:
         drawn = draw_figures(forward, model, tokenizer, Path(args.figures), args.format)
         say(f"{len(drawn)} figures are in {args.figures}: {drawn[0].name} ... {drawn[-1].name}")

@@ -37,6 +37,10 @@ CHAT_EXAMPLES = """examples:
   gpt chat runs/shakespeare --tokens 200
   gpt chat runs/gpt2 --temperature 0.7 --top-p 0.9 --stop .
 """
+SERVE_EXAMPLES = """examples:
+  gpt serve runs/shakespeare
+  gpt serve runs/shakespeare --prompt "ROMEO:" --port 0 --open
+"""
 EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
   gpt eval runs/shakespeare other.txt --json
@@ -74,6 +78,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_explain(commands)
     _add_ask(commands)
     _add_chat(commands)
+    _add_serve(commands)
     _add_generate(commands)
     _add_eval(commands)
     _add_plot(commands)
@@ -190,6 +195,7 @@ def _add_explain(commands: Any) -> None:
     )
     group = parser.add_argument_group("files")
     group.add_argument("--json", metavar="FILE", help="all numbers, for programs")
+    group.add_argument("--html", metavar="FILE", help="one page to look at it in a browser")
     group.add_argument(
         "--figures", metavar="DIR", help="a figure of each layer, the next token, the logit lens"
     )
@@ -211,6 +217,17 @@ def _add_chat(commands: Any) -> None:
     parser = command(commands, "chat", about, CHAT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     add_writing(parser, 200)
+
+
+def _add_serve(commands: Any) -> None:
+    about = "look inside in a browser, on this machine: every number, live"
+    parser = command(commands, "serve", about, SERVE_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder; its neighbours are there too")
+    parser.add_argument("--prompt", help="the text that is read first (default: one that fits)")
+    parser.add_argument(
+        "--port", type=int, default=8000, help="of the page, 0 for any that is free (default: 8000)"
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def _add_eval(commands: Any) -> None:

@@ -31,7 +31,10 @@ class Surprise:
 
 def likeliest(probabilities: np.ndarray, count: int) -> list[tuple[int, float]]:
     """The `count` likeliest tokens of probabilities (V,), the smaller id first among equals"""
-    order = np.argsort(-probabilities, kind="stable")[:count]
+    count = min(count, len(probabilities))
+    least = np.partition(probabilities, -count)[-count] if count else np.inf
+    among = np.flatnonzero(probabilities >= least)
+    order = among[np.argsort(-probabilities[among], kind="stable")][:count]
     return [(int(i), float(probabilities[i])) for i in order]
 
 

@@ -1,6 +1,7 @@
 """Generation: the KV cache, batches, how tokens are chosen, the command's options."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.config import GPTConfig
 from gpt.model import GPT
+from gpt.training.run import load
 from gpt.writing.sampling import Sampling, generate, generate_batch
 
 OPTIONS = {
@@ -220,3 +222,30 @@ def test_mini_and_the_training_of_its_head_alone(tmp_path, capsys):
     assert run([*head, "--train-only", "haed"]) == 2
     assert not (tmp_path / "other").exists()
     assert "try head" in capsys.readouterr().err
+
+
+def test_receipts_of_each_token(hello, capsys):
+    base = ["generate", str(hello), "--prompt", "hell", "--tokens", "8", "--seed", "3"]
+    assert run([*base, "--temperature", "2"]) == 0
+    text = capsys.readouterr().out
+    assert run([*base, "--temperature", "2", "--why"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(text)
+    rows = [line.split() for line in out.splitlines() if re.match(r"\S\s+[01]\.\d{4} ", line)]
+    assert "".join(row[0] for row in rows).replace("␣", " ") == text[4:-1]
+    assert run([*base, "-n", "2", "--json", "--temperature", "2"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert [sample["seed"] for sample in data["samples"]] == [3, 4]
+    assert data["samples"][0]["text"] == text[4:-1]
+    model, tokenizer = load(hello)
+    ids = [*tokenizer.encode("hell")]
+    for token, row in zip(data["samples"][0]["tokens"], rows, strict=True):
+        logits = model.next_logits(np.array([ids[-4:]])).numpy()[0].astype(np.float64)
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        assert token["logprob"] == pytest.approx(np.log(p[token["id"]]), abs=1e-4)
+        assert float(row[1]) == pytest.approx(p[token["id"]], abs=1e-4)
+        assert token["rank"] == int((p > p[token["id"]]).sum()) + 1
+        others = [entry["id"] for entry in token["alternatives"]]
+        assert sorted([*others, token["id"]]) == list(range(5))
+        ids.append(token["id"])

@@ -141,6 +141,30 @@ class TrainingLine:
         say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
 
 
+class WritingBar:
+    """How many of the tokens are written, on a terminal; nothing for 0, or elsewhere"""
+
+    def __init__(self, tokens: int):
+        self.progress: Progress | None = None
+        if tokens and errors.is_terminal and "NO_COLOR" not in os.environ:
+            columns = (TextColumn("{task.completed:.0f}/{task.total:.0f} tokens"), BarColumn(24))
+            self.progress = Progress(*columns, console=errors, transient=True)
+            self.task = self.progress.add_task("write", total=tokens)
+
+    def __enter__(self) -> "WritingBar":
+        if self.progress:
+            self.progress.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self.progress:
+            self.progress.stop()
+
+    def advance(self) -> None:
+        if self.progress:
+            self.progress.update(self.task, advance=1)
+
+
 class DownloadBar:
     """Progress of a download; call it with (bytes so far, bytes in all)."""
 

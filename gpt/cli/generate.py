@@ -1,5 +1,6 @@
 """gpt generate"""
 
+import json
 import sys
 import time
 from argparse import Namespace
@@ -10,31 +11,41 @@ import numpy as np
 from gpt.cli import console
 from gpt.cli.common import announce_compilation
 from gpt.cli.console import say
+from gpt.cli.numbers import surprised
 from gpt.errors import require
+from gpt.inside.labels import labels
+from gpt.inside.predictions import Surprise, surprise_at
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
-from gpt.writing.sampling import Sampling, generate_batch
+from gpt.writing.sampling import Sampling, generate_with_logits
 from gpt.writing.stream import TextStream
 from tinygrad_lite import get_precision, precision, set_num_threads
+
+PROMPT = "bold"  # the style that sets it apart from what is written
+
+
+class Sample:
+    """One text that is being written, and how each of its tokens was expected"""
+
+    def __init__(self, stream: TextStream):
+        self.stream, self.text = stream, ""
+        self.found: list[Surprise] = []
+
+    def add(self, text: str) -> str:
+        self.text += text
+        return text
 
 
 def generate_command(args: Namespace) -> None:
     sampling = Sampling(
         args.repetition_penalty, args.temperature, args.top_k, args.top_p, args.min_p
     )
-    require(
-        args.seed >= 0,
-        "generate: the seed must not be negative.",
-        f"--seed {args.seed}",
-        "--seed 0",
-    )
-    require(args.n >= 1, "generate: -n must be at least 1.", f"-n {args.n}", "-n 1")
-    require(
-        args.tokens >= 0,
-        "generate: --tokens must not be negative.",
-        f"{args.tokens}",
-        "--tokens 200",
-    )
+    for holds, rule, given, hint in (
+        (args.seed >= 0, "the seed must not be negative", f"--seed {args.seed}", "--seed 0"),
+        (args.n >= 1, "-n must be at least 1", f"-n {args.n}", "-n 1"),
+        (args.tokens >= 0, "--tokens must not be negative", f"{args.tokens}", "--tokens 200"),
+    ):
+        require(holds, f"generate: {rule}.", given, hint)
     if args.threads is not None:
         set_num_threads(args.threads)
     run = Run.open(args.run)
@@ -46,42 +57,99 @@ def generate_command(args: Namespace) -> None:
         console.complain(f"the prompt has {len(prompt)} tokens: the model sees its last {size}")
     announce_compilation()
     end = None if args.ignore_end else tokenizer.end_of_text
-    streams = [TextStream(tokenizer, prompt, args.stop, end) for _ in range(args.n)]
-    texts = [""] * args.n
+    samples = [Sample(TextStream(tokenizer, prompt, args.stop, end)) for _ in range(args.n)]
+    streams = args.n == 1 and not args.json
     start, counted, first = time.perf_counter(), 0, 0.0
-    if args.n == 1:
-        console.write(text.lstrip("\n"))
-    with precision(args.precision or config.precision):
+    if streams:
+        console.write(text.lstrip("\n"), PROMPT)
+    with (
+        precision(args.precision or config.precision),
+        console.WritingBar(0 if streams else args.tokens) as bar,
+    ):
         if get_precision() == "bfloat16":  # what is read for each token is half as much
             model.bfloat16()
-        batch = generate_batch(
+        batch = generate_with_logits(
             model, [prompt] * args.n, args.tokens, sampling, args.seed, not args.no_cache
         )
-        for tokens in batch:
+        for chosen in batch:
             first = first or time.perf_counter() - start
-            for i, (stream, token) in enumerate(zip(streams, tokens, strict=True)):
-                counted += not stream.done
-                texts[i] += _show(stream.feed(token), args.n)
-            if all(stream.done for stream in streams):
+            for sample, (token, logits) in zip(samples, chosen, strict=True):
+                if sample.stream.done:
+                    continue
+                counted += 1
+                shown = sample.add(sample.stream.feed(token))
+                if args.why or args.json:
+                    sample.found.append(surprise_at(logits, token))
+                if streams:
+                    _show(shown, sample.found[-1] if args.why else None)
+            bar.advance()
+            if all(sample.stream.done for sample in samples):
                 break
-    for i, stream in enumerate(streams):
-        texts[i] += _show(stream.finish(), args.n)
+    rest = [sample.add(sample.stream.finish()) for sample in samples]
+    if args.json:
+        console.console.out(json.dumps(_as_json(samples, text, tokenizer, args)), highlight=False)
+        return
+    if streams:
+        _show(rest[0], None)
+        say()
+    for i, sample in enumerate(samples):
         if args.n > 1:
             say(f"--- sample {i + 1} of {args.n}, seed {args.seed + i}", "dim")
-            console.write((text + texts[i]).strip("\n"))
+            whole = (text + sample.text).strip("\n")
+            begins = text.strip("\n") if whole.startswith(text.strip("\n")) else ""
+            console.write(begins, PROMPT)
+            console.write(whole[len(begins) :])
             say()
-    if args.n == 1:
-        say()
-    rest = time.perf_counter() - start - first
-    if counted > args.n and rest > 0:
-        rate = (counted - args.n) / rest
+        if args.why:
+            _show_why(sample, tokenizer)
+    took = time.perf_counter() - start - first
+    if counted > args.n and took > 0:
+        rate = (counted - args.n) / took
         console.complain(f"{rate:,.0f} tokens/s after {1000 * first:.0f} ms to the first")
 
 
-def _show(text: str, samples: int) -> str:
-    if samples == 1:
+def _show(text: str, found: Surprise | None) -> None:
+    """Text as it comes; on a background that says how likely it was, where that is asked for"""
+    if found is not None and console.is_live():
+        console.console.print(surprised(text, found.bits), end="")
+    else:
         console.write(text)
-    return text
+
+
+def _show_why(sample: Sample, tokenizer: Tokenizer) -> None:
+    """Each token with its probability, its rank, and the likeliest of those that it was chosen
+    from: for temperature 1 and all tokens, as the model predicts"""
+    rows = []
+    for found in sample.found:
+        others = [(i, p) for i, p in found.likeliest if i != found.token]
+        names = labels(tokenizer, [i for i, _ in others])
+        beaten = "  ".join(f"{n} {p:.3f}" for n, (_, p) in zip(names, others, strict=True))
+        name = labels(tokenizer, [found.token])[0]
+        rows.append([name, f"{found.probability:.4f}", f"{found.rank}", beaten])
+    say()
+    console.table(("token", "probability", "rank", "instead of"), rows)
+
+
+def _as_json(samples: list[Sample], prompt: str, tokenizer: Tokenizer, args: Namespace) -> dict:
+    def entry(i: int, p: float) -> dict:
+        logprob = float(np.log(p)) if p > 0 else None
+        return {"id": i, "piece": tokenizer.pieces([i])[0], "logprob": logprob}
+
+    return {
+        "prompt": prompt,
+        "samples": [
+            {
+                "seed": args.seed + number,
+                "text": sample.text,
+                "tokens": [
+                    {**entry(f.token, f.probability), "rank": f.rank,
+                     "alternatives": [entry(i, p) for i, p in f.likeliest if i != f.token]}
+                    for f in sample.found
+                ],
+            }
+            for number, sample in enumerate(samples)
+        ],
+    }  # fmt: skip
 
 
 def _prompt(args: Namespace, tokenizer: Tokenizer) -> tuple[str, np.ndarray]:

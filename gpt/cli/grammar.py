@@ -22,6 +22,7 @@ TRAIN_EXAMPLES = """examples:
 GENERATE_EXAMPLES = """examples:
   gpt generate runs/shakespeare --prompt "ROMEO:" --tokens 300
   gpt generate runs/shakespeare --temperature 0 --prompt "To be"
+  gpt generate runs/shakespeare --prompt "To be" --tokens 20 --why
   gpt generate runs/gpt2 -n 3 --top-p 0.9 --stop . < prompt.txt --prompt-file -
 """
 EXPLAIN_EXAMPLES = """examples:
@@ -168,6 +169,12 @@ def _add_generate(commands: Any) -> None:
     )
     group.add_argument(
         "--ignore-end", action="store_true", help="go on after a token that ends a text"
+    )
+    group.add_argument(
+        "--why", action="store_true", help="show how likely each token was, and what else was"
+    )
+    group.add_argument(
+        "--json", action="store_true", help="print one JSON object: texts, tokens, alternatives"
     )
     add_sampling(parser)
     group = parser.add_argument_group("computation")

@@ -67,6 +67,11 @@ def surprises(model: GPT, tokens: Sequence[int] | np.ndarray) -> list[Surprise]:
     return found
 
 
+def surprise_at(logits: np.ndarray, token: int) -> Surprise:
+    """How a token is expected by logits (V,)"""
+    return _surprise(probabilities_of(logits), token)
+
+
 def _surprise(p: np.ndarray, token: int) -> Surprise:
     rank = 1 + int((p > p[token]).sum())
     return Surprise(token, float(p[token]), rank, likeliest(p, 5))

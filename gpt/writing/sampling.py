@@ -98,6 +98,19 @@ def generate_batch(
 
     Prompt i draws with seed + i, and gets what `generate` would give it alone.
     """
+    for chosen in generate_with_logits(model, prompts, tokens, sampling, seed, cache):
+        yield [token for token, _ in chosen]
+
+
+def generate_with_logits(
+    model: GPT,
+    prompts: Sequence[np.ndarray],
+    tokens: int,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+    cache: bool = True,
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """The same, each token with the model's logits (V,) from which it was chosen."""
     require(
         tokens >= 0,
         "generate: the number of tokens must not be negative.",
@@ -124,7 +137,7 @@ def generate_batch(
             chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
             for text, token in zip(texts, chosen, strict=True):
                 text.append(token)
-            yield chosen
+            yield list(zip(chosen, logits, strict=True))
     finally:
         model.train(was_training)
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "serve": "serve",
     "generate": "generate",
     "eval": "evaluate",
+    "ablate": "ablate",
     "plot": "plot",
     "info": "info",
     "tokenize": "tokenize",

@@ -1,12 +1,15 @@
 """What several commands do: find a corpus, turn it into tokens, say that kernels are compiled."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 
 import numpy as np
 
 from gpt.cli import console
+from gpt.errors import require
 from gpt.text.corpus import Corpus, default_corpus, load_corpus, located
 from gpt.text.tokenizers import Tokenizer
+from gpt.training.run import Run
 from tinygrad_lite import on_compile
 
 
@@ -36,6 +39,18 @@ def find_corpus(names: Sequence[str]) -> tuple[list[str], Corpus]:
             " reached;\n  gpt train shakespeare says why, and how to get it"
         )
     return [corpus.name], corpus
+
+
+def corpus_of(run: Run, args: Namespace) -> tuple[list[str], Corpus]:
+    """The corpus that the command line names, or the run's own"""
+    names = run.read_setup()[3]
+    require(
+        bool(args.corpus) or (bool(names) and "-" not in names),
+        f"{args.command}: the text that a run read from standard input, or elsewhere, is not kept.",
+        f"{args.run} without CORPUS",
+        f"gpt {args.command} {args.run} FILE",
+    )
+    return find_corpus(args.corpus or names)
 
 
 def split_tokens(

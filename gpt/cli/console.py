@@ -141,6 +141,28 @@ class TrainingLine:
         say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
 
 
+class WorkBar:
+    """Progress of something long, on a terminal; call it with (what is done, all)."""
+
+    def __init__(self, what: str):
+        self.progress = Progress(
+            TextColumn(what), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(compact=True), console=errors, transient=True,
+            disable=not errors.is_terminal or "NO_COLOR" in os.environ,
+        )  # fmt: skip
+        self.task = self.progress.add_task(what, total=None)
+
+    def __enter__(self) -> "WorkBar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self.progress.update(self.task, completed=done, total=total)
+
+
 class WritingBar:
     """How many of the tokens are written, on a terminal; nothing for 0, or elsewhere"""
 

@@ -5,9 +5,8 @@ import math
 from argparse import Namespace
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, find_corpus, split_tokens
+from gpt.cli.common import announce_compilation, corpus_of, split_tokens
 from gpt.cli.console import number, say
-from gpt.errors import require
 from gpt.text.counts import bigram_loss, unigram_loss
 from gpt.training.evaluate import bits, evaluate
 from gpt.training.loop import check_lengths
@@ -17,15 +16,9 @@ from tinygrad_lite import precision
 
 def eval_command(args: Namespace) -> None:
     run = Run.open(args.run)
-    _, config, _, names = run.read_setup()
-    require(
-        bool(args.corpus) or (bool(names) and "-" not in names),
-        "eval: the text that a run read from standard input, or elsewhere, is not kept.",
-        f"{args.run} without CORPUS",
-        f"gpt eval {args.run} FILE",
-    )
+    _, config, *_ = run.read_setup()
+    names, corpus = corpus_of(run, args)
     model, tokenizer = run.load_best()
-    names, corpus = find_corpus(args.corpus or names)
     training, validation, text = split_tokens(corpus, tokenizer, config.validation)
     check_lengths(training, validation[1:], 1)
     announce_compilation()

@@ -46,6 +46,10 @@ EVAL_EXAMPLES = """examples:
   gpt eval runs/shakespeare
   gpt eval runs/shakespeare other.txt --json
 """
+ABLATE_EXAMPLES = """examples:
+  gpt ablate runs/shakespeare
+  gpt ablate runs/shakespeare other.txt --tokens 20000 --json
+"""
 PLOT_EXAMPLES = """examples:
   gpt plot runs/shakespeare
   gpt plot runs/shakespeare --out loss.png
@@ -82,6 +86,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_serve(commands)
     _add_generate(commands)
     _add_eval(commands)
+    _add_ablate(commands)
     _add_plot(commands)
     _add_info(commands)
     _add_tokenize(commands)
@@ -246,6 +251,23 @@ def _add_eval(commands: Any) -> None:
         metavar="CORPUS",
         help="another text to split and measure on (default: the run's own)",
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_ablate(commands: Any) -> None:
+    about = "switch off each head and feed-forward layer, and see what is lost"
+    parser = command(commands, "ablate", about, ABLATE_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument(
+        "corpus",
+        nargs="*",
+        metavar="CORPUS",
+        help="another text to split and measure on (default: the run's own)",
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=4096, metavar="N", help="to predict (default: 4096)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="a PNG file (default: RUN/ablation.png)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

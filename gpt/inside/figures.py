@@ -1,4 +1,5 @@
-"""Figures of one forward pass: a page for each layer, the next token, the logit lens.
+"""Figures: of one forward pass each layer, the next token, the logit lens; of a model, what its
+parts are for.
 
 Colours run from light to dark or, for numbers of both signs, from orange to purple: both can be
 told apart by colour-blind people. Of long prompts the last tokens are shown, and the title says so.
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gpt.inside.ablation import Ablation
 from gpt.inside.forward import ForwardPass
 from gpt.inside.labels import cut, labels
 from gpt.inside.predictions import likeliest, logit_lens
@@ -195,3 +197,31 @@ def _ticks(axes: Any, columns: Sequence[str] | None, rows: Sequence[str]) -> Non
 def _turn(names: Sequence[str]) -> int:
     """Degrees: labels below each other stand upright where they are short"""
     return 0 if max(map(len, names)) <= 2 else 90
+
+
+def draw_ablation(ablation: Ablation, path: Path) -> None:
+    """A heat map of what is added to the loss without each head and feed-forward layer"""
+    from matplotlib import pyplot as plt
+
+    table = np.hstack([ablation.heads, ablation.feed_forward[:, None]])
+    layers, columns = table.shape
+    limit = float(np.abs(table).max()) or 1.0
+    with drawing():
+        figure, axes = plt.subplots(
+            figsize=(max(6.0, 1.15 * columns + 2), max(2.4, 0.62 * layers + 1.6)),
+            layout="constrained",
+        )
+        image = axes.imshow(table, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
+        for i in range(layers):
+            for j in range(columns):
+                label = ablation.label(i, j) if j < columns - 1 else None
+                text = f"{table[i, j]:+.3f}" + (f"\n{label[0]}" if label else "")
+                dark = abs(table[i, j]) > 0.6 * limit
+                axes.text(j, i, text, ha="center", va="center", fontsize=7,
+                          color="white" if dark else INK)  # fmt: skip
+        heads = [f"head {h + 1}" for h in range(columns - 1)]
+        axes.set_xticks(range(columns), [*heads, "feed-\nforward"])
+        axes.set_yticks(range(layers), [f"layer {i + 1}" for i in range(layers)])
+        figure.colorbar(image, ax=axes, label="nats added to the loss")
+        figure.suptitle(f"The loss without each part (with all: {ablation.loss:.4f})", fontsize=11)
+        save_figure(figure, path)

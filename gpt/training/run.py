@@ -30,7 +30,14 @@ from gpt.training.state import EvalRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
 
 FILES = (
-    *("tokenizer.json", "model.safetensors", "log.jsonl", "samples.txt", "loss.png"),
+    *(
+        "tokenizer.json",
+        "model.safetensors",
+        "log.jsonl",
+        "samples.txt",
+        "loss.png",
+        "ablation.png",
+    ),
     *("last", "last/checkpoint.safetensors", "config.json"),
 )
 

@@ -1,0 +1,78 @@
+"""gpt ablate"""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+from gpt.cli import console
+from gpt.cli.common import announce_compilation, corpus_of, split_tokens
+from gpt.cli.console import number, say
+from gpt.errors import require
+from gpt.inside.ablation import Ablation, ablate
+from gpt.inside.figures import draw_ablation
+from gpt.training.run import Run
+from tinygrad_lite import precision
+
+
+def ablate_command(args: Namespace) -> None:
+    require(
+        args.tokens >= 1,
+        "ablate: --tokens must be positive.",
+        f"--tokens {args.tokens}",
+        "--tokens 4096",
+    )
+    run = Run.open(args.run)
+    _, config, *_ = run.read_setup()
+    model, tokenizer = run.load_best()
+    names, corpus = corpus_of(run, args)
+    _, validation, _ = split_tokens(corpus, tokenizer, config.validation)
+    announce_compilation()
+    with console.WorkBar("parts switched off") as bar, precision(config.precision):
+        found = ablate(model, validation, args.tokens, bar)
+    if args.json:
+        console.console.out(json.dumps(_as_json(found, names)), highlight=False)
+    else:
+        _show(found, min(args.tokens, len(validation) - 1))
+    path = Path(args.out) if args.out else run.folder / "ablation.png"
+    draw_ablation(found, path)
+    if not args.json:
+        say(f"drawn in {path}")
+
+
+def _show(found: Ablation, tokens: int) -> None:
+    layers, heads = found.heads.shape
+    say(f"loss {found.loss:.4f} on {number(tokens)} tokens; nats that it rises by without ...")
+    rows = [
+        [f"layer {i + 1}", *(f"{x:+.4f}" for x in found.heads[i]), f"{found.feed_forward[i]:+.4f}"]
+        for i in range(layers)
+    ]
+    console.table(("", *(f"head {h + 1}" for h in range(heads)), "feed-forward"), rows)
+    named = [
+        [f"layer {i + 1}, head {h + 1}", label[0], f"{100 * label[1]:.0f} %"]
+        for i in range(layers)
+        for h in range(heads)
+        if (label := found.label(i, h))
+    ]
+    say()
+    if named:
+        say("heads that mostly look at one thing, and the share of their attention that it gets")
+        console.table(("head", "looks at", "share"), named)
+    else:
+        say("no head clearly looks at one thing")
+
+
+def _as_json(found: Ablation, corpus: list[str]) -> dict:
+    layers, heads = found.heads.shape
+    return {
+        "loss": found.loss,
+        "corpus": corpus,
+        "heads": found.heads.tolist(),
+        "feed_forward": found.feed_forward.tolist(),
+        "patterns": {name: shares.tolist() for name, shares in found.patterns.items()},
+        "labels": [
+            {"layer": i + 1, "head": h + 1, "label": label[0], "share": label[1]}
+            for i in range(layers)
+            for h in range(heads)
+            if (label := found.label(i, h))
+        ],
+    }

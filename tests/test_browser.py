@@ -203,3 +203,25 @@ def test_the_live_server(visit, tmp_path):
         assert all(a.startswith((server.address, "data:")) for a in page.asked)
     finally:
         assert server.stop()[0] == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_report_of_a_run(visit, tmp_path, size, scheme):
+    (tmp_path / "text.txt").write_text((NASTY + "\n") * 60)
+    small = ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16",
+             "--steps", "12", "--eval-interval", "4", "--sample-tokens", "30"]  # fmt: skip
+    assert run(["train", str(tmp_path / "text.txt"), "--out", str(tmp_path / "a"), *small]) == 0
+    page = visit(f"file://{tmp_path}/a/report.html", size, scheme)
+    assert page.locator("h1").inner_text() == "Run a"
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
+    samples = []
+    for i in range(3):
+        page.locator("#when").fill(str(i))
+        assert page.locator("#step").inner_text() == str(4 * (i + 1))
+        samples.append(page.locator("#sample").inner_text())
+    assert len(set(samples)) > 1
+    assert page.locator("#maps canvas").count() == 2
+    assert page.locator("#loss circle").count() == 3
+    assert page.heard == []
+    assert all(a.startswith(("file:", "data:")) for a in page.asked)

@@ -64,6 +64,8 @@ def test_train_shows_a_card_lines_samples_and_what_is_next(trained, tmp_path):
         "last",
         "log.jsonl",
         "samples.txt",
+        "probes.jsonl",
+        "report.html",
     }
     assert "\x1b" not in trained
 

@@ -296,7 +296,7 @@ def test_other_commands_are_only_interrupted(trained, monkeypatch, capsys):
         os.kill(os.getpid(), signal.SIGINT)
         yield [0]
 
-    monkeypatch.setattr("gpt.cli.generate.generate_batch", interrupt)
+    monkeypatch.setattr("gpt.cli.generate.generate_with_logits", interrupt)
     assert run(["generate", "a"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 

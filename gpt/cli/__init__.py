@@ -27,6 +27,7 @@ COMMANDS = {
     "eval": "evaluate",
     "ablate": "ablate",
     "plot": "plot",
+    "report": "report",
     "info": "info",
     "tokenize": "tokenize",
     "import": "import_model",

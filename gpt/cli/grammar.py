@@ -54,6 +54,9 @@ PLOT_EXAMPLES = """examples:
   gpt plot runs/shakespeare
   gpt plot runs/shakespeare --out loss.png
 """
+REPORT_EXAMPLES = """examples:
+  gpt report runs/shakespeare
+"""
 INFO_EXAMPLES = """examples:
   gpt info gpt2-xl
   gpt info runs/shakespeare --json
@@ -88,6 +91,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_eval(commands)
     _add_ablate(commands)
     _add_plot(commands)
+    _add_report(commands)
     _add_info(commands)
     _add_tokenize(commands)
     _add_import(commands)
@@ -274,7 +278,14 @@ def _add_ablate(commands: Any) -> None:
 def _add_plot(commands: Any) -> None:
     parser = command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument("--out", metavar="FILE", help="a PNG file (default: RUN/loss.png)")
+    parser.add_argument("--out", metavar="FILE", help="a .png or .svg (default: RUN/loss.png)")
+
+
+def _add_report(commands: Any) -> None:
+    about = "a page about a run: losses, samples and attention through time"
+    parser = command(commands, "report", about, REPORT_EXAMPLES)
+    parser.add_argument("run", metavar="RUN", help="the run's folder")
+    parser.add_argument("--out", metavar="FILE", help="an HTML file (default: RUN/report.html)")
 
 
 def _add_info(commands: Any) -> None:

@@ -12,5 +12,5 @@ def plot_command(args: Namespace) -> None:
     run = Run.open(args.run)
     model_config, *_ = run.read_setup()
     path = Path(args.out) if args.out else run.folder / "loss.png"
-    plot_loss(run.log, path, model_config.vocab_size)
+    plot_loss(run.log, path, model_config.vocab_size, run.folder.resolve().name)
     say(f"the loss of {args.run} is drawn in {path}")

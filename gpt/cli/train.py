@@ -11,9 +11,12 @@ import numpy as np
 from gpt.cli import console
 from gpt.cli.common import announce_compilation, find_corpus, split_tokens
 from gpt.cli.console import say
+from gpt.cli.report import write_report
 from gpt.cli.stopping import Stopping
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import Interrupted, require
+from gpt.inside.history import read_history, sparkline
+from gpt.inside.probes import Probe
 from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.text.corpus import Corpus, gpt2_folder
 from gpt.text.tokenizers import Tokenizer, build_tokenizer
@@ -90,6 +93,9 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         parameters = sum(p.size for p in state.model.parameters())
         left = seconds * (config.steps - state.step)
         console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
+    probe = Probe(model, tokenizer, validation)
+    if not run.probes.exists():
+        run.add_probe(probe.header(run.folder.resolve().name, training, validation))
     best_loss = None  # of the best weights on the whole validation split
     with console.TrainingLine(config.steps, state.step) as line:
         stopping.patient = True
@@ -104,6 +110,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
                 continue
             sample = _sample(state, tokenizer, training, args.sample_tokens)
             run.add_sample(record.step, sample)
+            run.add_probe(probe.measure(state.model, record.step, record.val_loss, sample))
             if record.best:
                 run.save_best(state)
                 best_loss = record.val_loss if record.step == config.steps else None
@@ -126,8 +133,11 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         f"best validation loss {best_loss:.4f} after step {state.best_step}:"
         f" {bits(best_loss):.3f} bits per {console.unit(tokenizer)}"
     )
+    write_report(run, run.report)
+    losses = read_history(run.log).smooth
+    say(f"loss {losses[0]:.2f} {sparkline(losses, 40)} {losses[-1]:.2f}")
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
-    say(f"next: gpt generate {run.folder}, or gpt plot {run.folder}")
+    say(f"next: gpt generate {run.folder}, or open {run.report} in a browser")
 
 
 def _new(args: Namespace) -> Plan:

@@ -1,53 +1,46 @@
-"""Figures of a run: the loss over the time it took."""
+"""The loss of a run over the time it took, as a figure."""
 
-import json
 import math
 from pathlib import Path
 
-import numpy as np
-
 from gpt.errors import require
-from tinygrad_lite import write_atomically
+from gpt.inside.figures import INK, PALETTE, drawing, save_figure
+from gpt.inside.history import read_history
+
+FORMATS = (".png", ".svg")
 
 
-def plot_loss(log: Path, path: Path, vocab_size: int) -> None:
-    """Draw training and validation loss of a log.jsonl over the seconds of training, as a PNG."""
-    import matplotlib
+def plot_loss(log: Path, path: Path, vocab_size: int, name: str) -> None:
+    """Draw training and validation loss of a log.jsonl over the seconds of training.
 
-    require(path.suffix == ".png", "plot: a picture is a PNG file.", f"{path}", f"{path.stem}.png")
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    records = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    steps = [r for r in records if "loss" in r]
-    require(bool(steps), "plot: a log must hold at least one step.", f"{log}", "a run with steps")
-    seconds = np.cumsum([r["ms"] / 1000 for r in steps])
-    time_of = {r["step"]: t for r, t in zip(steps, seconds, strict=True)}
-    validation = [(time_of[r["step"]], r["val_loss"]) for r in records if "val_loss" in r]
-    losses = np.array([r["loss"] for r in steps])
-    window = max(1, len(losses) // 40)
-    smooth = np.convolve(losses, np.ones(window) / window, "valid")
-
-    figure, axes = plt.subplots(figsize=(8, 4), dpi=120)
-    axes.plot(seconds, losses, color="#9ecae1", linewidth=0.8, label="training, each step")
-    axes.plot(seconds[window - 1 :], smooth, color="#3182bd", label=f"mean of {window} steps")
-    if validation:
-        axes.plot(*zip(*validation, strict=True), "o-", color="#e6550d", label="validation")
-        axes.annotate(
-            f"{validation[-1][1]:.3f}",
-            validation[-1],
-            xytext=(0, 8),
-            textcoords="offset points",
-            ha="right",
-        )
-    uniform = math.log(vocab_size)
-    axes.axhline(uniform, color="#969696", linestyle=":", linewidth=1)
-    axes.annotate(
-        "a uniform guess", (seconds[-1], uniform), ha="right", va="bottom", color="#636363"
+    path   ends in .png or .svg, which decides what is written
+    """
+    require(
+        path.suffix.lower() in FORMATS,
+        "plot: a figure is a PNG or an SVG file.",
+        f"{path}",
+        f"{path.with_suffix('.png')}",
     )
-    axes.set(xlabel="seconds of training", ylabel="cross-entropy (nats per token)")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
-    plt.close(figure)
+    history = read_history(log)
+    uniform, best = math.log(vocab_size), history.best
+    with drawing():
+        from matplotlib import pyplot as plt
+
+        figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+        axes.plot(history.seconds, history.loss, color=PALETTE[0], alpha=0.25, linewidth=0.8,
+                  label="training, each step")  # fmt: skip
+        axes.plot(history.seconds, history.smooth, color=PALETTE[0], label="training, smoothed")
+        if best is not None:
+            _, times, losses = zip(*history.evaluations, strict=True)
+            axes.plot(times, losses, "o-", color=PALETTE[1], markersize=4, label="validation")
+            axes.plot(*best[1:], "*", color=PALETTE[1], markersize=13, markeredgecolor=INK,
+                      label=f"the best, {best[2]:.4f} after step {best[0]:,}")  # fmt: skip
+        axes.axhline(uniform, color=INK, linestyle=":", linewidth=1,
+                     label=f"a uniform guess, {uniform:.3f}")  # fmt: skip
+        axes.set(xlabel="seconds of training", ylabel="cross-entropy (nats per token)")
+        axes.set_ylim(top=1.05 * max(uniform, float(history.smooth.max())))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.94))
+        steps, seconds = int(history.step[-1]), history.seconds[-1]
+        figure.suptitle(f"{name}: {steps:,} steps in {seconds:,.0f} seconds", fontsize=11)
+        save_figure(figure, path)

@@ -6,6 +6,8 @@
     last/checkpoint.safetensors   weights, optimizers, random states: all that resuming needs
     log.jsonl            one object a step and one an evaluation
     samples.txt          a sample at each evaluation
+    probes.jsonl         what the model writes, expects and looks at, at each evaluation
+    report.html          all of it as a page, and loss.png and ablation.png where they were drawn
 
 Each file is written under a temporary name, synced, and renamed; the log and the samples grow.
 Whatever else is in the folder, a link among it, is not a run's: it is neither removed nor written.
@@ -30,14 +32,8 @@ from gpt.training.state import EvalRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
 
 FILES = (
-    *(
-        "tokenizer.json",
-        "model.safetensors",
-        "log.jsonl",
-        "samples.txt",
-        "loss.png",
-        "ablation.png",
-    ),
+    *("tokenizer.json", "model.safetensors", "log.jsonl", "probes.jsonl", "samples.txt"),
+    *("loss.png", "ablation.png", "report.html"),
     *("last", "last/checkpoint.safetensors", "config.json"),
 )
 
@@ -62,6 +58,8 @@ class Run:
         self.checkpoint = folder / "last" / "checkpoint.safetensors"
         self.log = folder / "log.jsonl"
         self.samples = folder / "samples.txt"
+        self.probes = folder / "probes.jsonl"
+        self.report = folder / "report.html"
 
     @classmethod
     def create(
@@ -164,7 +162,11 @@ class Run:
 
     def check_last(self) -> None:
         """ValueError unless there is a checkpoint to go on from."""
-        links = [p.name for p in (self.log, self.samples, self.checkpoint.parent) if p.is_symlink()]
+        links = [
+            p.name
+            for p in (self.log, self.samples, self.probes, self.report, self.checkpoint.parent)
+            if p.is_symlink()
+        ]
         require(
             not links,
             "run: what a run goes on writing lies in its folder.",
@@ -188,22 +190,36 @@ class Run:
         """Add a record to the log."""
         data = dataclasses.asdict(record)
         data.pop("best", None)
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(data) + "\n")
+        _append(self.log, data)
+
+    def add_probe(self, found: dict[str, Any]) -> None:
+        """Add to probes.jsonl what was seen at an evaluation, or its header."""
+        _append(self.probes, found)
 
     def rewind_log(self, step: int) -> None:
         """Drop what the log says of steps after `step`: they are about to be done again."""
-        if self.log.exists():
-            lines = []
-            for line in self.log.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a line cut off by a crash
-                    if json.loads(line)["step"] <= step:
-                        lines.append(line + "\n")
-            write_atomically(self.log, lambda path: path.write_text("".join(lines), "utf-8"))
+        for log in (self.log, self.probes):
+            if log.exists():
+                _rewind(log, step)
 
     def add_sample(self, step: int, text: str) -> None:
         with self.samples.open("a", encoding="utf-8") as file:
             file.write(f"--- after step {step}\n{text}\n\n")
+
+
+def _append(log: Path, data: dict[str, Any]) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(data) + "\n")
+
+
+def _rewind(log: Path, step: int) -> None:
+    """Keep the lines that speak of no step, or of one up to `step`."""
+    lines = []
+    for line in log.read_text("utf-8").splitlines():
+        with contextlib.suppress(ValueError):  # a line cut off by a crash
+            if json.loads(line).get("step", 0) <= step:
+                lines.append(line + "\n")
+    write_atomically(log, lambda path: path.write_text("".join(lines), "utf-8"))
 
 
 def _is_setup(path: Path) -> bool:

@@ -1,0 +1,83 @@
+"""What a run's log tells: losses over steps and seconds, evaluations, the best of them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpt.errors import require
+
+SPARKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class History:
+    """Arrays (steps,): the step's number, the loss of its batch, the same smoothed, seconds of
+    training until its end, learning rate, gradient norm, tokens a second. evaluations: [(step,
+    seconds, validation loss), ...]"""
+
+    step: np.ndarray
+    loss: np.ndarray
+    smooth: np.ndarray
+    seconds: np.ndarray
+    lr: np.ndarray
+    grad_norm: np.ndarray
+    speed: np.ndarray
+    evaluations: list[tuple[int, float, float]]
+
+    @property
+    def best(self) -> tuple[int, float, float] | None:
+        """The evaluation with the lowest validation loss"""
+        return min(self.evaluations, key=lambda e: e[2], default=None)
+
+
+def read_history(log: Path) -> History:
+    """The history of a log.jsonl; ValueError if it holds no step"""
+    lines = log.read_text("utf-8").splitlines() if log.is_file() else []
+    records = [r for r in map(_record, lines) if r is not None]
+    steps = [r for r in records if "loss" in r]
+    require(bool(steps), "plot: a log must hold at least one step.", f"{log}", "a run with steps")
+    columns = {n: np.array([r[n] for r in steps], float) for n in ("loss", "lr", "grad_norm")}
+    seconds = np.cumsum([r["ms"] / 1000 for r in steps])
+    time_of = dict(zip([r["step"] for r in steps], seconds.tolist(), strict=True))
+    return History(
+        step=np.array([r["step"] for r in steps]),
+        smooth=smoothed(columns["loss"], max(1, len(steps) // 40)),
+        seconds=seconds,
+        speed=np.array([r["tokens_per_second"] for r in steps], float),
+        evaluations=[
+            (r["step"], time_of[r["step"]], r["val_loss"])
+            for r in records if "val_loss" in r and r["step"] in time_of
+        ],
+        **columns,
+    )  # fmt: skip
+
+
+def _record(line: str) -> dict | None:
+    try:
+        found = json.loads(line)
+    except ValueError:  # cut off by a crash
+        return None
+    return found if isinstance(found, dict) and "step" in found else None
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean of `window` values around each: it does not lag behind them"""
+    total = np.convolve(values, np.ones(window), "full")
+    count = np.convolve(np.ones(len(values)), np.ones(window), "full")
+    start = (window - 1) // 2
+    return (total / count)[start : start + len(values)]
+
+
+def thinned(count: int, most: int) -> np.ndarray:
+    """At most `most` numbers below count, evenly spread, the first and the last among them"""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def sparkline(values: np.ndarray, width: int) -> str:
+    """A line of small bars, from the first value to the last; no more than there are values"""
+    values = values[thinned(len(values), width)]
+    low, high = float(values.min()), float(values.max())
+    scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(SPARKS[round((v - low) * scale)] for v in values.tolist())

@@ -1,0 +1,77 @@
+"""One self-contained web page of a whole run: its losses, samples and attention through time."""
+
+import dataclasses
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpt.inside.history import History, read_history, thinned
+from gpt.inside.page import as_html, as_script
+from gpt.training.run import Run
+
+MOST = 800  # points of a curve
+
+
+def report_of(run: Run) -> str:
+    """The page as a text, of what the run's folder holds"""
+    model, config, tokenizer, corpus = run.read_setup()
+    history = read_history(run.log)
+    header, probes = read_probes(run.probes)
+    header["steps"] = config.steps
+    name = str(header.get("name") or run.folder.resolve().name)
+    data = {
+        "header": header,
+        "probes": probes,
+        "history": _curves(history),
+        "tables": {
+            "model": dataclasses.asdict(model) | {"tokenizer": tokenizer.kind},
+            "training": dataclasses.asdict(config) | {"corpus": ", ".join(corpus)},
+        },
+    }
+    files = resources.files("gpt") / "inside" / "report"
+    parts = {
+        "STYLE": (resources.files("gpt") / "inside" / "page" / "style.css").read_text("utf-8"),
+        "SCRIPT": (files / "report.js").read_text("utf-8"),
+        "DATA": as_script(data),
+        "TITLE": as_html(f"Run {name}"),
+    }
+    pieces = (files / "report.html").read_text("utf-8").split("%%")
+    return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
+
+
+def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The header of a probes.jsonl and what follows it; both empty where there is none"""
+    header: dict[str, Any] = {}
+    probes = []
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+        try:
+            found = json.loads(line)
+        except ValueError:  # cut off by a crash
+            continue
+        if "step" in found:
+            probes.append(found)
+        else:
+            header = found
+    return header, probes
+
+
+def _curves(history: History) -> dict[str, Any]:
+    at = thinned(len(history.step), MOST)
+
+    def rounded(values: np.ndarray) -> list[float]:
+        return [float(f"{v:.5g}") for v in values[at].tolist()]
+
+    return {
+        "step": history.step[at].tolist(),
+        "loss": rounded(history.loss),
+        "smooth": rounded(history.smooth),
+        "seconds": rounded(history.seconds),
+        "lr": rounded(history.lr),
+        "grad_norm": rounded(history.grad_norm),
+        "speed": rounded(history.speed),
+        "evaluations": history.evaluations,
+        "best": history.best,
+    }

@@ -1,0 +1,113 @@
+"""A run's history: its log, what is kept of each evaluation, the figure and the page of it."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+import gpt
+from gpt.cli import run
+from gpt.inside.forward import record_pass
+from gpt.inside.history import read_history, smoothed, sparkline, thinned
+from gpt.inside.report import read_probes
+from gpt.text.counts import bigram_loss, unigram_loss
+from gpt.training.run import Run
+
+NASTY = "</script><script>alert(1)</script> ' \" & the quick brown fox jumps over it.\n" * 40
+TINY = ["--n-layer", "2", "--n-head", "2", "--n-embd", "16", "--block-size", "16",
+        "--batch-size", "4", "--steps", "20", "--eval-interval", "5",
+        "--sample-tokens", "20"]  # fmt: skip
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(NASTY)
+    assert run(["train", "text.txt", "--out", "a", *TINY]) == 0
+    return Run.open("a")
+
+
+def test_what_is_kept_of_each_evaluation(capsys, trained):
+    header, probes = read_probes(trained.probes)
+    assert [p["step"] for p in probes] == [5, 10, 15, 20]
+    model, tokenizer = gpt.load("a")
+    cut = int(len(NASTY) * 0.9)
+    V = tokenizer.vocab_size
+    training, validation = tokenizer.encode(NASTY[:cut]), tokenizer.encode(NASTY[cut - 1 :])
+    assert header["levels"] == pytest.approx(
+        {
+            "a uniform guess": np.log(V),
+            "how often each token occurs": unigram_loss(
+                training, validation, model.config.vocab_size
+            ),
+            "what followed the one before": bigram_loss(
+                training, validation, model.config.vocab_size
+            ),
+        }
+    )
+    last = probes[-1]
+    forward = record_pass(model, validation[:12])  # the last weights are the best
+    shares = np.frombuffer(base64.b64decode(last["attention"]["data"]), np.uint8)
+    shares = shares.reshape(last["attention"]["shape"]) / 255
+    np.testing.assert_allclose(shares[1], forward["layer_2.weights"], atol=0.5 / 255 + 1e-3)
+    assert last["next"][0][1] == pytest.approx(forward["probabilities"][-1].max(), abs=2e-3)
+    assert all(len(json.dumps(p)) < 8000 for p in probes)
+    out = capsys.readouterr().out
+    assert re.search(r"^loss \d\.\d\d [▁▂▃▄▅▆▇█]{20} \d\.\d\d$", out, re.M)
+
+
+def test_probes_go_back_with_the_log(trained):
+    before = trained.probes.read_text()
+    with trained.probes.open("a") as file:
+        file.write('{"step": 25, "val_loss": 1.0}\n{"step": 26, "val')
+    trained.rewind_log(20)
+    assert trained.probes.read_text() == before
+    assert run(["train", "--resume", "a", "--steps", "30"]) == 0
+    assert [p["step"] for p in read_probes(trained.probes)[1]] == [5, 10, 15, 20, 25, 30]
+    assert read_history(trained.log).step[-1] == 30
+
+
+def test_the_report_holds_the_run(trained, capsys):
+    page = trained.report.read_text()
+    assert page.count("<script") == 2
+    for sign in ("http://", "https://", "src=", "@import", "url("):
+        assert sign not in page.replace("http://www.w3.org/2000/svg", "")
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])
+    history = read_history(trained.log)
+    assert data["history"]["best"][2] == min(e[2] for e in history.evaluations)
+    assert data["tables"]["model"]["n_layer"] == 2
+    trained.probes.unlink()  # a run of before there were any
+    assert run(["report", "a", "--out", "other.html"]) == 0
+    assert "other.html" in capsys.readouterr().out
+    assert run(["report", "nowhere"]) == 2
+    trained.log.write_text("")
+    assert run(["report", "a"]) == 2
+    assert "a log must hold at least one step" in capsys.readouterr().err
+
+
+def test_the_loss_is_drawn_as_its_name_says(trained, tmp_path, capsys):
+    for name, beginning in (("x.png", b"\x89PNG"), ("x.svg", b"<?xml"), ("x.SVG", b"<?xml")):
+        assert run(["plot", "a", "--out", name]) == 0
+        assert (tmp_path / name).read_bytes().startswith(beginning)
+    assert run(["plot", "a", "--out", "x.pdf"]) == 2
+    assert "try x.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 50])
+def test_the_smoothed_curve_does_not_lag(window):
+    values = np.arange(40.0)
+    inside = slice(window, 40 - window)
+    np.testing.assert_allclose(smoothed(values, window)[inside], values[inside], atol=0.51)
+    assert len(smoothed(values, window)) == 40
+    np.testing.assert_allclose(smoothed(np.full(40, 3.0), window), 3)
+    assert smoothed(values[:1], window).tolist() == [0.0]
+
+
+def test_sparks_and_points():
+    assert sparkline(np.array([0.0, 1.0]), 10) == "▁█"
+    assert sparkline(np.zeros(3), 2) == "▁▁"
+    assert len(sparkline(np.arange(1000.0), 40)) == 40
+    assert thinned(3, 10).tolist() == [0, 1, 2]
+    assert thinned(1000, 3).tolist() == [0, 499, 999]

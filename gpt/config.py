@@ -1,16 +1,25 @@
 """What a model is (GPTConfig), and how it is trained (TrainConfig)."""
 
+import dataclasses
 import types
 import typing
 from dataclasses import dataclass
+from typing import Any
 
 from gpt.errors import closest, require
+
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "relu_squared")
+
+
+def option(default: Any, about: str, *choices: str) -> Any:
+    """A field with its default, a few words about it, and the values that it may have"""
+    return dataclasses.field(default=default, metadata={"about": about, "choices": choices})
 
 
 class _Checked:
     """Checks that fields of a configuration have their types and that counts are positive."""
 
-    def _check(self, counts: tuple[str, ...], choices: dict[str, tuple[str, ...]]) -> None:
+    def _check(self, counts: tuple[str, ...]) -> None:
         owner = type(self).__name__
         for name, hint in typing.get_type_hints(type(self)).items():
             value = getattr(self, name)
@@ -29,13 +38,14 @@ class _Checked:
         for name in counts:
             value = getattr(self, name)
             require(value > 0, f"{owner}: {name} must be positive.", f"{name}={value}", f"{name}=1")
-        for name, known in choices.items():
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            name, known = field.name, field.metadata.get("choices")
             value = getattr(self, name)
             require(
-                value in known,
-                f"{owner}: {name} must be one of {', '.join(known)}.",
+                not known or value in known,
+                f"{owner}: {name} must be one of {', '.join(known or ())}.",
                 f"{name}={value!r}",
-                closest(str(value), known),
+                closest(str(value), known or ()),
             )
 
 
@@ -44,35 +54,27 @@ class GPTConfig(_Checked):
     """The architecture. The defaults are GPT-2's choices at a small size."""
 
     vocab_size: int
-    n_layer: int = 4
-    n_head: int = 4
-    n_embd: int = 128
-    block_size: int = 64
-    d_ff: int = 0  # width of the feed-forward layer; 0 means 4 * n_embd
-    dropout: float = 0.0
-    bias: bool = False  # in linear layers and layer norms
-    norm_placement: str = "pre"  # "pre": x + f(norm(x)), "post": norm(x + f(x))
-    norm: str = "layernorm"  # or "rmsnorm", without weights
-    final_norm: bool = True
-    activation: str = "gelu"
-    position: str = "learned"  # or "rotary"
-    qk_norm: bool = False  # RMS norm of queries and keys
-    tie_weights: bool = True  # the head shares the token embedding
-    head_bias: bool = False
-    zero_init: bool = False  # output projections, and an untied head, begin as zeros
+    n_layer: int = option(4, "blocks, one after the other")
+    n_head: int = option(4, "attention heads of a block; they divide n_embd")
+    n_embd: int = option(128, "channels: numbers that stand for a token")
+    block_size: int = option(64, "tokens that the model sees at most")
+    d_ff: int = option(0, "width of the feed-forward layer; 0 is four times n_embd")
+    dropout: float = option(0.0, "share of activations that are dropped while training")
+    bias: bool = option(False, "biases in linear layers and layer norms")
+    norm_placement: str = option("pre", "norm before or after each part", "pre", "post")
+    norm: str = option("layernorm", "how rows are normalised", "layernorm", "rmsnorm")
+    final_norm: bool = option(True, "a norm between the last block and the head")
+    activation: str = option("gelu", "of the feed-forward layer", *ACTIVATIONS)
+    position: str = option("learned", "how the order is known", "learned", "rotary")
+    qk_norm: bool = option(False, "RMS norm of queries and keys")
+    tie_weights: bool = option(True, "the head shares the token embedding")
+    head_bias: bool = option(False, "a bias for each token's logit")
+    zero_init: bool = option(False, "output projections, and an untied head, begin as zeros")
 
     def __post_init__(self) -> None:
         if self.d_ff == 0:
             object.__setattr__(self, "d_ff", 4 * self.n_embd)
-        self._check(
-            ("vocab_size", "n_layer", "n_head", "n_embd", "block_size", "d_ff"),
-            {
-                "norm_placement": ("pre", "post"),
-                "norm": ("layernorm", "rmsnorm"),
-                "activation": ("gelu", "gelu_tanh", "relu", "silu", "relu_squared"),
-                "position": ("learned", "rotary"),
-            },
-        )
+        self._check(("vocab_size", "n_layer", "n_head", "n_embd", "block_size", "d_ff"))
         n, heads = self.n_embd, self.n_head
         below, above = n // heads * heads, (n // heads + 1) * heads
         either = f"n_embd={below} or n_embd={above}" if below else f"n_embd={above}"
@@ -100,38 +102,34 @@ class GPTConfig(_Checked):
 class TrainConfig(_Checked):
     """The hyperparameters of a run."""
 
-    steps: int = 2000
-    batch_size: int = 12
-    optimizer: str = "adamw"  # or "muon": Muon for the blocks' matrices, AdamW for the rest
-    lr: float = 1e-3  # AdamW's learning rate at its highest
-    muon_lr: float = 0.02
-    muon_momentum: float = 0.95
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.1  # of matrices
-    schedule: str = "cosine"  # or "plateau": constant, then a straight line down
-    warmup: int = 100  # steps
-    plateau: float = 0.3  # fraction of all steps before the decay, for schedule "plateau"
-    min_lr: float = 0.1  # fraction of the learning rate that the schedule ends at
-    grad_clip: float = 1.0  # largest norm of the gradient; 0 means no limit
-    eval_interval: int = 0  # steps; 0 means a tenth of all
-    eval_tokens: int = 20_000  # of the validation split, at each evaluation; the last is on all
-    seed: int = 1337
-    precision: str = "auto"  # of matrix products: "float32", "bfloat16", or what the CPU is fast in
-    batches: str = "random"  # or "all": every window of the training split in each step
-    validation: float = 0.1  # fraction of the text that is kept for it; 0: validate on all of it
-    train_only: str = ""  # the part of the model that is trained, such as "head"; "" means all
+    steps: int = option(2000, "updates of the weights")
+    batch_size: int = option(12, "windows of text in a step")
+    optimizer: str = option("adamw", "muon: of the blocks' matrices", "adamw", "muon")
+    lr: float = option(1e-3, "AdamW's learning rate at its highest")
+    muon_lr: float = option(0.02, "Muon's learning rate at its highest")
+    muon_momentum: float = option(0.95, "share of Muon's momentum that is kept in a step")
+    beta1: float = option(0.9, "share of AdamW's mean gradient that is kept in a step")
+    beta2: float = option(0.99, "share of AdamW's mean squared gradient that is kept")
+    weight_decay: float = option(0.1, "pull of matrices towards 0")
+    schedule: str = option(
+        "cosine", "of the learning rates; plateau: constant, then a line", "cosine", "plateau"
+    )
+    warmup: int = option(100, "steps in which the learning rates rise")
+    plateau: float = option(0.3, "share of the steps before a plateau's decay")
+    min_lr: float = option(0.1, "share of the learning rates that is left at the end")
+    grad_clip: float = option(1.0, "largest norm of the gradient; 0 is no limit")
+    eval_interval: int = option(0, "steps between evaluations; 0 is a tenth of all")
+    eval_tokens: int = option(20_000, "validation tokens at each evaluation; at the end all")
+    seed: int = option(1337, "of initial weights, batches and dropout")
+    precision: str = option(
+        "auto", "of matrix products; auto: what the CPU has", "float32", "bfloat16", "auto"
+    )
+    batches: str = option("random", "all: every window of the text in each step", "random", "all")
+    validation: float = option(0.1, "share of the text kept for it; 0: all of it is both")
+    train_only: str = option("", "the part of the model that is trained, such as head")
 
     def __post_init__(self) -> None:
-        self._check(
-            ("steps", "batch_size", "eval_tokens"),
-            {
-                "optimizer": ("adamw", "muon"),
-                "schedule": ("cosine", "plateau"),
-                "precision": ("float32", "bfloat16", "auto"),
-                "batches": ("random", "all"),
-            },
-        )
+        self._check(("steps", "batch_size", "eval_tokens"))
         for name in ("lr", "muon_lr"):
             value = getattr(self, name)
             require(

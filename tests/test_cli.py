@@ -1,14 +1,17 @@
 """The command line as a user meets it: training, writing, measuring, and mistakes."""
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from gpt.cli import run
+from gpt.cli import COMMANDS, grammar, run
+from gpt.cli.console import TrainingLine
 from gpt.cli.grammar import parse
 from gpt.text import corpus
 
@@ -238,3 +241,115 @@ def test_as_a_process(tmp_path):
         )
         assert done.returncode == status
         assert "Traceback" not in done.stderr
+
+
+def parsers():
+    """Each command's parser, by name"""
+    found = {}
+    original = grammar.command
+
+    def noted(commands, name, about, examples):
+        found[name] = original(commands, name, about, examples)
+        return found[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grammar, "command", noted)
+        parse(["info", "hello"])
+    return found
+
+
+def test_every_option_of_every_command_has_a_sentence():
+    found = parsers()
+    assert set(found) == set(COMMANDS)
+    for name, parser in found.items():
+        assert "examples:" in parser.epilog
+        for action in parser._actions:
+            where = f"{name} {action.option_strings or action.dest}"
+            assert len((action.help or "").split("(default")[0].split()) >= 2, where
+
+
+def test_help_shows_the_defaults_of_the_chosen_preset(capsys):
+    of_preset = {"shakespeare": "1600", "baby": "2000", "hello": "200", "nope": "1600"}
+    for name, steps in of_preset.items():
+        arguments = [f"--preset={name}"] if name == "hello" else ["--preset", name]
+        with pytest.raises(SystemExit):
+            run(["train", *arguments, "--help"])
+        out = " ".join(capsys.readouterr().out.split())
+        assert f"updates of the weights (default: {steps})" in out
+        assert "--activation gelu|gelu_tanh|relu|silu|relu_squared" in out
+
+
+def test_version_and_completion(capsys):
+    with pytest.raises(SystemExit):
+        run(["--version"])
+    assert re.match(r"gpt \d+\.\d+\.\d+ with numpy \d.* numba \d", capsys.readouterr().out)
+    with pytest.raises(SystemExit):
+        run(["--completion", "bash"])
+    out = capsys.readouterr().out
+    assert "--n-layer" in out
+    assert "explain" in out
+
+
+def test_no_color_leaves_no_escapes(tmp_path):
+    here = str(Path(__file__).parent.parent)
+    base = {**os.environ, "PYTHONPATH": here, "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    base.pop("NO_COLOR", None)
+    for extra, escapes in (({}, True), ({"NO_COLOR": "1"}, False)):
+        done = subprocess.run(
+            [sys.executable, "-m", "gpt", "train", "text.txt", *TINY, "--force"],
+            capture_output=True, text=True, env=base | extra, cwd=tmp_path, check=True,
+        )  # fmt: skip
+        assert ("\x1b" in done.stdout) is escapes
+        assert "\x1b" not in done.stderr or escapes
+
+
+def test_a_live_line_fits_80_columns():
+    from rich.console import Console
+
+    from gpt.training.loop import StepRecord
+
+    console = Console(width=80, record=True, force_terminal=True, file=io.StringIO())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gpt.cli.console.console", console)
+        patch.setattr("gpt.cli.console.is_live", lambda: True)
+        with TrainingLine(20_000, 0) as line:
+            line.val_loss = 1.5902
+            line.step(StepRecord(12_345, 1.4489, 1e-3, 0.5, 20.0, 150_589.0))
+            shown = console.render_lines(line.progress.get_renderable(), console.options)
+    text = "".join(segment.text for segment in shown[0]).rstrip()
+    assert len(shown) == 1
+    assert "loss 1.4489 | val 1.5902 | 150,589 tokens/s" in text
+    assert len(text) <= 80
+
+
+def test_windows_of_long_blocks_stay_readable(capsys):
+    assert run(["train", "text.txt", *TINY, "--verbose"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("window"))
+    assert "'the quic' …" in lines[start + 1]
+
+
+def test_eval_concludes(trained, capsys):
+    assert run(["eval", "runs/a"]) == 0
+    assert re.search(r"^(worse|better) than (guessing|counting)", capsys.readouterr().out, re.M)
+    other = "the lazy dog jumps over the quick brown fox.\n" * 10
+    Path("other.txt").write_text(other)
+    assert run(["eval", "runs/a", "other.txt", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["val_tokens"] == len(other) - 1  # all of it
+    assert result["bigram_loss"] < result["unigram_loss"] < result["uniform_loss"]
+    Path("text.txt").unlink()  # what the run was trained on
+    assert run(["eval", "runs/a", "other.txt"]) == 0
+    out = capsys.readouterr().out
+    assert "how often each occurs" not in out
+    assert "than guessing" in out
+
+
+def test_info_of_a_run_tells_of_its_training(trained, capsys):
+    assert run(["info", "runs/a"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(
+        r"corpus +/.*text.txt\n  trained +6 of 6 steps\n  best loss +\d\.\d{4} in val", out
+    )
+    assert run(["info", "runs/a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best_step"] in (3, 6)

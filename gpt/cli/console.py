@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from gpt.training.loop import StepRecord
     from gpt.training.state import EvalRecord
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+COLOURS: Any = None if "NO_COLOR" in os.environ else "auto"  # without, no escapes at all
+console = Console(highlight=False, soft_wrap=True, color_system=COLOURS)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, color_system=COLOURS)
+# What is done is the heavy part, on light backgrounds too
+BAR: Any = {"complete_style": "bold cyan", "finished_style": "bold cyan", "style": "dim"}
 
 
 def is_live() -> bool:
@@ -104,7 +107,7 @@ class TrainingLine:
         if is_live():
             columns = (
                 TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
-                BarColumn(24),
+                BarColumn(12, **BAR),
                 _Speed(),
                 TimeRemainingColumn(compact=True),
             )
@@ -124,15 +127,16 @@ class TrainingLine:
 
     def step(self, record: "StepRecord") -> None:
         val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
-        numbers = (
-            f"loss {record.loss:.4f}{val} | lr {record.lr:.1e} | norm {record.grad_norm:.2f}"
-            f" | {number(record.tokens_per_second)} tokens/s"
-        )
-        if self.progress:
+        speed = f"{number(record.tokens_per_second)} tokens/s"
+        if self.progress:  # 80 columns
+            numbers = f"loss {record.loss:.4f}{val} | {speed}"
             self.progress.update(self.task, completed=record.step, numbers=numbers)
         elif record.step % self.every == 0 or record.step in (1, self.steps):
             left = (self.steps - record.step) * record.ms / 1000
-            say(f"step {record.step}/{self.steps} | {numbers} | {duration(left)} left")
+            say(
+                f"step {record.step}/{self.steps} | loss {record.loss:.4f}{val} | lr"
+                f" {record.lr:.1e} | norm {record.grad_norm:.2f} | {speed} | {duration(left)} left"
+            )
 
     def evaluation(self, record: "EvalRecord", sample: str) -> None:
         self.val_loss = record.val_loss
@@ -146,7 +150,8 @@ class WorkBar:
 
     def __init__(self, what: str):
         self.progress = Progress(
-            TextColumn(what), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn(what), BarColumn(24, **BAR),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(compact=True), console=errors, transient=True,
             disable=not errors.is_terminal or "NO_COLOR" in os.environ,
         )  # fmt: skip
@@ -169,7 +174,10 @@ class WritingBar:
     def __init__(self, tokens: int):
         self.progress: Progress | None = None
         if tokens and errors.is_terminal and "NO_COLOR" not in os.environ:
-            columns = (TextColumn("{task.completed:.0f}/{task.total:.0f} tokens"), BarColumn(24))
+            columns = (
+                TextColumn("{task.completed:.0f}/{task.total:.0f} tokens"),
+                BarColumn(24, **BAR),
+            )
             self.progress = Progress(*columns, console=errors, transient=True)
             self.task = self.progress.add_task("write", total=tokens)
 
@@ -196,7 +204,7 @@ class DownloadBar:
     def __call__(self, done: int, total: int) -> None:
         if self.progress is None:
             self.progress = Progress(
-                TextColumn("downloading"), BarColumn(), DownloadColumn(), console=errors
+                TextColumn("downloading"), BarColumn(**BAR), DownloadColumn(), console=errors
             )
             self.task = self.progress.add_task("download", total=total or None)
             self.progress.start()
@@ -234,11 +242,13 @@ def windows(tokenizer: Tokenizer, tokens: np.ndarray, size: int) -> None:
     listed = ", ".join(f"{i} {piece}" for i, piece in enumerate(pieces))
     say(f"vocabulary of {tokenizer.vocab_size}: {listed}")
     count = len(tokens) - size
-    rows = []
+    rows, shown = [], min(size, 8)
+    more = " …" if size > shown else ""
     for start in range(min(count, 8)):
-        inputs, targets = tokens[start : start + size], tokens[start + 1 : start + size + 1]
-        rows.append([f"{start}", repr(tokenizer.decode(inputs)), repr(tokenizer.decode(targets)),
-                     str(inputs.tolist()), str(targets.tolist())])  # fmt: skip
+        inputs, targets = tokens[start : start + shown], tokens[start + 1 : start + shown + 1]
+        rows.append([f"{start}", repr(tokenizer.decode(inputs)) + more,
+                     repr(tokenizer.decode(targets)) + more,
+                     str(inputs.tolist()) + more, str(targets.tolist()) + more])  # fmt: skip
     table(("window", "inputs", "targets", "input ids", "target ids"), rows)
     say(f"{count} windows: inputs ({count}, {size}), targets ({count}, {size})")
 

@@ -1,9 +1,13 @@
 """The grammar of the command line: each command with its options and examples."""
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
+
+import shtab
 
 from gpt.cli.options import add_fields, add_sampling, add_view, add_writing
 from gpt.cli.parser import Parser, command
@@ -82,7 +86,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         epilog="gpt COMMAND --help explains a command.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    _add_train(commands)
+    _add_train(commands, _preset_of(argv))
     _add_explain(commands)
     _add_ask(commands)
     _add_chat(commands)
@@ -96,13 +100,33 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_tokenize(commands)
     _add_import(commands)
     _add_export(commands)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print it")
+    shtab.add_argument_to(parser, "--completion", help="print what completes words in a shell")
     if not argv:
         parser.print_help(sys.stderr)
         raise SystemExit(2)
     return parser.parse(argv)
 
 
-def _add_train(commands: Any) -> None:
+class _Version(argparse.Action):
+    """Print the versions that decide about numbers and speed, and exit."""
+
+    def __call__(self, parser: Any, *_: Any) -> None:
+        from tinygrad_lite import __version__  # not before it is asked for: it takes time
+
+        versions = (f"{name} {metadata.version(name)}" for name in ("numpy", "numba"))
+        print(f"gpt {__version__} with {', '.join(versions)}")
+        parser.exit()
+
+
+def _preset_of(argv: Sequence[str]) -> str:
+    """The preset that a command line names, whose defaults its help shows"""
+    named = [a.partition("=")[2] for a in argv if a.startswith("--preset=")]
+    named += [b for a, b in itertools.pairwise(argv) if a == "--preset"]
+    return next((name for name in named if name in PRESETS), DEFAULT_PRESET)
+
+
+def _add_train(commands: Any, chosen: str) -> None:
     about = "train a model on a text"
     parser = command(commands, "train", about, _presets_text() + TRAIN_EXAMPLES)
     parser.add_argument(
@@ -151,13 +175,9 @@ def _add_train(commands: Any) -> None:
         metavar="N",
         help="tokens of the sample at each evaluation (default: 160)",
     )
-    add_fields(
-        parser.add_argument_group(f"training (defaults of the preset {DEFAULT_PRESET})"),
-        TrainConfig,
-    )
-    add_fields(
-        parser.add_argument_group(f"model (defaults of the preset {DEFAULT_PRESET})"), GPTConfig
-    )
+    for what, config in (("training", TrainConfig), ("model", GPTConfig)):
+        group = parser.add_argument_group(f"{what} (defaults of the preset {chosen})")
+        add_fields(group, config, PRESETS[chosen])
 
 
 def _presets_text() -> str:
@@ -303,7 +323,7 @@ def _add_tokenize(commands: Any) -> None:
     parser.add_argument(
         "tokenizer", metavar="RUN|NAME", help="a run's folder, gpt2, or tokenizer files"
     )
-    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("text", metavar="TEXT", help="what is cut into tokens")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -322,6 +342,9 @@ def _add_export(commands: Any) -> None:
     parser = command(commands, "export", about, EXPORT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument(
-        "--to", choices=("huggingface",), default="huggingface", help="(default: huggingface)"
+        "--to",
+        choices=("huggingface",),
+        default="huggingface",
+        help="whose format it is (default: huggingface)",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")

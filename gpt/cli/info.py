@@ -17,13 +17,15 @@ def info_command(args: Namespace) -> None:
     if (Path(args.model) / "config.json").is_file():
         from gpt.training.run import Run  # with the engine, which takes long to start
 
-        config, train, *_ = Run.open(args.model).read_setup()
-        batch_size = train.batch_size
+        run = Run.open(args.model)
+        config, train, _, corpus = run.read_setup()
+        batch_size, trained = train.batch_size, run.told() | {"corpus": corpus}
     else:
+        trained = {}
         chosen = preset(args.model)
         options = {"vocab_size": args.vocab_size or _vocab_size(chosen), **chosen.model}
         config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
-    about = describe(config, batch_size)
+    about = describe(config, batch_size) | trained
     if args.json:
         console.console.out(json.dumps(about), highlight=False)
         return
@@ -37,6 +39,16 @@ def info_command(args: Namespace) -> None:
             for part in about["components"]
         ] + [("all", "", "", "", number(about["parameters"]))],
     )  # fmt: skip
+    if trained:
+        steps, best, at = (trained[name] for name in ("steps", "best_loss", "best_step"))
+        console.card(
+            {
+                "corpus": ", ".join(trained["corpus"]) or "none",
+                "trained": f"{number(steps)} of {number(train.steps)} steps" if steps else "before",
+                "best loss": "not measured" if best is None else
+                f"{best:.4f} in validation, after step {number(at)}",
+            }
+        )  # fmt: skip
     console.card(
         {
             "forward": f"{number(about['flops_per_token'])} FLOPs a token, in a full block",

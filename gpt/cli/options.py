@@ -1,32 +1,33 @@
 """Options that several commands share, and those that follow from a configuration."""
 
 import argparse
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 from gpt.cli.parser import Parser
 from gpt.config import GPTConfig
-from gpt.presets import DEFAULT_PRESET, PRESETS
+from gpt.presets import Preset
 
-# What 0, the default of these options, stands for
-ZEROS = {"eval_interval": "0, a tenth of the steps", "d_ff": "0, four times --n-embd"}
+METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME"}
 
 
-def add_fields(group: Any, config: type) -> None:
+def add_fields(group: Any, config: type, chosen: Preset) -> None:
     """An option for each field of a configuration; None where it is not given."""
+    values = chosen.model if config is GPTConfig else chosen.train
     for field in fields(config):
         if field.name == "vocab_size":
             continue
         option = "--" + field.name.replace("_", "-")
-        preset = PRESETS[DEFAULT_PRESET]
-        chosen = preset.model if config is GPTConfig else preset.train
-        value = chosen.get(field.name, field.default)
-        shown = "" if value in ("", MISSING) else f"(default: {ZEROS.get(field.name, value)})"
-        settings: dict[str, Any] = {"default": None, "help": shown}
+        value = values.get(field.name, field.default)
+        about, choices = field.metadata["about"], field.metadata["choices"]
+        shown = {True: "yes", False: "no"}[value] if field.type is bool else value or "all"
+        default = value if field.type in (int, float) else shown
+        settings: dict[str, Any] = {"default": None, "help": f"{about} (default: {default})"}
         if field.type is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:
-            settings |= {"type": field.type, "metavar": getattr(field.type, "__name__", "").upper()}
+            names = "|".join(choices) or METAVARS[field.type]
+            settings |= {"type": field.type, "metavar": names}
         group.add_argument(option, **settings)
 
 

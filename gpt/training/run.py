@@ -151,6 +151,20 @@ class Run:
         self.checkpoint.parent.mkdir(exist_ok=True)
         save_state(self.checkpoint, state.arrays(), {"progress": state.progress()})
 
+    def told(self) -> dict[str, Any]:
+        """What the run's files say of its training: the steps that were done, the lowest
+        validation loss and its step, None and 0 where nothing is known"""
+        steps = 0
+        if self.log.is_file():
+            for line in self.log.read_text("utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # a line cut off by a crash
+                    steps = max(steps, json.loads(line)["step"])
+        with _damaged(self.weights):
+            kept = load_metadata(self.weights) if self.weights.is_file() else {}
+            best = float(kept["val_loss"]) if "val_loss" in kept else None
+            step = int(kept.get("step", 0))
+        return {"steps": steps, "best_loss": best, "best_step": step}
+
     def load_best(self) -> tuple[GPT, Tokenizer]:
         """The model with its best weights, and its tokenizer"""
         config, _, tokenizer, _ = self.read_setup()

@@ -33,12 +33,12 @@ def asked(monkeypatch, capsys, command, text):
 def test_ask_shows_the_way_to_the_next_token(mini, monkeypatch, capsys):
     out = asked(monkeypatch, capsys, ["ask", mini], "the river\nquit\nnot read\n").out
     headings = ["Ask a prompt (or 'quit'): ", "TOKENIZATION", "EMBEDDINGS", "LAYER 1 of 2",
-                "ATTENTION WEIGHTS", "LAYER OUTPUT", "LAYER 2 of 2", "OUTPUT HEAD", "NEXT TOKEN",
+                "ATTENTION WEIGHTS", "LAYER OUTPUT", "LAYER 2 of 2", "OUTPUT HEAD", "Predicted",
                 "Predicted next token: "]  # fmt: skip
     places = [out.index(heading) for heading in headings]
     assert places == sorted(places)
     assert out.count("Ask a prompt") == 2
-    table = out[out.index("NEXT TOKEN") :].splitlines()[2:12]
+    table = out[out.index("OUTPUT HEAD") :].splitlines()[2:12]
     tokenizer = gpt.load(mini)[1]
     ids = [int(line.split()[-2]) for line in table]
     assert tokenizer.pieces(ids[:1])[0] == out.split("Predicted next token: ")[1].splitlines()[0]

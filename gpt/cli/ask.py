@@ -17,12 +17,13 @@ from gpt.model import GPT
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 
-STAGES = ("token_embedding", "position_embedding", "embedding", "weights", "output")
+STAGES = ("tokens", "token_embedding", "position_embedding", "embedding", "weights", "output")
 
 
 def ask_command(args: Namespace) -> None:
     model, tokenizer = Run.open(args.run).load_best()
-    view = replace(view_of(model, args), stages=STAGES, code=False)
+    view = view_of(model, args)
+    view = replace(view, stages=view.stages or STAGES, code=False)
     announce_compilation()
     asked: np.ndarray | None = None  # the last prompt, and what was written after it
     for number, prompt in enumerate(questions("Ask a prompt (or 'quit'): ")):
@@ -47,7 +48,7 @@ def _answer(model: GPT, tokenizer: Tokenizer, prompt: str, view: View) -> np.nda
     show_pass(forward, tokenizer, prompt, view)
     chosen = likeliest(forward["probabilities"][-1], 10)
     names = labels(tokenizer, [i for i, _ in chosen])
-    heading("NEXT TOKEN", f"the {len(chosen)} likeliest of {model.config.vocab_size}")
+    heading("OUTPUT HEAD", f"the {len(chosen)} likeliest of {model.config.vocab_size}")
     rows = [[name, str(i), f"{p:.4f}"] for name, (i, p) in zip(names, chosen, strict=True)]
     console.table(("token", "id", "probability"), rows)
     say()

@@ -43,7 +43,8 @@ def explain_command(args: Namespace) -> None:
     )
     forward = record_pass(model, tokens)
     show_pass(forward, tokenizer, args.prompt, view)
-    show_next(forward, tokenizer, args.next)
+    if not args.stage:
+        show_next(forward, tokenizer, args.next)
     if args.json:
         data = as_json(forward, tokenizer, args.prompt, args.next)
         text = json.dumps(data, ensure_ascii=False)

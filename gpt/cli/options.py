@@ -40,6 +40,13 @@ def add_view(parser: Parser) -> Any:
         "--head", type=int, metavar="N", help="this head alone (default: all of two layers, else 1)"
     )
     group.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this stage alone, such as weights; may be repeated (default: all)",
+    )
+    group.add_argument(
         "--decimals", type=int, default=3, metavar="N", help="of each number (default: 3)"
     )
     group.add_argument(

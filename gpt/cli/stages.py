@@ -11,7 +11,7 @@ from rich.text import Text
 from gpt.cli import console
 from gpt.cli.console import say
 from gpt.cli.numbers import LABEL, bars, grid, kept_rows, matrix, padded, width
-from gpt.errors import require
+from gpt.errors import closest, require
 from gpt.inside.forward import ForwardPass
 from gpt.inside.labels import cut, labels
 from gpt.inside.predictions import likeliest
@@ -51,20 +51,31 @@ def view_of(model: GPT, args: Namespace) -> View:
     for name, number, least in (("decimals", args.decimals, 0), ("max-rows", args.max_rows, 1)):
         require(number >= least, f"explain: --{name} must be at least {least}.",
                 f"--{name} {number}", f"--{name} {least + 3}")  # fmt: skip
-    return View(list(layers), list(heads), args.decimals, args.max_rows)
+    stages = [*before_layers(c), *of_layer(c), *after_layers(c)]
+    known = ["tokens", *(stage.name for stage in stages)]
+    for name in args.stage:
+        require(
+            name in known,
+            f"explain: the stages are {', '.join(known)}.",
+            f"--stage {name}",
+            closest(name, known),
+        )
+    return View(list(layers), list(heads), args.decimals, args.max_rows, stages=tuple(args.stage))
 
 
 def show_pass(forward: ForwardPass, tokenizer: Tokenizer, prompt: str, view: View) -> None:
     """All stages under headings, with their numbers"""
     c, names = forward.config, labels(tokenizer, forward.tokens)
-    heading("TOKENIZATION", f"(T) = ({len(names)})")
-    say(f"  The text {prompt!r} is cut into {len(names)} tokens: numbers in the vocabulary.")
-    for i, name in zip(forward.tokens, names, strict=True):
-        say(f"  {name:<10} {i:>6}")
-    heading("EMBEDDINGS", f"{c.n_embd} numbers for each token")
+    if not view.stages or "tokens" in view.stages:
+        heading("TOKENIZATION", f"(T) = ({len(names)})")
+        say(f"  The text {prompt!r} is cut into {len(names)} tokens: numbers in the vocabulary.")
+        for i, name in zip(forward.tokens, names, strict=True):
+            say(f"  {name:<10} {i:>6}")
+    if _shows(view, before_layers(c)):
+        heading("EMBEDDINGS", f"{c.n_embd} numbers for each token")
     for stage in before_layers(c):
         show_stage(stage, forward[stage.name], names, tokenizer, view)
-    for number in range(1, c.n_layer + 1):
+    for number in range(1, c.n_layer + 1) if _shows(view, of_layer(c)) else ():
         if number not in view.layers:
             if number - 1 in view.layers or number == 1:
                 last = min((n for n in view.layers if n > number), default=c.n_layer + 1) - 1
@@ -75,9 +86,14 @@ def show_pass(forward: ForwardPass, tokenizer: Tokenizer, prompt: str, view: Vie
         arrays = forward.layer(number)
         for stage in of_layer(c):
             show_stage(stage, arrays[stage.name], names, tokenizer, view)
-    heading("OUTPUT HEAD", f"{c.vocab_size} tokens to choose from")
+    if _shows(view, after_layers(c)):
+        heading("OUTPUT HEAD", f"{c.vocab_size} tokens to choose from")
     for stage in after_layers(c):
         show_stage(stage, forward[stage.name], names, tokenizer, view)
+
+
+def _shows(view: View, stages: Sequence[Stage]) -> bool:
+    return not view.stages or any(stage.name in view.stages for stage in stages)
 
 
 def heading(title: str, shape: str) -> None:

@@ -89,7 +89,7 @@ def _layer(forward: ForwardPass, number: int, names: Sequence[str], shown: slice
 
     part, heads, count = forward.layer(number), forward.config.n_head, len(names)
     side = min(8.0, max(2.4, 0.145 * count + 1.0))  # inches of a panel
-    columns = min(heads, max(3, math.ceil(math.sqrt(heads))))
+    columns = heads if heads <= 4 else math.ceil(math.sqrt(heads))
     rows = math.ceil(heads / columns)
     wide = max(columns * side, 9.0)
     low = max(2.2, 0.145 * count + 0.8)

@@ -56,7 +56,8 @@ def explain_command(args: Namespace) -> None:
         write_atomically(args.html, lambda path: path.write_text(page, "utf-8"))
         say(f"a page to open in a browser is {args.html}, {len(page) / 1e6:.1f} MB")
     if args.figures:
-        drawn = draw_figures(forward, model, tokenizer, Path(args.figures), args.format)
+        with console.WorkBar("figures") as bar:
+            drawn = draw_figures(forward, model, tokenizer, Path(args.figures), args.format, bar)
         say(f"{len(drawn)} figures are in {args.figures}: {drawn[0].name} ... {drawn[-1].name}")
 
 

@@ -8,7 +8,7 @@ told apart by colour-blind people. Of long prompts the last tokens are shown, an
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,17 @@ PALETTE = (BLUE, "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito 2008, for eve
 
 
 def draw_figures(
-    forward: ForwardPass, model: GPT, tokenizer: Tokenizer, folder: Path, kind: str = "png"
+    forward: ForwardPass,
+    model: GPT,
+    tokenizer: Tokenizer,
+    folder: Path,
+    kind: str = "png",
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
     """Write layer_1, ..., next_token_probability and logit_lens into a folder; their paths.
 
-    kind   png or svg
+    kind       png or svg
+    progress   is called with the figures that are done, and all
     """
     folder.mkdir(parents=True, exist_ok=True)
     shown = slice(max(0, len(forward.tokens) - MOST), None)
@@ -43,6 +49,8 @@ def draw_figures(
     def save(name: str, figure: Any) -> None:
         paths.append(folder / f"{name}.{kind}")
         save_figure(figure, paths[-1])
+        if progress is not None:
+            progress(len(paths), forward.config.n_layer + 2)
 
     with drawing():
         for number in range(1, forward.config.n_layer + 1):

@@ -111,3 +111,51 @@ def test_sparks_and_points():
     assert len(sparkline(np.arange(1000.0), 40)) == 40
     assert thinned(3, 10).tolist() == [0, 1, 2]
     assert thinned(1000, 3).tolist() == [0, 499, 999]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plot", "a", "--out"],
+        ["report", "a", "--out"],
+        ["ablate", "a", "--tokens", "64", "--out"],
+        ["explain", "a", "the", "--html"],
+        ["explain", "a", "the", "--json"],
+    ],
+)
+def test_what_it_has_not_written_is_never_replaced(trained, tmp_path, command, capsys):
+    ends = {"plot": "png", "report": "html", "ablate": "png"}
+    end = ends.get(command[0], command[-1].removeprefix("--"))
+    for name in (f"mine.{end}", f"link.{end}", f"folder.{end}"):
+        path = tmp_path / name
+        if name.startswith("mine"):
+            path.write_text("mine")
+        elif name.startswith("link"):
+            path.symlink_to(tmp_path / "text.txt")
+        else:
+            path.mkdir()
+        assert run([*command, name]) == 2
+        assert "a file " in capsys.readouterr().err
+    assert (tmp_path / f"mine.{end}").read_text() == "mine"
+    assert (tmp_path / "text.txt").read_text() == NASTY
+    for _ in range(2):  # its own it may replace
+        assert run([*command, f"new.{end}"]) == 0
+    assert run([*command, f"nowhere/new.{end}"]) == 2
+    assert "try mkdir -p nowhere" in capsys.readouterr().err
+
+
+def test_damaged_lines_are_left_out(trained):
+    whole = read_history(trained.log)
+    lines = trained.log.read_bytes().splitlines()
+    nasty = [b"5", b"{}", b"null", b"[" * 5000, b"\xff\xfe", b'{"step": "x"}', b'{"step": NaN}',
+             b'{"step": 3, "loss": "x"}', lines[0][:20]]  # fmt: skip
+    trained.log.write_bytes(b"\n".join([*nasty, *lines, *nasty]) + b"\n")
+    trained.probes.write_bytes(b"\n".join(nasty) + b"\n" + trained.probes.read_bytes())
+    again = read_history(trained.log)
+    np.testing.assert_array_equal(again.loss, whole.loss)
+    assert again.evaluations == whole.evaluations
+    assert trained.told()["steps"] == 20
+    for command in ("report", "plot", "info"):
+        assert run([command, "a"]) == 0
+    assert run(["train", "--resume", "a", "--steps", "22"]) == 0
+    assert read_history(trained.log).step[-1] == 22

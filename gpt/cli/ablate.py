@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, corpus_of, split_tokens
+from gpt.cli.common import announce_compilation, check_target, corpus_of, split_tokens
 from gpt.cli.console import number, say
 from gpt.errors import require
 from gpt.inside.ablation import Ablation, ablate
@@ -22,6 +22,9 @@ def ablate_command(args: Namespace) -> None:
         "--tokens 4096",
     )
     run = Run.open(args.run)
+    path = Path(args.out) if args.out else run.folder / "ablation.png"
+    require(path.suffix == ".png", "ablate: a figure is a PNG file.", f"{path}", f"{path.stem}.png")
+    check_target(path, b"\x89PNG")
     _, config, *_ = run.read_setup()
     model, tokenizer = run.load_best()
     names, corpus = corpus_of(run, args)
@@ -33,7 +36,6 @@ def ablate_command(args: Namespace) -> None:
         console.console.out(json.dumps(_as_json(found, names)), highlight=False)
     else:
         _show(found, min(args.tokens, len(validation) - 1))
-    path = Path(args.out) if args.out else run.folder / "ablation.png"
     draw_ablation(found, path)
     if not args.json:
         say(f"drawn in {path}")

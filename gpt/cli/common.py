@@ -1,7 +1,9 @@
 """What several commands do: find a corpus, turn it into tokens, say that kernels are compiled."""
 
+import contextlib
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +41,27 @@ def find_corpus(names: Sequence[str]) -> tuple[list[str], Corpus]:
             " reached;\n  gpt train shakespeare says why, and how to get it"
         )
     return [corpus.name], corpus
+
+
+def check_target(path: Path, beginning: bytes) -> None:
+    """Before anything is computed: a file can be written there, and what it replaces, if anything,
+    is one that this command has written: it begins like one."""
+    require(
+        path.parent.is_dir() and not path.is_dir(),
+        "a file is written into a folder that is there.",
+        f"{path}",
+        f"mkdir -p {path.parent}" if not path.is_dir() else "the name of a file in it",
+    )
+    if path.exists() or path.is_symlink():
+        with contextlib.suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                with path.open("rb") as file:
+                    if file.read(len(beginning)) == beginning:
+                        return
+        raise ValueError(
+            "a file that this command has not written is never replaced.\n"
+            f"  got {path}\n  try another name"
+        )
 
 
 def corpus_of(run: Run, args: Namespace) -> tuple[list[str], Corpus]:

@@ -2,14 +2,13 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.text import Text
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation
+from gpt.cli.common import announce_compilation, check_target
 from gpt.cli.console import say
 from gpt.cli.numbers import surprised
 from gpt.cli.stages import show_next, show_pass, view_of
@@ -34,7 +33,10 @@ def explain_command(args: Namespace) -> None:
         _show_surprises(model, tokenizer, tokens)
         return
     view = view_of(model, args)
-    _check_paths([Path(p) for p in (args.json, args.html) if p])
+    if args.json:
+        check_target(Path(args.json), b'{"prompt"')
+    if args.html:
+        check_target(Path(args.html), b"<!doctype html>")
     require(
         not args.figures or not Path(args.figures).exists() or Path(args.figures).is_dir(),
         "explain: --figures names a folder.",
@@ -70,17 +72,6 @@ def tokens_of(tokenizer: Tokenizer, prompt: str) -> np.ndarray:
         "a word, such as one of the text that the model was trained on",
     )
     return tokens
-
-
-def _check_paths(paths: Sequence[Path]) -> None:
-    """Before anything is computed: a file can be made there."""
-    for path in paths:
-        require(
-            path.parent.is_dir() and not path.is_dir(),
-            "explain: a file is written into a folder that is there.",
-            f"{path}",
-            f"mkdir -p {path.parent}" if not path.is_dir() else f"{path / 'explain.json'}",
-        )
 
 
 def _show_surprises(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> None:

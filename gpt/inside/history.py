@@ -1,14 +1,15 @@
 """What a run's log tells: losses over steps and seconds, evaluations, the best of them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gpt.errors import require
+from gpt.training.run import read_records
 
 SPARKS = "▁▂▃▄▅▆▇█"
+NUMBERS = ("loss", "lr", "grad_norm", "ms", "tokens_per_second")  # of a step
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,8 @@ class History:
 
 def read_history(log: Path) -> History:
     """The history of a log.jsonl; ValueError if it holds no step"""
-    lines = log.read_text("utf-8").splitlines() if log.is_file() else []
-    records = [r for r in map(_record, lines) if r is not None]
-    steps = [r for r in records if "loss" in r]
+    records = [r for r in read_records(log) if "step" in r]
+    steps = [r for r in records if all(isinstance(r.get(n), int | float) for n in NUMBERS)]
     require(bool(steps), "plot: a log must hold at least one step.", f"{log}", "a run with steps")
     columns = {n: np.array([r[n] for r in steps], float) for n in ("loss", "lr", "grad_norm")}
     seconds = np.cumsum([r["ms"] / 1000 for r in steps])
@@ -48,18 +48,11 @@ def read_history(log: Path) -> History:
         speed=np.array([r["tokens_per_second"] for r in steps], float),
         evaluations=[
             (r["step"], time_of[r["step"]], r["val_loss"])
-            for r in records if "val_loss" in r and r["step"] in time_of
+            for r in records
+            if isinstance(r.get("val_loss"), int | float) and r["step"] in time_of
         ],
         **columns,
     )  # fmt: skip
-
-
-def _record(line: str) -> dict | None:
-    try:
-        found = json.loads(line)
-    except ValueError:  # cut off by a crash
-        return None
-    return found if isinstance(found, dict) and "step" in found else None
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from gpt.errors import require
 from gpt.inside.figures import INK, PALETTE, drawing, save_figure
 from gpt.inside.history import read_history
 
-FORMATS = (".png", ".svg")
+FORMATS = {".png": b"\x89PNG", ".svg": b"<?xml"}  # how such a file begins
 
 
 def plot_loss(log: Path, path: Path, vocab_size: int, name: str) -> None:

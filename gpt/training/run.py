@@ -154,11 +154,7 @@ class Run:
     def told(self) -> dict[str, Any]:
         """What the run's files say of its training: the steps that were done, the lowest
         validation loss and its step, None and 0 where nothing is known"""
-        steps = 0
-        if self.log.is_file():
-            for line in self.log.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a line cut off by a crash
-                    steps = max(steps, json.loads(line)["step"])
+        steps = max((r["step"] for r in read_records(self.log) if "step" in r), default=0)
         with _damaged(self.weights):
             kept = load_metadata(self.weights) if self.weights.is_file() else {}
             best = float(kept["val_loss"]) if "val_loss" in kept else None
@@ -221,19 +217,27 @@ class Run:
             file.write(f"--- after step {step}\n{text}\n\n")
 
 
+def read_records(log: Path) -> list[dict[str, Any]]:
+    """The objects of a file that holds one in each line; lines that are damaged, or that a crash
+    has cut off, are left out."""
+    found = []
+    for line in log.read_bytes().splitlines() if log.is_file() else []:
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step", 0), int):
+                found.append(record)
+    return found
+
+
 def _append(log: Path, data: dict[str, Any]) -> None:
     with log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(data) + "\n")
 
 
 def _rewind(log: Path, step: int) -> None:
-    """Keep the lines that speak of no step, or of one up to `step`."""
-    lines = []
-    for line in log.read_text("utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # a line cut off by a crash
-            if json.loads(line).get("step", 0) <= step:
-                lines.append(line + "\n")
-    write_atomically(log, lambda path: path.write_text("".join(lines), "utf-8"))
+    """Keep the records that speak of no step, or of one up to `step`."""
+    kept = [json.dumps(r) + "\n" for r in read_records(log) if r.get("step", 0) <= step]
+    write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
 
 
 def _is_setup(path: Path) -> bool:

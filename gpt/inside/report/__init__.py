@@ -1,7 +1,6 @@
 """One self-contained web page of a whole run: its losses, samples and attention through time."""
 
 import dataclasses
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import numpy as np
 
 from gpt.inside.history import History, read_history, thinned
 from gpt.inside.page import as_html, as_script
-from gpt.training.run import Run
+from gpt.training.run import Run, read_records
 
 MOST = 800  # points of a curve
+PROBED = {"step", "val_loss", "sample", "next", "attention"}
 
 
 def report_of(run: Run) -> str:
@@ -44,18 +44,9 @@ def report_of(run: Run) -> str:
 
 def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header of a probes.jsonl and what follows it; both empty where there is none"""
-    header: dict[str, Any] = {}
-    probes = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
-        try:
-            found = json.loads(line)
-        except ValueError:  # cut off by a crash
-            continue
-        if "step" in found:
-            probes.append(found)
-        else:
-            header = found
-    return header, probes
+    records = read_records(path)
+    header = next((r for r in records if "step" not in r), {})
+    return header, [r for r in records if set(r) >= PROBED]
 
 
 def _curves(history: History) -> dict[str, Any]:

@@ -141,8 +141,8 @@ class TrainConfig(_Checked):
         for name in ("weight_decay", "warmup", "grad_clip", "seed", "eval_interval"):
             value = getattr(self, name)
             require(
-                value >= 0,
-                f"TrainConfig: {name} must not be negative.",
+                0 <= value < float("inf"),
+                f"TrainConfig: {name} must be finite and not negative.",
                 f"{name}={value}",
                 f"{name}=0",
             )

@@ -103,14 +103,25 @@ def test_layers_heads_and_pairs_are_chosen(visit, nasty):
     score, weight = part["scores"][2, token, key], part["weights"][2, token, key]
     assert f"= {score:.3f}; after softmax {100 * weight:.1f} %" in told
     box = page.locator("#map").bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 4, box["y"] + box["height"] - 4)
+    corner = {"x": box["width"] - 4, "y": box["height"] - 4}
+    page.locator("#map").hover(position=corner)
     last = len(forward.tokens) - 1
+    assert f"({last + 1}): {100 * part['weights'][2, last, last]:.1f} %" in told_of_map(page)
+    page.locator("#map").click(position=corner)
     assert page.evaluate("[chosen.token, chosen.key]") == [last, last]
+    drawn = page.evaluate("$('map').toDataURL()")
+    page.get_by_role("button", name="Each row by its largest").click()
+    assert page.evaluate("$('map').toDataURL()") != drawn
+    assert "the row's largest" in page.locator(".legend").inner_text()
     page.locator("#lens button").nth(0).click()
     assert page.locator("#lens-told").inner_text().startswith("From the embedding, behind")
     page.get_by_text("How each stage is computed").click()
     assert page.get_by_text("CAUSAL MASK").is_visible()
     assert page.heard == []
+
+
+def told_of_map(page):
+    return page.locator("#map-told").inner_text()
 
 
 def test_probabilities_are_the_models_and_sliders_recompute_them(visit, nasty):
@@ -173,6 +184,44 @@ def test_a_page_of_gpt2s_size_opens_within_two_seconds(visit, tmp_path):
     assert opened.heard == []
 
 
+def summary(page):
+    return page.locator("#summary").inner_text()
+
+
+def test_what_is_shown_and_asked_for_is_of_one_run(visit, tmp_path):
+    """An answer that comes late belongs to the run that it was asked of."""
+    (tmp_path / "text.txt").write_text("ab " * 200)
+    small = ["--n-layer", "1", "--n-head", "1", "--n-embd", "16", "--steps", "4"]
+    small += ["--eval-interval", "2", "--sample-tokens", "0", "--block-size", "128"]
+    for name in ("one", "two"):
+        text = ["train", str(tmp_path / "text.txt"), "--out", str(tmp_path / name)]
+        assert run([*text, *small, "--batch-size", "2"]) == 0
+    server = Served(tmp_path / "one", "--prompt", "ab " * 34)
+    try:
+        page = visit(server.address)
+        until(page, "data !== null")
+        assert "102 tokens of at most 128, the last 64 are shown" in summary(page)
+        model, _ = gpt.load(tmp_path / "one")
+        p = record_pass(model, page.evaluate("data.ids"))["probabilities"][-1]
+        shown = {token: q for token, q, _ in page.evaluate("data.next")}
+        np.testing.assert_allclose([shown[i] for i in range(3)], p, atol=1e-6)  # of all 102
+        weights = page.evaluate("[...row(data.attention.weights, 0, 0, 63)]")
+        assert len(weights) == 64
+        assert sum(weights) < 0.9  # earlier tokens have the rest
+        assert "96 others" in page.locator("#pair").inner_text()
+        page.evaluate("$('run').value = 'two'; take(0)")  # changed, but not read
+        until(page, "data.ids.length === 103")
+        assert page.evaluate("[data.run, $('run').value]") == ["one", "one"]
+        before = page.evaluate("data.logits.values[0]")
+        args = ["train", str(tmp_path / "text.txt"), "--out", str(tmp_path / "one"), "--force"]
+        assert run([*args, *small, "--batch-size", "3", "--seed", "5"]) == 0
+        page.get_by_role("button", name="Read it").click()  # the run was trained anew
+        until(page, f"data.ids.length === 102 && data.logits.values[0] !== {before}")
+        assert page.heard == []
+    finally:
+        assert server.stop()[0] == 0
+
+
 def test_the_live_server(visit, tmp_path):
     for name in ("hello", "mini"):
         short = ["--steps", "40", "--eval-interval", "20", "--sample-tokens", "0"]
@@ -185,19 +234,38 @@ def test_the_live_server(visit, tmp_path):
         page.keyboard.press("Enter")
         page.locator("#tokens button").nth(3).wait_for()
         page.get_by_role("button", name="Take", exact=False).first.click()
-        until(page, "data.prompt.startsWith('ell')")
+        until(page, "data.ids.length === 5")
+        assert page.evaluate("document.activeElement === $('bars').children[0].lastChild")
+        assert "5 tokens of at most 4: the model sees the last 4" in summary(page)
+        assert page.evaluate("[data.tokens.length, data.seen]") == [4, 4]
         page.get_by_role("button", name="Draw a token").click()
-        until(page, "data.prompt.startsWith('ll')")
+        until(page, "data.ids.length === 6")
         page.get_by_role("button", name="Let it run").click()
-        until(page, "!data.prompt.startsWith('ll')")
+        until(page, "data.ids.length > 8")
         page.get_by_role("button", name="Stop").click()
+        written = page.locator("#written").text_content()
+        assert written.startswith("hell")
+        assert len(written) > 8
+        assert page.locator("#written b").text_content() == written[4:]
+        assert page.locator("#prompt").input_value() == "hell"  # what was typed stays
         page.locator("#prompt").fill("xyz")
         page.get_by_role("button", name="Read it").click()
         page.get_by_text("knows only the characters").wait_for()
-        page.locator("#prompt").fill("the river")
+        assert "Below is still what hello makes of" in page.locator("#status").inner_text()
+        page.locator("#prompt").fill("unknown\nthe river")
         page.locator("#run").select_option("mini")
         until(page, "data.config.layers === 2")
         assert page.locator("#status").inner_text() == ""
+        assert page.locator("#prompt").input_value() == "unknown\nthe river"
+        assert page.locator("#written").text_content() == "<unk>\nthe river"
+        assert summary(page).startswith("mini: ")
+        shutil.move(tmp_path / "hello", tmp_path / "gone")
+        page.locator("#run").select_option("hello")  # a run that is not there any more
+        page.get_by_text("has no config.json").wait_for()
+        assert page.locator("#run").input_value() == "mini"
+        page.get_by_role("button", name="Draw a token").click()
+        until(page, "data.ids.length === 5")
+        assert page.evaluate("data.run") == "mini"
         unexpected = [text for text in page.heard if "400 (Bad Request)" not in text]
         assert unexpected == []
         assert all(a.startswith((server.address, "data:")) for a in page.asked)

@@ -164,7 +164,7 @@ MISTAKES = {
     "a resumed run keeps its corpus": ["train", "text.txt", "--resume", "runs/none"],
     "temperature must be": ["generate", "runs/none", "--temperature", "-1"],
     "top_k must be": ["generate", "runs/none", "--top-k", "0"],
-    "seed must not be negative": ["train", "text.txt", "--seed", "-1"],
+    "seed must be finite and not negative": ["train", "text.txt", "--seed", "-1"],
 }
 
 

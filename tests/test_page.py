@@ -1,10 +1,12 @@
 """The page and its server: the numbers that they hold, and what they refuse."""
 
+import asyncio
 import base64
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +20,16 @@ import gpt
 from gpt.cli import run
 from gpt.inside.forward import record_pass
 from gpt.inside.page import as_script, page_data, page_of
-from gpt.inside.server import MOST_BYTES, MOST_MODELS, MOST_WAITING, Reader
+from gpt.inside.server import (
+    MOST_BYTES,
+    MOST_MODELS,
+    MOST_SEEN,
+    MOST_WAITING,
+    Reader,
+    _answer,
+    application,
+)
+from gpt.plain_json import dumps
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,6 +83,33 @@ def test_many_numbers_travel_in_half_precision(monkeypatch):
     np.testing.assert_allclose(q, forward["layer_1.query"], rtol=1e-3, atol=1e-6)
     forward.arrays["layer_1.query"] = forward["layer_1.query"] + 1e5  # more than float16 holds
     assert page_data(forward, model, tokenizer, "ab")["attention"]["q"]["kind"] == "f4"
+
+
+def test_of_long_prompts_the_end_is_shown_as_the_model_sees_it():
+    tokenizer = gpt.build_tokenizer("characters", "ab", "")
+    model = gpt.GPT(gpt.GPTConfig(vocab_size=2, n_embd=16, n_head=2, n_layer=2, block_size=100))
+    forward = record_pass(model, np.arange(100) % 2)
+    data = page_data(forward, model, tokenizer, "ab" * 50)
+    assert (data["seen"], len(data["tokens"]), len(data["lens"][0])) == (100, 64, 64)
+    np.testing.assert_array_equal(
+        unpacked(data["attention"]["weights"])[1], forward["layer_2.weights"][:, -64:, -64:]
+    )
+    np.testing.assert_array_equal(unpacked(data["rows"]["embedding"]), forward["embedding"][-64:])
+    last = [p for _, p in data["lens"][-1][-1]]
+    np.testing.assert_allclose(sorted(last), sorted(forward["probabilities"][-1]), atol=1e-4)
+
+
+def test_a_pass_of_a_long_text_is_bounded(monkeypatch, runs):
+    model = gpt.GPT(gpt.GPTConfig(vocab_size=2, n_embd=16, n_head=2, n_layer=1, block_size=1024))
+    tokenizer = gpt.build_tokenizer("characters", "ab", "")
+    monkeypatch.setattr("gpt.inside.server.load", lambda folder: (model, tokenizer))
+    data = Reader({"a": runs / "hello"}).read({"run": "a", "tokens": [0, 1] * 1000})
+    assert (data["seen"], len(data["ids"]), data["prompt"]) == (MOST_SEEN, 2000, "ab" * 1000)
+
+
+def test_numbers_that_json_does_not_know_are_null():
+    numbers = {"a": [1.5, float("nan")], "b": (float("inf"), np.float64("-inf"), "NaN", None)}
+    assert dumps(numbers) == '{"a": [1.5, null], "b": [null, null, "NaN", null]}'
 
 
 def test_text_cannot_leave_its_place():
@@ -170,6 +208,7 @@ def test_the_server_reads_prompts_and_tokens(served, runs):
         (question(run="hello", tokens=[True]), "from 0 to 4"),
         (question(run="hello", tokens=[1.5]), "from 0 to 4"),
         (question(run="hello", tokens="1"), "from 0 to 4"),
+        (question(run="mini", prompt="the \udc00 river"), "valid Unicode"),
         (question(run="hello", tokens=[1] * 2001), "from 0 to 4"),
     ],
 )
@@ -233,6 +272,47 @@ def test_control_c_stops_it(runs):
     status, out, errors = server.stop()
     assert (status, errors) == (0, "")
     assert out.endswith("stopped\n")
+
+
+def test_control_c_does_not_wait_for_half_a_question(runs):
+    server = Served(runs / "hello")
+    with socket.create_connection(("127.0.0.1", server.port)) as half:
+        head = f"POST /read HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        half.sendall(
+            f"{head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{{".encode()
+        )
+        time.sleep(0.3)
+        start = time.monotonic()
+        assert server.stop()[0] == 0
+        assert time.monotonic() - start < 5
+
+
+def test_port_80_needs_no_number(runs):
+    reader = Reader({"hello": runs / "hello"})
+
+    def status(port, host):
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"",
+                 "headers": [(b"host", host)], "http_version": "1.1", "scheme": "http"}  # fmt: skip
+        asyncio.run(application(reader, "hello", "hell", port)(scope, receive, send))
+        return sent[0]["status"]
+
+    assert [status(80, b"localhost"), status(81, b"localhost")] == [200, 403]
+
+
+def test_names_of_runs_need_not_be_unicode(runs):
+    odd = os.fsdecode(b"run \xff")
+    reader = Reader({odd: runs / "hello"})
+    answer = _answer(reader, question(run=odd, prompt="hell"))
+    assert json.loads(answer.body)["run"] == odd
+    assert odd in json.loads(_answer(reader, question(run="other", prompt="")).body)["error"]
 
 
 def test_mistakes_before_anything_is_served(runs, served, capsys):

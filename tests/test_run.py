@@ -340,3 +340,24 @@ def test_a_run_that_learns_by_heart_says_where_its_best_weights_are(home, capsys
     assert "step 1/" not in again
     assert run(["train", "--resume", "a", "--steps", str(last + 2)]) == 0  # asked for, so done
     assert f"step {last + 2}/{last + 2}" in capsys.readouterr().out
+
+
+def test_weights_that_are_not_numbers_are_refused(home, capsys):
+    assert run(["train", "text.txt", "--out", "broken", *TINY]) == 0
+    weights = tg.load_state("broken/model.safetensors")
+    name = next(iter(weights))
+    broken = weights[name].copy()
+    broken.flat[0] = float("nan")
+    tg.save_state("broken/model.safetensors", {**weights, name: broken})
+    capsys.readouterr()
+    for arguments in (["explain", "broken", "the"], ["eval", "broken", "--json"],
+                      ["generate", "broken"], ["ablate", "broken"]):  # fmt: skip
+        assert run(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert f"{name} holds NaN or infinity" in captured.err
+
+
+def test_a_limit_that_is_infinite_is_zero(home, capsys):
+    assert run(["train", "text.txt", *TINY, "--grad-clip", "inf"]) == 2
+    assert "grad_clip=0" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """gpt ablate"""
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ def ablate_command(args: Namespace) -> None:
     with console.WorkBar("parts switched off") as bar, precision(config.precision):
         found = ablate(model, validation, args.tokens, bar)
     if args.json:
-        console.console.out(json.dumps(_as_json(found, names)), highlight=False)
+        console.show_json(_as_json(found, names))
     else:
         _show(found, min(args.tokens, len(validation) - 1))
     draw_ablation(found, path)

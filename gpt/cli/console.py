@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpt.config import GPTConfig, TrainConfig
+from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -219,6 +220,11 @@ def write(text: str, style: str | None = None) -> None:
     """Text as it is, at once"""
     console.out(text, end="", highlight=False, style=style)
     sys.stdout.flush()
+
+
+def show_json(data: Any) -> None:
+    """One object, for programs"""
+    console.out(dumps(data), highlight=False)
 
 
 def unit(tokenizer: Tokenizer) -> str:

@@ -1,6 +1,5 @@
 """gpt eval"""
 
-import json
 import math
 from argparse import Namespace
 
@@ -54,7 +53,7 @@ def eval_command(args: Namespace) -> None:
         "corpus": names,
     }
     if args.json:
-        console.console.out(json.dumps(result), highlight=False)
+        console.show_json(result)
         return
     what = "text" if args.corpus else "validation text"
     say(f"cross-entropy in nats of {number(count)} {console.unit(tokenizer)}s of {what}")

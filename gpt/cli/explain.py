@@ -1,6 +1,5 @@
 """gpt explain"""
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from gpt.inside.page import page_data, page_of
 from gpt.inside.predictions import likeliest, surprises
 from gpt.inside.stages import after_layers, before_layers, of_layer
 from gpt.model import GPT
+from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 from tinygrad_lite import write_atomically
@@ -49,7 +49,7 @@ def explain_command(args: Namespace) -> None:
         show_next(forward, tokenizer, args.next)
     if args.json:
         data = as_json(forward, tokenizer, args.prompt, args.next)
-        text = json.dumps(data, ensure_ascii=False)
+        text = dumps(data, ensure_ascii=False)
         write_atomically(args.json, lambda path: path.write_text(text, "utf-8"))
         say(f"all numbers are in {args.json}")
     if args.html:

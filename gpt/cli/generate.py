@@ -1,6 +1,5 @@
 """gpt generate"""
 
-import json
 import sys
 import time
 from argparse import Namespace
@@ -87,7 +86,7 @@ def generate_command(args: Namespace) -> None:
                 break
     rest = [sample.add(sample.stream.finish()) for sample in samples]
     if args.json:
-        console.console.out(json.dumps(_as_json(samples, text, tokenizer, args)), highlight=False)
+        console.show_json(_as_json(samples, text, tokenizer, args))
         return
     if streams:
         _show(rest[0], None)

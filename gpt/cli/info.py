@@ -1,6 +1,5 @@
 """gpt info: without the engine, so that it answers at once"""
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def info_command(args: Namespace) -> None:
         config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
     about = describe(config, batch_size) | trained
     if args.json:
-        console.console.out(json.dumps(about), highlight=False)
+        console.show_json(about)
         return
     shape = f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"
     say(f"{args.model}: {shape}, block {config.block_size}, vocabulary {config.vocab_size}")

@@ -31,7 +31,11 @@ def serve_command(args: Namespace) -> None:
     with listening(args.port) as connection:
         port = connection.getsockname()[1]
         page = f"http://{HOST}:{port}/"
-        config = uvicorn.Config(application(reader, name, prompt, port), log_level="warning")
+        config = uvicorn.Config(
+            application(reader, name, prompt, port),
+            log_level="warning",
+            timeout_graceful_shutdown=1,  # seconds for who is half through a question
+        )
         say(f"{page} shows {args.run}; only this machine can open it; Ctrl-C ends it")
         if args.open:
             webbrowser.open(page)

@@ -1,6 +1,5 @@
 """gpt tokenize"""
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def tokenize_command(args: Namespace) -> None:
     ids = [int(i) for i in tokenizer.encode(args.text)]
     pieces = tokenizer.pieces(ids)
     if args.json:
-        console.console.out(json.dumps({"ids": ids, "tokens": pieces}), highlight=False)
+        console.show_json({"ids": ids, "tokens": pieces})
         return
     console.tokens(ids, pieces)
     say(

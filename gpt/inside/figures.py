@@ -122,7 +122,8 @@ def _layer(forward: ForwardPass, number: int, names: Sequence[str], shown: slice
     for axes, name in zip(middle.subplots(1, 3), ("query", "key", "value"), strict=True):
         values = part[name][:, shown].transpose(1, 0, 2).reshape(count, -1)
         limit = float(np.abs(values).max()) or 1.0
-        drawn = axes.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
+        drawn = axes.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto",
+                            interpolation="nearest")  # fmt: skip
         for head in range(1, heads):
             axes.axvline(head * values.shape[1] / heads - 0.5, color=INK, linewidth=0.5)
         axes.set_title(f"{name}, heads side by side", fontsize=9)
@@ -172,7 +173,7 @@ def _lens(
 ) -> Any:
     from matplotlib import pyplot as plt
 
-    p = logit_lens(model, forward)[:, shown]
+    p = logit_lens(model, forward, shown)
     best, highest = p.argmax(-1), p.max(-1)
     figure, axes = plt.subplots(
         figsize=(max(6.0, 0.62 * len(names) + 2.2), 0.36 * len(p) + 1.9), layout="constrained"

@@ -77,12 +77,12 @@ def _surprise(p: np.ndarray, token: int) -> Surprise:
     return Surprise(token, float(p[token]), rank, likeliest(p, 5))
 
 
-def logit_lens(model: GPT, forward: ForwardPass) -> np.ndarray:
+def logit_lens(model: GPT, forward: ForwardPass, shown: slice = slice(None)) -> np.ndarray:
     """What the model would predict if it ended after each layer (nostalgebraist 2020, "interpreting
-    GPT: the logit lens"): probabilities (layers + 1, T, V), the first from the embedding. The last
-    are the model's own."""
-    streams = [forward["embedding"]]
-    streams += [forward[f"layer_{i}.output"] for i in range(1, forward.config.n_layer + 1)]
+    GPT: the logit lens"): probabilities (layers + 1, T, V) of the tokens that `shown` takes, the
+    first from the embedding. The last are the model's own."""
+    streams = [forward["embedding"][shown]]
+    streams += [forward[f"layer_{i}.output"][shown] for i in range(1, forward.config.n_layer + 1)]
     was_training = model.training
     model.eval()
     try:

@@ -17,20 +17,23 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gpt.inside.forward import record_pass
 from gpt.inside.page import page_data, page_of
 from gpt.model import GPT
+from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import load
 
 MOST_BYTES = 100_000  # of a request
 MOST_CHARACTERS = 2000  # of a prompt
-MOST_TOKENS = 64  # that the page shows: the last of a longer prompt
+MOST_IDS = 2000  # of a text that goes on; the page sends the last of them
+MOST_SEEN = 256  # tokens that a pass reads: every T x T matrix of it is kept
 MOST_WAITING = 4
 MOST_MODELS = 3  # kept in memory
+PATIENCE = 10  # seconds in which a question must have arrived
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
            "Cache-Control": "no-store"}  # fmt: skip
@@ -41,19 +44,24 @@ class Reader:
 
     def __init__(self, runs: Mapping[str, Path]):
         self.runs = dict(runs)
-        self.models: OrderedDict[str, tuple[GPT, Tokenizer]] = OrderedDict()
+        # With what the run's files were when it was loaded
+        self.models: OrderedDict[str, tuple[list, tuple[GPT, Tokenizer]]] = OrderedDict()
 
     def model(self, name: str) -> tuple[GPT, Tokenizer]:
-        if name not in self.models:
-            self.models[name] = load(self.runs[name])
+        """Loaded anew where the run's files have changed, as those of one that is trained do"""
+        files = _state_of(self.runs[name])
+        if name not in self.models or self.models[name][0] != files:
+            self.models.pop(name, None)
+            self.models[name] = files, load(self.runs[name])
             if len(self.models) > MOST_MODELS:
                 self.models.popitem(last=False)
         self.models.move_to_end(name)
-        return self.models[name]
+        return self.models[name][1]
 
     def read(self, question: Any) -> dict:
-        """What the page shows for {"run": name, "prompt": text} or {"run": name, "tokens": ids};
-        ValueError in words for anything else"""
+        """What the page shows for {"run": name, "prompt": text} or {"run": name, "tokens": ids}:
+        page_data of the last tokens with the run, the text and all of its ids; ValueError in words
+        for anything else"""
         question = question if isinstance(question, dict) else {}
         name, prompt, tokens = (question.get(key) for key in ("run", "prompt", "tokens"))
         if not isinstance(name, str) or name not in self.runs:
@@ -67,13 +75,21 @@ class Reader:
             raise ValueError(f"serve: a prompt is a text of at most {MOST_CHARACTERS} characters")
         if len(ids) == 0:
             raise ValueError("serve: the prompt must hold at least one token")
-        shown = ids[-min(MOST_TOKENS, model.config.block_size) :]
-        text = tokenizer.decode(shown[shown < tokenizer.vocab_size])
-        return page_data(record_pass(model, shown), model, tokenizer, text)
+        seen = ids[-min(MOST_SEEN, model.config.block_size) :]
+        text = tokenizer.decode(ids[ids < tokenizer.vocab_size])
+        found = page_data(record_pass(model, seen), model, tokenizer, text)
+        return {"run": name, "ids": ids.tolist(), **found}
+
+
+def _state_of(folder: Path) -> list:
+    """What changes when a run's files are replaced"""
+    files = [folder / name for name in ("config.json", "tokenizer.json", "model.safetensors")]
+    known = (file.stat() for file in files if file.exists())
+    return [(s.st_ino, s.st_mtime_ns, s.st_size) for s in known]
 
 
 def _ids(tokens: Any, vocab_size: int) -> np.ndarray:
-    fits = isinstance(tokens, list) and len(tokens) <= MOST_CHARACTERS
+    fits = isinstance(tokens, list) and len(tokens) <= MOST_IDS
     if not fits or not all(type(t) is int and 0 <= t < vocab_size for t in tokens):
         raise ValueError(f"serve: tokens are a list of numbers from 0 to {vocab_size - 1}")
     return np.array(tokens, np.int64)
@@ -81,7 +97,8 @@ def _ids(tokens: Any, vocab_size: int) -> np.ndarray:
 
 def application(reader: Reader, run: str, prompt: str, port: int) -> Starlette:
     """The ASGI application of the page and its one question, for a server on `port`"""
-    names = {f"{host}:{port}" for host in ("127.0.0.1", "localhost")}
+    hosts = ("127.0.0.1", "localhost")
+    names = {f"{host}:{port}" for host in hosts} | ({*hosts} if port == 80 else set())
     first = {"runs": list(reader.runs), "run": run, "prompt": prompt}
     page = page_of(first, "Look inside", live=True)
     turn, waiting = asyncio.Lock(), [0]
@@ -101,7 +118,11 @@ def application(reader: Reader, run: str, prompt: str, port: int) -> Starlette:
             return no
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return _error("serve: a question is JSON", 415)
-        body = await _body(request)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                body = await _body(request)
+        except TimeoutError:
+            return _error(f"serve: a question arrives within {PATIENCE} seconds", 408)
         if body is None:
             return _error(f"serve: a question has at most {MOST_BYTES} bytes", 413)
         if waiting[0] > MOST_WAITING:
@@ -119,13 +140,18 @@ def application(reader: Reader, run: str, prompt: str, port: int) -> Starlette:
 
 def _answer(reader: Reader, body: bytes) -> Response:
     try:
-        return JSONResponse(reader.read(json.loads(body)), headers=HEADERS)
-    except (ValueError, RecursionError) as error:
+        return _json(reader.read(json.loads(body)), 200)
+    except (ValueError, OSError, RecursionError) as error:
         return _error(str(error), 400)
 
 
 def _error(text: str, status: int) -> Response:
-    return JSONResponse({"error": text}, status, headers=HEADERS)
+    return _json({"error": text}, status)
+
+
+def _json(data: dict, status: int) -> Response:
+    """In ASCII: names of folders, for one, need not be valid Unicode"""
+    return Response(dumps(data), status, media_type="application/json", headers=HEADERS)
 
 
 async def _body(request: Request) -> bytes | None:

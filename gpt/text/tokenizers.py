@@ -95,7 +95,8 @@ class WordTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """Ids int64; what was not in the vocabulary's text becomes the unknown token"""
-        return np.array([self._ids.get(w, 0) for w in self.pattern.findall(text)], np.int64)
+        words = self.pattern.findall(_valid(text))
+        return np.array([self._ids.get(w, 0) for w in words], np.int64)
 
     def decode(self, ids: Iterable[int]) -> str:
         text = ""
@@ -109,6 +110,17 @@ class WordTokenizer:
 
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "words": self.words}
+
+
+def _byte_letters() -> dict[str, int]:
+    """The bytes by the letters that byte-level BPE writes for them (Radford and others 2019): those
+    that can be seen stand for themselves, others for letters from 256"""
+    seen = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [b for b in range(BYTES) if b not in seen]
+    return {chr(b): b for b in seen} | {chr(BYTES + n): b for n, b in enumerate(hidden)}
+
+
+_BYTES = _byte_letters()
 
 
 class ByteTokenizer:
@@ -163,7 +175,7 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """Ids int64"""
-        return np.array(self.inner.encode(text, add_special_tokens=False).ids, np.int64)
+        return np.array(self.inner.encode(_valid(text), add_special_tokens=False).ids, np.int64)
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.inner.decode([int(i) for i in ids], skip_special_tokens=False)
@@ -171,8 +183,29 @@ class ByteTokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         return [self.decode([i]) for i in ids]
 
+    def bytes_of(self, token: int) -> bytes:
+        """What a token stands for, which need not be whole characters"""
+        letters = self.inner.id_to_token(int(token)) or ""
+        known = [_BYTES.get(letter) for letter in letters]
+        if None in known:  # a special token, or not of byte-level BPE
+            return self.decode([token]).encode()
+        return bytes(b for b in known if b is not None)
+
     def as_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "tokenizer": json.loads(self.inner.to_str())}
+
+
+def _valid(text: str) -> str:
+    """The text, unless it holds halves of characters, as bytes that are not UTF-8 become on the
+    command line"""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            "encode: a text must be valid Unicode.\n"
+            f"  got {text[error.start]!r} at position {error.start}\n  try a text in UTF-8"
+        ) from error
+    return text
 
 
 def build_tokenizer(

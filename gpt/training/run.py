@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import require
 from gpt.model import GPT
@@ -167,6 +169,9 @@ class Run:
         model = GPT(config)
         with _damaged(self.weights):
             model.load_state_dict(load_state(self.weights))
+            for name, p in model.named_parameters():
+                if not np.isfinite(p.data).all():
+                    raise ValueError(f"{name} holds NaN or infinity")
         model.eval()
         return model, tokenizer
 

@@ -5,7 +5,6 @@ vocabulary travels as JSON and is only ever shown as text.
 """
 
 import base64
-import json
 from importlib import resources
 from typing import Any
 
@@ -16,38 +15,46 @@ from gpt.inside.labels import labels
 from gpt.inside.predictions import likeliest, logit_lens
 from gpt.inside.stages import Stage, after_layers, before_layers, of_layer
 from gpt.model import GPT
+from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 
+SHOWN = 64  # tokens: of more, the last
 PART = 64  # numbers of a row (T, C) that the page holds
 LABELLED = 400  # likeliest tokens of which it knows the text
 LARGE = 400_000  # numbers above which queries, keys, values and weights travel in half precision
 
 
 def page_data(forward: ForwardPass, model: GPT, tokenizer: Tokenizer, prompt: str) -> dict:
-    """All that the page shows of a pass, ready for JSON"""
+    """All that the page shows of a pass, ready for JSON; of its tokens the last, SHOWN at most.
+
+    prompt   the text that its tokens stand for
+    """
     c = forward.config
+    shown = slice(max(0, len(forward.tokens) - SHOWN), None)
     inside = [forward.layer(i) for i in range(1, c.n_layer + 1)]
     places = {"q": "query", "k": "key", "value": "value", "weights": "weights"}
     attention = {  # q and k as they are compared: where nothing is done to them, as they come
-        name: np.stack([part.get(name, part[place]) for part in inside])
+        name: np.stack([part.get(name, part[place])[:, shown] for part in inside])
         for name, place in places.items()
     }
+    attention["weights"] = attention["weights"][..., shown]
     logits = forward["logits"][-1].astype(np.float32)
     best = [i for i, _ in likeliest(forward["probabilities"][-1], LABELLED)]
     return {
         "prompt": prompt,
-        "tokens": forward.tokens.tolist(),
-        "labels": labels(tokenizer, forward.tokens),
+        "seen": len(forward.tokens),
+        "tokens": forward.tokens[shown].tolist(),
+        "labels": labels(tokenizer, forward.tokens[shown]),
         "config": {"layers": c.n_layer, "heads": c.n_head, "channels": c.n_embd,
                    "head_size": c.n_embd // c.n_head, "hidden": c.d_ff, "vocabulary": c.vocab_size,
                    "block": c.block_size},
         "attention": {name: _packed(a) for name, a in attention.items()},
-        "rows": {s.name: _packed(forward[s.name][:, :PART]) for s in before_layers(c)},
+        "rows": {s.name: _packed(forward[s.name][shown, :PART]) for s in before_layers(c)},
         "layer_rows": {
-            s.name: _packed(np.stack([part[s.name][:, :PART] for part in inside]))
+            s.name: _packed(np.stack([part[s.name][shown, :PART] for part in inside]))
             for s in of_layer(c) if s.shape in ("T, C", "T, F")
         },
-        "lens": _lens(logit_lens(model, forward), tokenizer),
+        "lens": _lens(logit_lens(model, forward, shown), tokenizer),
         "logits": _packed(logits, exact=True),
         "best": best,
         "best_labels": labels(tokenizer, best),
@@ -76,7 +83,7 @@ def page_of(data: dict | None, title: str, live: bool = False) -> str:
 
 def as_script(data: Any) -> str:
     """JSON that can stand in a <script>: nothing in it ends the element, or begins a comment"""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    text = dumps(data, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -5,6 +5,7 @@
 const $ = (id) => document.getElementById(id);
 const live = document.documentElement.dataset.mode === "live";
 let data = null;      // what is shown, with arrays unpacked
+let byRow = false;    // whether the map's colours say how a weight compares with its row's largest
 let chosen = { token: 0, layer: 0, head: 0, key: 0, lens: null };
 
 // --- arrays ---------------------------------------------------------------------------------
@@ -35,13 +36,14 @@ const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
 const number = (x) => (Object.is(x, -0) ? 0 : x).toFixed(3);
 
 // softmax of logits / temperature over the tokens that top-k and top-p leave, in order of
-// probability: [token, probability, whether it is left]
+// probability: [token, probability, whether it is left]. Tokens as likely as the k-th are left too.
 function probabilities(logits, temperature, topK, topP) {
   const order = [...logits.keys()].sort((a, b) => logits[b] - logits[a] || a - b);
   const scale = Math.max(temperature, 1e-9), highest = logits[order[0]];
   let p = order.map((i) => Math.exp((logits[i] - highest) / scale));
   if (temperature === 0) p = p.map((_, i) => (i === 0 ? 1 : 0));
-  const most = topK === 0 ? p.length : Math.min(topK, p.length);
+  let most = topK === 0 ? p.length : Math.min(topK, p.length);
+  while (temperature > 0 && most < p.length && logits[order[most]] === logits[order[most - 1]]) most++;
   const whole = p.slice(0, most).reduce((a, b) => a + b, 0);
   let before = 0, count = 0;  // of those that are left
   while (count < most && (count === 0 || topP === 1 || before < topP * whole)) before += p[count++];
@@ -67,6 +69,16 @@ function svg(tag, attributes, text) {
 }
 
 const amount = (p) => `rgba(${variable("--amount")}, ${Math.min(1, Math.max(0, p))})`;
+
+// The page's ink or its background, whichever reads better on amount(p) (contrast as in WCAG 2)
+function inkOn(p) {
+  const parts = (text) => text.startsWith("#") ? [1, 3, 5].map((i) => parseInt(text.slice(i, i + 2), 16)) : text.split(",").map(Number);
+  const luminance = (rgb) => dot(rgb.map((x) => (x / 255 <= 0.04 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4)), [0.2126, 0.7152, 0.0722]);
+  const back = parts(variable("--back")), full = parts(variable("--amount"));
+  const under = luminance(full.map((x, i) => p * x + (1 - p) * back[i]));
+  const contrast = (other) => { const l = luminance(other); return (Math.max(l, under) + 0.05) / (Math.min(l, under) + 0.05); };
+  return contrast(back) > contrast(parts(variable("--ink"))) ? variable("--back") : variable("--ink");
+}
 function signed(x, largest) {
   return `rgba(${variable(x < 0 ? "--minus" : "--plus")}, ${largest ? Math.abs(x) / largest : 0})`;
 }
@@ -114,7 +126,7 @@ function drawPath() {
     item.append(element("h3", title), element("p", about), ...parts);
     cards.push(item);
   };
-  card("TOKEN", `Number ${data.tokens[token]} of ${data.config.vocabulary}, at position ${token + 1}.`,
+  card("TOKEN", `Number ${data.tokens[token]} of ${data.config.vocabulary}, at position ${place(token)}.`,
     element("div", data.labels[token], { class: "numbers" }));
   for (const stage of data.stages.before) card(stage.title, stage.about, strip(row(data.rows[stage.name], token)));
   for (const stage of data.stages.layer) {
@@ -134,7 +146,10 @@ function drawPath() {
 
 function drawMap() {
   const canvas = $("map"), T = data.tokens.length, { layer, head, token, key } = chosen;
-  const label = T <= 32 ? 60 : 48, side = Math.max(6, Math.min(40, Math.floor((520 - label) / T)));
+  const upright = Math.max(...data.labels.map((text) => text.length)) <= 2, label = upright ? 26 : 60;
+  $("sides").classList.toggle("far", T > 24);   // the map has the whole width
+  const room = canvas.parentElement.clientWidth || 520;
+  const side = Math.max(upright ? 15 : 13, Math.min(36, Math.floor((room - label) / T)));
   const size = label + side * T, ratio = window.devicePixelRatio || 1;
   canvas.width = canvas.height = size * ratio;
   canvas.style.width = `${size}px`;
@@ -143,11 +158,11 @@ function drawMap() {
   pen.font = `${Math.max(7, Math.min(12, side - 1))}px ui-monospace, monospace`;
   pen.textBaseline = "middle";
   for (let i = 0; i < T; i++) {
-    const weights = row(data.attention.weights, layer, head, i);
+    const weights = row(data.attention.weights, layer, head, i), most = byRow ? Math.max(...weights) || 1 : 1;
     for (let j = 0; j <= i; j++) {
       pen.fillStyle = variable("--panel");
       pen.fillRect(label + j * side, label + i * side, side - 1, side - 1);
-      pen.fillStyle = amount(weights[j]);
+      pen.fillStyle = amount(weights[j] / most);
       pen.fillRect(label + j * side, label + i * side, side - 1, side - 1);
     }
     const name = shortened(data.labels[i], 7), middle = label + (i + 0.5) * side;
@@ -155,9 +170,9 @@ function drawMap() {
     pen.textAlign = "right";
     pen.fillText(name, label - 4, middle);
     pen.save();
-    pen.translate(middle, label - 4);
-    pen.rotate(-Math.PI / 2);
-    pen.textAlign = "left";
+    pen.translate(middle, upright ? label - 10 : label - 4);
+    if (!upright) pen.rotate(-Math.PI / 2);
+    pen.textAlign = upright ? "center" : "left";
     pen.fillStyle = variable(i === key ? "--accent" : "--ink");
     pen.fillText(name, 0, 0);
     pen.restore();
@@ -166,7 +181,12 @@ function drawMap() {
   pen.lineWidth = 2;
   pen.strokeRect(label + key * side, label + token * side, side - 1, side - 1);
   canvas.cells = { label, side };
+  reveal(canvas.parentElement, label + (key + 0.5) * side);
   canvas.setAttribute("aria-label", `Attention weights of layer ${layer + 1}, head ${head + 1}: ${T} by ${T} tokens`);
+}
+// Scroll sideways so far that what is drawn at x can be seen
+function reveal(box, x) {
+  if (x < box.scrollLeft || x > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
 }
 const shortened = (text, most) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
 
@@ -189,7 +209,7 @@ function drawArcs() {
     parts.push(svg("text", { x: to, y: height - 6, "text-anchor": "middle", "font-weight": i === token ? 700 : 400 }, shortened(data.labels[i], 5)));
   }
   picture.replaceChildren(...parts);
-  if (document.activeElement !== picture) picture.parentElement.scrollLeft = picture.parentElement.scrollWidth;
+  reveal(picture.parentElement, at(chosen.key));
 }
 
 function drawPair() {
@@ -197,7 +217,7 @@ function drawPair() {
   const q = row(data.attention.q, layer, head, token), values = row(data.attention.value, layer, head, key);
   const weights = row(data.attention.weights, layer, head, token);
   const scores = range(token + 1).map((_, i) => dot(q, row(data.attention.k, layer, head, i)));
-  const name = (i) => `${data.labels[i]} (${i + 1})`;
+  const name = (i) => `${data.labels[i]} (${place(i)})`;
   $("pair-told").textContent = `${name(token)} looks at ${name(key)}: q·k = ${number(scores[key])}, divided by √${D} = ${number(scores[key] / Math.sqrt(D))}; after softmax ${(100 * weights[key]).toFixed(1)} %.`;
   const table = element("table"), head_ = element("tr");
   for (const title of ["key", "q·k", "q·k/√D", "softmax", ""]) head_.append(element("th", title, { scope: "col" }));
@@ -212,6 +232,12 @@ function drawPair() {
     cell.style.textAlign = "left";
     cell.append(bar);
     line.append(cell);
+    table.append(line);
+  }
+  const shown = rows.reduce((sum, i) => sum + weights[i], 0), others = place(token) - rows.length;
+  if (others > 0) {
+    const line = element("tr", null, { class: "others" });
+    line.append(element("th", others === 1 ? "one other" : `${others} others`, { scope: "row" }), element("td"), element("td"), element("td", number(Math.max(0, 1 - shown))), element("td"));
     table.append(line);
   }
   const k = row(data.attention.k, layer, head, key);
@@ -229,7 +255,7 @@ function drawLens() {
     layer.forEach((best, j) => {
       const [text, p] = best[0], cell = element("td"), button = element("button", shortened(text, 8), { type: "button" });
       button.style.background = amount(p);
-      button.style.color = p > 0.5 ? variable("--back") : variable("--ink");
+      button.style.color = inkOn(p);
       button.setAttribute("aria-label", `${i === 0 ? "embedding" : "layer " + i}, after ${data.labels[j]}: ${text}, ${Math.round(100 * p)} percent`);
       button.addEventListener("click", () => { chosen.lens = [i, j]; tellLens(); });
       cell.append(button);
@@ -258,9 +284,10 @@ function drawNext() {
   $("topp-value").textContent = topP.toFixed(2);
   data.next = probabilities(data.logits.values, temperature, topK, topP);
   const names = new Map(data.best.map((token, i) => [token, data.best_labels[i]]));
+  const focused = [...$("bars").children].findIndex((line) => line.contains(document.activeElement));
   const bars = data.next.slice(0, shown).map(([token, p, left]) => {
     const line = element("li", null, left ? {} : { class: "out" }), fill = element("span", null, { class: "fill" });
-    fill.style.width = `${100 * p / data.next[0][1]}%`;
+    fill.style.width = `${100 * p}%`;
     line.append(element("span", names.get(token), { class: "label" }), element("span", p.toFixed(4)), fill);
     if (live) {
       const button = element("button", "Take", { type: "button", "aria-label": `Take ${names.get(token)}` });
@@ -270,6 +297,7 @@ function drawNext() {
     return line;
   });
   $("bars").replaceChildren(...bars);
+  if (focused >= 0) $("bars").children[focused]?.querySelector("button")?.focus();
   const rest = data.next.slice(shown), sum = rest.reduce((a, b) => a + b[1], 0);
   $("rest").textContent = rest.length ? `${rest.length.toLocaleString("en")} others have ${sum.toFixed(4)} together.` : "";
 }
@@ -306,10 +334,16 @@ function show(raw) {
   chosen = { token: last, layer: keeps(chosen.layer, c.layers), head: keeps(chosen.head, c.heads), key: last, lens: null };
   $("topk").max = Math.min(100, c.vocabulary);
   const many = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-  $("summary").textContent = `${many(c.layers, "layer")}, ${many(c.heads, "head")}, ${c.channels} channels, a vocabulary of ${c.vocabulary.toLocaleString("en")}; ${data.tokens.length} tokens of at most ${c.block}.`;
+  const model = `${many(c.layers, "layer")}, ${many(c.heads, "head")}, ${c.channels} channels, a vocabulary of ${c.vocabulary.toLocaleString("en")}`;
+  const all = data.ids ? data.ids.length : data.seen, count = data.tokens.length;
+  const read = `${many(all, "token")} of at most ${c.block}` + (all > data.seen ? `: the model sees the last ${data.seen}` : "");
+  $("summary").textContent = `${data.run ? data.run + ": " : ""}${model}; ${read}${data.seen > count ? `, the last ${count} are shown` : ""}.`;
   $("main").hidden = false;
   draw(); drawLens(); drawNext(); drawLines();
 }
+
+// The position of the token that is shown at i, counted from 1 in what the model sees
+const place = (i) => i + 1 + data.seen - data.tokens.length;
 
 // --- what the reader does -------------------------------------------------------------------
 
@@ -319,12 +353,24 @@ function choosePair(token, key) {
   draw();
 }
 
-$("map").addEventListener("click", (event) => {
+// The row and the column of the map under the pointer; null outside
+function cellAt(event) {
   const { label, side } = $("map").cells, box = $("map").getBoundingClientRect();
-  const scale = (label + side * data.tokens.length) / box.width;
-  const place = (x) => Math.floor((x * scale - label) / side);
-  const i = place(event.clientY - box.top), j = place(event.clientX - box.left);
-  if (i >= 0 && j >= 0) choosePair(i, j);
+  const [i, j] = [event.clientY - box.top, event.clientX - box.left].map((x) => Math.floor((x - label) / side));
+  return i >= 0 && j >= 0 && i < data.tokens.length && j <= i ? [i, j] : null;
+}
+$("map").addEventListener("click", (event) => { const cell = cellAt(event); if (cell) choosePair(...cell); });
+$("by-row").addEventListener("click", () => {
+  byRow = !byRow;
+  $("by-row").setAttribute("aria-pressed", String(byRow));
+  $("most").textContent = byRow ? "the row's largest" : "100 %";
+  drawMap();
+});
+$("map").addEventListener("mousemove", (event) => {
+  const cell = cellAt(event);
+  if (!cell) return;
+  const weight = row(data.attention.weights, chosen.layer, chosen.head, cell[0])[cell[1]];
+  $("map-told").textContent = `${data.labels[cell[0]]} (${place(cell[0])}) looks at ${data.labels[cell[1]]} (${place(cell[1])}): ${(100 * weight).toFixed(1)} %`;
 });
 $("map").addEventListener("keydown", (event) => {
   const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -334,39 +380,56 @@ $("map").addEventListener("keydown", (event) => {
   choosePair(chosen.token + move[0], chosen.key + move[1]);
 });
 for (const id of ["temperature", "topk", "topp"]) $(id).addEventListener("input", drawNext);
+addEventListener("resize", () => { if (data) drawMap(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (data) { draw(); drawLens(); drawNext(); } });
 
 // --- the live server ------------------------------------------------------------------------
 
-let running = false, asked = 0;
+let loop = 0, running = false, asked = 0, begun = "";   // begun: the text of the last prompt
 
 function tell(text, mistake = false) {
   $("status").textContent = text;
   $("status").classList.toggle("mistake", mistake);
 }
 
+// question: {run, prompt} or {run, tokens}. What is shown stays until an answer has come
 async function ask(question) {
   const number = ++asked;
   tell("Reading …");
   try {
     const answer = await fetch("read", {
       method: "POST", headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ run: $("run").value, ...question }),
+      body: JSON.stringify(question),
     });
     const found = await answer.json();
     if (number !== asked) return false;   // a later question has been asked
-    if (!answer.ok) { tell(found.error, true); return false; }
+    if (!answer.ok) { refused(found.error); return false; }
     show(found);
-    $("prompt").value = found.prompt;
+    $("run").value = found.run;
+    if (question.tokens === undefined) begun = found.prompt;
+    drawWritten();
     tell("");
     return true;
   } catch (error) {
-    if (number === asked) tell(`The server does not answer: ${error.message}`, true);
+    if (number === asked) refused(`The server does not answer: ${error.message}`);
     return false;
   }
 }
+function refused(why) {
+  if (data) $("run").value = data.run;
+  tell(why + (data ? `\nBelow is still what ${data.run} makes of the text before.` : ""), true);
+}
 
-const take = (token) => ask({ tokens: [...data.tokens, token] });
+// The text so far: the prompt, and what was taken
+function drawWritten() {
+  const kept = data.prompt.startsWith(begun) ? begun.length : data.prompt.length;
+  $("written").replaceChildren(data.prompt.slice(0, kept), element("b", data.prompt.slice(kept)));
+  $("written").scrollTop = $("written").scrollHeight;
+}
+
+const MOST_IDS = 2000;   // that the server reads
+const take = (token) => ask({ run: data.run, tokens: [...data.ids, token].slice(-MOST_IDS) });
+const read = () => { setRunning(false); return ask({ run: $("run").value, prompt: $("prompt").value }); };
 
 function drawn() {
   let left = Math.random();
@@ -375,8 +438,9 @@ function drawn() {
 }
 
 async function run() {
-  while (running && await take(drawn())) await new Promise((done) => setTimeout(done, 150));
-  setRunning(false);
+  const mine = ++loop, goes = () => running && mine === loop;
+  while (goes() && await take(drawn())) await new Promise((done) => setTimeout(done, 150));
+  if (mine === loop) setRunning(false);
 }
 function setRunning(wanted) {
   running = wanted;
@@ -385,8 +449,11 @@ function setRunning(wanted) {
 }
 
 if (live) {
-  $("ask").addEventListener("submit", (event) => { event.preventDefault(); setRunning(false); ask({ prompt: $("prompt").value }); });
-  $("run").addEventListener("change", () => { setRunning(false); ask({ prompt: $("prompt").value }); });
+  $("ask").addEventListener("submit", (event) => { event.preventDefault(); read(); });
+  $("run").addEventListener("change", read);
+  $("prompt").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); read(); }
+  });
   $("step").addEventListener("click", () => take(drawn()));
   $("runs").addEventListener("click", () => { const wanted = !running; setRunning(wanted); if (wanted) run(); });
 }
@@ -396,5 +463,5 @@ if (live) {
   $("run").replaceChildren(...given.runs.map((name) => element("option", name, { value: name })));
   $("run").value = given.run;
   $("prompt").value = given.prompt;
-  ask({ prompt: given.prompt });
+  read();
 } else show(given);

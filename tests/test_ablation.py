@@ -8,10 +8,11 @@ import pytest
 import gpt
 import tinygrad_lite as tg
 from gpt.cli import run
+from gpt.cli.ablate import _show
 from gpt.inside import ablation
 from gpt.inside.ablation import Ablation, ablate, patterns
 from gpt.inside.forward import watched
-from gpt.training.evaluate import evaluate
+from gpt.training.evaluate import evaluate, windows
 from tests.test_inside import model_of
 
 TOKENS = np.random.default_rng(0).integers(0, 13, 200)
@@ -74,14 +75,14 @@ def test_heads_are_called_by_what_they_look_at(name, monkeypatch):
     shares = patterns(model, np.random.default_rng(0).integers(0, 200, 400))
     assert shares[name][0, 0] == pytest.approx(1)
     assert all(shares[other][0, 0] < 0.4 for other in ablation.PATTERNS if other != name)
-    found = Ablation(0.0, np.zeros((1, 1)), np.zeros(1), shares)
+    found = Ablation(0.0, 1, np.zeros((1, 1)), np.zeros(1), shares)
     assert found.label(0, 0) == (name, 1.0)
 
 
 def test_a_head_that_looks_everywhere_has_no_label():
     shares = {name: np.full((1, 1), 0.2) for name in ablation.PATTERNS}
-    assert Ablation(0.0, np.zeros((1, 1)), np.zeros(1), shares).label(0, 0) is None
-    assert Ablation(0.0, np.zeros((1, 1)), np.zeros(1)).label(0, 0) is None
+    assert Ablation(0.0, 1, np.zeros((1, 1)), np.zeros(1), shares).label(0, 0) is None
+    assert Ablation(0.0, 1, np.zeros((1, 1)), np.zeros(1)).label(0, 0) is None
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -89,6 +90,28 @@ def test_short_texts(count):
     found = ablate(model_of("hello"), TOKENS[:count], 4096)
     assert np.isfinite(found.heads).all()
     assert all(np.isfinite(shares).all() for shares in found.patterns.values())
+
+
+@pytest.mark.parametrize("heads", [1, 6, 12, 16])
+def test_the_table_of_many_heads_is_whole(heads, capsys):
+    rng = np.random.default_rng(0)
+    found = Ablation(1.0, 1, rng.normal(size=(3, heads)), rng.normal(size=3))
+    _show(found)
+    out = capsys.readouterr().out
+    for x in (*found.heads.flat, *found.feed_forward):
+        assert f"{x:+.4f}" in out
+    assert f"head {heads}" in out
+    assert "…" not in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("count", [2, 5, 40, 64, 65, 127, 128, 129, 400])
+@pytest.mark.parametrize("most", [None, 1, 64, 100, 1000])
+def test_the_tokens_that_are_measured(count, most):
+    starts = windows(count - 1, 64, most)
+    measured = int(np.minimum(64, count - 1 - starts).sum())
+    assert len(set(starts)) == len(starts)
+    assert 1 <= measured <= (count - 1 if most is None else max(most, 64))
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):
@@ -108,6 +131,9 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert run(["ablate", "runs/mini", "--json", "--out", "x.png", "--tokens", "100"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert np.shape(data["heads"]) == (2, 1)
+    assert data["tokens"] == 96  # what 12 windows of 8 tokens hold
+    assert run(["ablate", "runs/mini", "--out", "nowhere/x.png"]) == 2
+    assert "mkdir -p nowhere" in capsys.readouterr().err
     assert run(["ablate", "runs/mini", "--tokens", "0"]) == 2
     assert "--tokens must be positive" in capsys.readouterr().err
     assert run(["train", "--preset", "mini", *short, "--force"]) == 0  # its picture is its own

@@ -12,6 +12,7 @@ import pytest
 
 import gpt
 from gpt.cli import run
+from gpt.cli.common import writing_precision
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,18 +59,23 @@ def test_a_mistake_ends_the_answer_only(mini, monkeypatch, capsys):
     assert "at least one token" in captured.err or "a list of at least 1 token" in captured.err
     assert "Predicted next token" in captured.out
     long = " ".join(["the river"] * 20)
-    assert "the model sees its last 8" in asked(monkeypatch, capsys, ["ask", mini], long).out
+    out = asked(monkeypatch, capsys, ["ask", mini], long).out
+    assert "the prompt has 40 tokens: the model sees its last 8" in out
+    seen = " ".join(["the river"] * 4)
+    assert f"The text {seen!r} is cut into 8 tokens" in out
 
 
 def test_chat_goes_on_with_the_whole_text(mini, monkeypatch, capsys):
     command = ["chat", mini, "--tokens", "4", "--temperature", "0"]
     out = asked(monkeypatch, capsys, command, "the river\nthe smith\n").out
     model, tokenizer = gpt.load(mini)
+    _, config, *_ = gpt.Run.open(mini).read_setup()
     told = [*tokenizer.encode("the river\n")]
     answers = []
     for line in ("", "the smith\n"):
         told += [*tokenizer.encode(line)]
-        written = list(gpt.generate(model, told, 4, gpt.Sampling(temperature=0)))
+        with writing_precision(model, config.precision):
+            written = list(gpt.generate(model, told, 4, gpt.Sampling(temperature=0)))
         answers.append(tokenizer.decode([*told, *written])[len(tokenizer.decode(told)) :])
         told += written
     for answer in answers:
@@ -104,3 +110,12 @@ def test_mistakes(mini, command, capsys):
     assert "must be the folder of a training run" in capsys.readouterr().err
     assert run([command, mini, "--layers", "1"]) == 2
     capsys.readouterr()
+    for option, value, says in (
+        ("--temperature", "-1", "temperature must"),
+        ("--seed", "-1", "the seed must not be negative"),
+        ("--tokens", "-1", "--tokens must not be negative"),
+    ):
+        assert run([command, mini, option, value]) == 2  # before any question
+        captured = capsys.readouterr()
+        assert says in captured.err
+        assert captured.out == ""

@@ -105,6 +105,39 @@ def test_gradients_of_every_stage():
     assert forward.gradients["layer_1.query"].shape == forward["layer_1.query"].shape
 
 
+def test_a_look_leaves_the_models_own_gradients():
+    model, tokens = model_of("baby"), np.array([3, 1, 4, 1])
+    model.loss(tokens[None, :-1], tokens[None, 1:]).backward()
+    own = [(p.grad, p.grad.numpy().copy()) for p in model.parameters()]
+    record_pass(model, tokens, gradients=True)
+    for p, (grad, values) in zip(model.parameters(), own, strict=True):
+        assert p.grad is grad
+        np.testing.assert_array_equal(grad.numpy(), values)
+
+
+def test_a_hook_that_is_registered_twice_is_removed_once():
+    layer, calls = tg.nn.Linear(2, 2, rng=0), []
+
+    def hook(module, args, out):
+        calls.append(1)
+
+    first, _ = layer.register_forward_hook(hook), layer.register_forward_hook(hook)
+    layer(tg.ones(2))
+    first.remove()
+    first.remove()
+    layer(tg.ones(2))
+    assert len(calls) == 3
+
+
+def test_labels_show_bytes_that_are_no_characters():
+    tokenizer = gpt.build_tokenizer("bytes", "é a" * 9, "é a" * 9, 258)
+    ids = tokenizer.encode("éa\u20ac ")
+    assert "".join(labels(tokenizer, ids)) in ("éa<E2><82><AC>␣", "<C3><A9>a<E2><82><AC>␣")
+    for i in range(tokenizer.vocab_size):
+        if i != tokenizer.end_of_text:
+            assert tokenizer.bytes_of(i).decode("utf-8", "replace") == tokenizer.decode([i])
+
+
 def test_hooks_see_and_replace_outputs():
     layer = tg.nn.Linear(2, 2, rng=0)
     x, seen = tg.ones(1, 2), []
@@ -234,9 +267,13 @@ def test_explain_the_loss(hello, capsys):
         (["xyz"], "knows only the characters"),
         (["hell", "--layer", "2"], "--layer must lie between 1 and 1"),
         (["hell", "--head", "0"], "--head must lie between 1 and 2"),
-        (["hell", "--max-rows", "0"], "--max-rows must be at least 1"),
+        (["hell", "--max-rows", "0"], "--max-rows must lie between 1"),
         (["hell", "--json", "nowhere/x.json"], "mkdir -p nowhere"),
         (["h", "--loss"], "a token before the one that is predicted"),
+        (["hell", "--next", "0"], "explain: --next must lie between 1"),
+        (["hell", "--decimals", "13"], "--decimals must lie between 0 and 12"),
+        (["hell", "--loss", "--html", "x.html", "--head", "1"], "--loss with --head and --html"),
+        (["\udcff"], "knows only the characters"),
     ],
 )
 def test_mistakes_on_the_command_line(hello, arguments, says, capsys):
@@ -244,6 +281,41 @@ def test_mistakes_on_the_command_line(hello, arguments, says, capsys):
     captured = capsys.readouterr()
     assert says in captured.err
     assert captured.out == ""
+
+
+def test_what_was_there_before_is_kept(hello, tmp_path, capsys):
+    """Files that explain has not written, also those with the names of its figures"""
+    (tmp_path / "logit_lens.png").write_text("mine")
+    (tmp_path / "x.html").write_text("mine")
+    for option, path in (("--figures", tmp_path), ("--html", tmp_path / "x.html")):
+        assert run(["explain", hello, "hell", option, str(path)]) == 2
+        captured = capsys.readouterr()
+        assert "is never replaced" in captured.err
+        assert captured.out == ""
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["logit_lens.png", "x.html"]
+
+
+def test_the_losses_of_a_text_for_programs(hello, tmp_path):
+    path = tmp_path / "loss.json"
+    for _ in range(2):  # its own file is replaced
+        assert run(["explain", hello, "hello hello", "--loss", "--json", str(path)]) == 0
+    data = json.loads(path.read_text())
+    model, tokenizer = gpt.load(hello)
+    found = surprises(model, tokenizer.encode("hello hello"))
+    assert data["pieces"] == list("hello hello")
+    assert [e["piece"] for e in data["expected"]] == list("ello hello")
+    assert [e["bits"] for e in data["expected"]] == [s.bits for s in found]
+    assert data["expected"][0]["likeliest"][0]["piece"] == "e"
+
+
+def test_errors_name_the_file_that_was_meant(hello, tmp_path, monkeypatch, capsys):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinygrad_lite.state.os.fsync", full)
+    assert run(["explain", hello, "hell", "--json", str(tmp_path / "x.json")]) == 2
+    assert f"got {tmp_path}/x.json: No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])

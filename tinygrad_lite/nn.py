@@ -47,7 +47,7 @@ class Module:
     begin with the attribute's name: "head.weight"."""
 
     training = True
-    _forward_hooks: tuple[Callable[["Module", tuple, Any], Any], ...] = ()
+    _forward_hooks: tuple["HookHandle", ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if current.watcher is not None and not name.startswith("__"):
@@ -86,7 +86,7 @@ class Module:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         out = self.forward(*args, **settings)
-        for hook in self._forward_hooks:
+        for hook in (handle.hook for handle in self._forward_hooks):
             changed = hook(self, args, out)
             out = out if changed is None else changed
         return out
@@ -95,8 +95,9 @@ class Module:
         """Call hook(module, args, output) after each forward pass; what it returns, unless that is
         None, takes the place of the output. `remove()` of the handle ends it. In a jitted function
         hooks are part of what is recorded: their Python runs once."""
-        self._forward_hooks = (*self._forward_hooks, hook)
-        return HookHandle(self, hook)
+        handle = HookHandle(self, hook)
+        self._forward_hooks = (*self._forward_hooks, handle)
+        return handle
 
     def __repr__(self) -> str:
         """The module and its parts, as they are nested"""
@@ -230,8 +231,8 @@ class HookHandle:
         self.module, self.hook = module, hook
 
     def remove(self) -> None:
-        """The hook is not called any more."""
-        kept = [hook for hook in self.module._forward_hooks if hook is not self.hook]
+        """The hook is not called any more, unless it was registered more than once."""
+        kept = [handle for handle in self.module._forward_hooks if handle is not self]
         self.module._forward_hooks = tuple(kept)
 
 

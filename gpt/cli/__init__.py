@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the loss became infinite or not a number, 2 a mistake in 
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,16 @@ def run(argv: Sequence[str]) -> int:
             console.complain(str(stop))
         return stop.status
     except (UsageError, ValueError, OSError) as error:
-        console.complain(str(error))
+        console.complain(_told(error))
         return 2
     return 0
+
+
+def _told(error: Exception) -> str:
+    """What is said of a mistake; the system's own words for files get what ours have"""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return (
+            "a file must be one that can be read, or written.\n"
+            f"  got {os.fsdecode(error.filename)}: {error.strerror}\n  try another path"
+        )
+    return str(error)

@@ -3,12 +3,15 @@
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
+
 from gpt.cli import console
 from gpt.cli.common import announce_compilation, check_target, corpus_of, split_tokens
 from gpt.cli.console import number, say
+from gpt.cli.numbers import width
 from gpt.errors import require
 from gpt.inside.ablation import Ablation, ablate
-from gpt.inside.figures import draw_ablation
+from gpt.inside.figures import BEGINNINGS, draw_ablation
 from gpt.training.run import Run
 from tinygrad_lite import precision
 
@@ -23,7 +26,7 @@ def ablate_command(args: Namespace) -> None:
     run = Run.open(args.run)
     path = Path(args.out) if args.out else run.folder / "ablation.png"
     require(path.suffix == ".png", "ablate: a figure is a PNG file.", f"{path}", f"{path.stem}.png")
-    check_target(path, b"\x89PNG")
+    check_target(path, BEGINNINGS[".png"])
     _, config, *_ = run.read_setup()
     model, tokenizer = run.load_best()
     names, corpus = corpus_of(run, args)
@@ -34,20 +37,23 @@ def ablate_command(args: Namespace) -> None:
     if args.json:
         console.show_json(_as_json(found, names))
     else:
-        _show(found, min(args.tokens, len(validation) - 1))
+        _show(found)
     draw_ablation(found, path)
     if not args.json:
         say(f"drawn in {path}")
 
 
-def _show(found: Ablation, tokens: int) -> None:
+def _show(found: Ablation) -> None:
     layers, heads = found.heads.shape
-    say(f"loss {found.loss:.4f} on {number(tokens)} tokens; nats that it rises by without ...")
-    rows = [
-        [f"layer {i + 1}", *(f"{x:+.4f}" for x in found.heads[i]), f"{found.feed_forward[i]:+.4f}"]
-        for i in range(layers)
-    ]
-    console.table(("", *(f"head {h + 1}" for h in range(heads)), "feed-forward"), rows)
+    many = number(found.tokens)
+    say(f"loss {found.loss:.4f} on {many} tokens; nats that it rises by without ...")
+    titles = [*(f"head {h + 1}" for h in range(heads)), "feed-forward"]
+    values = np.hstack([found.heads, found.feed_forward[:, None]])
+    fit = max(1, (width() - 15) // 9)  # columns; the last is wider, and so are tables of many
+    for start in range(0, len(titles), fit):
+        part = slice(start, start + fit)
+        rows = [[f"layer {i + 1}", *(f"{x:+.4f}" for x in values[i, part])] for i in range(layers)]
+        console.table(("", *titles[part]), rows)
     named = [
         [f"layer {i + 1}, head {h + 1}", label[0], f"{100 * label[1]:.0f} %"]
         for i in range(layers)
@@ -66,6 +72,7 @@ def _as_json(found: Ablation, corpus: list[str]) -> dict:
     layers, heads = found.heads.shape
     return {
         "loss": found.loss,
+        "tokens": found.tokens,
         "corpus": corpus,
         "heads": found.heads.tolist(),
         "feed_forward": found.feed_forward.tolist(),

@@ -7,7 +7,7 @@ import numpy as np
 
 from gpt.cli import console
 from gpt.cli.asking import questions, write_on
-from gpt.cli.common import announce_compilation
+from gpt.cli.common import announce_compilation, sampling_of
 from gpt.cli.console import say
 from gpt.cli.stages import View, heading, show_pass, view_of
 from gpt.inside.forward import record_pass
@@ -21,6 +21,7 @@ STAGES = ("tokens", "token_embedding", "position_embedding", "embedding", "weigh
 
 
 def ask_command(args: Namespace) -> None:
+    sampling_of(args)  # a mistake shows before the first question
     model, tokenizer = Run.open(args.run).load_best()
     view = view_of(model, args)
     view = replace(view, stages=view.stages or STAGES, code=False)
@@ -34,19 +35,20 @@ def ask_command(args: Namespace) -> None:
             say()
             continue
         try:
-            asked = _answer(model, tokenizer, prompt, view)
+            asked = _answer(model, tokenizer, prompt, view, args.next)
         except ValueError as error:  # a mistake ends the answer, not the conversation
             console.complain(str(error))
 
 
-def _answer(model: GPT, tokenizer: Tokenizer, prompt: str, view: View) -> np.ndarray:
+def _answer(model: GPT, tokenizer: Tokenizer, prompt: str, view: View, count: int) -> np.ndarray:
     tokens = tokenizer.encode(prompt)
     size = model.config.block_size
     if len(tokens) > size:
         say(f"the prompt has {len(tokens)} tokens: the model sees its last {size}", "yellow")
+        prompt = tokenizer.decode(tokens[-size:])
     forward = record_pass(model, tokens[-size:])
     show_pass(forward, tokenizer, prompt, view)
-    chosen = likeliest(forward["probabilities"][-1], 10)
+    chosen = likeliest(forward["probabilities"][-1], count)
     names = labels(tokenizer, [i for i, _ in chosen])
     heading("OUTPUT HEAD", f"the {len(chosen)} likeliest of {model.config.vocab_size}")
     rows = [[name, str(i), f"{p:.4f}"] for name, (i, p) in zip(names, chosen, strict=True)]

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpt.cli import console
+from gpt.cli.common import sampling_of
 from gpt.cli.console import say
 from gpt.model import GPT
 from gpt.text.tokenizers import Tokenizer
-from gpt.writing.sampling import Sampling, generate
+from gpt.writing.sampling import generate
 from gpt.writing.stream import TextStream
 
 QUITS = ("quit", "exit")
@@ -37,13 +38,10 @@ def write_on(
     model: GPT, tokenizer: Tokenizer, tokens: np.ndarray, args: Namespace, seed: int
 ) -> str:
     """Show what the model writes after `tokens`, as it comes; Ctrl-C ends it. Returns the text."""
-    sampling = Sampling(
-        args.repetition_penalty, args.temperature, args.top_k, args.top_p, args.min_p
-    )
     stream = TextStream(tokenizer, tokens, args.stop, tokenizer.end_of_text)
     text = ""
     try:
-        for token in generate(model, tokens, args.tokens, sampling, seed):
+        for token in generate(model, tokens, args.tokens, sampling_of(args), seed):
             text += _shown(stream.feed(token))
             if stream.done:
                 break

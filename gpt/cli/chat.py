@@ -6,15 +6,25 @@ import numpy as np
 
 from gpt.cli import console
 from gpt.cli.asking import questions, write_on
-from gpt.cli.common import announce_compilation
+from gpt.cli.common import announce_compilation, sampling_of, writing_precision
 from gpt.cli.console import say
+from gpt.model import GPT
+from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 
 
 def chat_command(args: Namespace) -> None:
     """What you enter and what the model writes are one text, which each goes on with."""
-    model, tokenizer = Run.open(args.run).load_best()
+    sampling_of(args)  # a mistake shows before the first question
+    run = Run.open(args.run)
+    _, config, *_ = run.read_setup()
+    model, tokenizer = run.load_best()
     announce_compilation()
+    with writing_precision(model, config.precision):
+        _talk(model, tokenizer, args)
+
+
+def _talk(model: GPT, tokenizer: Tokenizer, args: Namespace) -> None:
     line_end = "\n" if tokenizer.kind != "characters" or "\n" in tokenizer.pieces(
         range(tokenizer.vocab_size)
     ) else " "  # fmt: skip

@@ -2,17 +2,19 @@
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gpt.cli import console
 from gpt.errors import require
+from gpt.model import GPT
 from gpt.text.corpus import Corpus, default_corpus, load_corpus, located
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
-from tinygrad_lite import on_compile
+from gpt.writing.sampling import Sampling
+from tinygrad_lite import get_precision, on_compile, precision
 
 
 def announce_compilation() -> None:
@@ -62,6 +64,25 @@ def check_target(path: Path, beginning: bytes) -> None:
             "a file that this command has not written is never replaced.\n"
             f"  got {path}\n  try another name"
         )
+
+
+def sampling_of(args: Namespace) -> Sampling:
+    """What the options of sampling ask for; with those that go with them they are checked here"""
+    for holds, rule, given, hint in (
+        (args.seed >= 0, "the seed must not be negative", f"--seed {args.seed}", "--seed 0"),
+        (args.tokens >= 0, "--tokens must not be negative", f"{args.tokens}", "--tokens 200"),
+    ):
+        require(holds, f"{args.command}: {rule}.", given, hint)
+    return Sampling(args.repetition_penalty, args.temperature, args.top_k, args.top_p, args.min_p)
+
+
+@contextlib.contextmanager
+def writing_precision(model: GPT, wanted: str) -> Iterator[None]:
+    """Within this context the model writes in a precision; the weights are stored in it, too"""
+    with precision(wanted):
+        if get_precision() == "bfloat16":  # what is read for each token is half as much
+            model.bfloat16()
+        yield
 
 
 def corpus_of(run: Run, args: Namespace) -> tuple[list[str], Corpus]:

@@ -11,12 +11,13 @@ from gpt.cli.common import announce_compilation, check_target
 from gpt.cli.console import say
 from gpt.cli.numbers import surprised
 from gpt.cli.stages import show_next, show_pass, view_of
+from gpt.config import GPTConfig
 from gpt.errors import require
-from gpt.inside.figures import draw_figures
+from gpt.inside.figures import BEGINNINGS, draw_figures, figure_paths
 from gpt.inside.forward import ForwardPass, record_pass
 from gpt.inside.labels import labels
 from gpt.inside.page import page_data, page_of
-from gpt.inside.predictions import likeliest, surprises
+from gpt.inside.predictions import Surprise, likeliest, surprises
 from gpt.inside.stages import after_layers, before_layers, of_layer
 from gpt.model import GPT
 from gpt.plain_json import dumps
@@ -26,32 +27,21 @@ from tinygrad_lite import write_atomically
 
 
 def explain_command(args: Namespace) -> None:
-    model, tokenizer = Run.open(args.run).load_best()
+    run = Run.open(args.run)
+    _check_files(args, run.read_setup()[0])
+    model, tokenizer = run.load_best()
     tokens = tokens_of(tokenizer, args.prompt)
+    view = view_of(model, args)
     announce_compilation()
     if args.loss:
-        _show_surprises(model, tokenizer, tokens)
+        _explain_loss(model, tokenizer, tokens, args)
         return
-    view = view_of(model, args)
-    if args.json:
-        check_target(Path(args.json), b'{"prompt"')
-    if args.html:
-        check_target(Path(args.html), b"<!doctype html>")
-    require(
-        not args.figures or not Path(args.figures).exists() or Path(args.figures).is_dir(),
-        "explain: --figures names a folder.",
-        f"{args.figures}, which is a file",
-        "another folder",
-    )
     forward = record_pass(model, tokens)
     show_pass(forward, tokenizer, args.prompt, view)
     if not args.stage:
         show_next(forward, tokenizer, args.next)
     if args.json:
-        data = as_json(forward, tokenizer, args.prompt, args.next)
-        text = dumps(data, ensure_ascii=False)
-        write_atomically(args.json, lambda path: path.write_text(text, "utf-8"))
-        say(f"all numbers are in {args.json}")
+        _write_json(args, as_json(forward, tokenizer, args.prompt, args.next))
     if args.html:
         data = page_data(forward, model, tokenizer, args.prompt)
         page = page_of(data, f"{args.run}: {args.prompt}")
@@ -61,6 +51,39 @@ def explain_command(args: Namespace) -> None:
         with console.WorkBar("figures") as bar:
             drawn = draw_figures(forward, model, tokenizer, Path(args.figures), args.format, bar)
         say(f"{len(drawn)} figures are in {args.figures}: {drawn[0].name} ... {drawn[-1].name}")
+
+
+def _check_files(args: Namespace, config: GPTConfig) -> None:
+    """Before anything is computed: what is asked for goes together, and can be written."""
+    parts = ("layer", "head", "stage", "html", "figures")
+    others = [f"--{name}" for name in parts if getattr(args, name)]
+    require(
+        not args.loss or not others,
+        "explain: --loss is about the text as a whole; it goes with --json alone.",
+        f"--loss with {' and '.join(others)}",
+        "two commands",
+    )
+    if args.json:
+        check_target(Path(args.json), b'{"prompt"')
+    if args.html:
+        check_target(Path(args.html), b"<!doctype html>")
+    if args.figures:
+        folder = Path(args.figures)
+        require(
+            not folder.exists() or folder.is_dir(),
+            "explain: --figures names a folder.",
+            f"{args.figures}, which is a file",
+            "another folder",
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in figure_paths(config, folder, args.format):
+            check_target(path, BEGINNINGS[path.suffix])
+
+
+def _write_json(args: Namespace, data: dict) -> None:
+    text = dumps(data, ensure_ascii=False)
+    write_atomically(args.json, lambda path: path.write_text(text, "utf-8"))
+    say(f"all numbers are in {args.json}")
 
 
 def tokens_of(tokenizer: Tokenizer, prompt: str) -> np.ndarray:
@@ -74,8 +97,23 @@ def tokens_of(tokenizer: Tokenizer, prompt: str) -> np.ndarray:
     return tokens
 
 
-def _show_surprises(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray) -> None:
+def _explain_loss(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray, args: Namespace) -> None:
     found = surprises(model, tokens)
+    _show_surprises(tokenizer, tokens, found)
+    if args.json:
+        pieces = tokenizer.pieces(tokens)
+        expected = [
+            {"token": s.token, "piece": piece, "probability": s.probability, "rank": s.rank,
+             "bits": s.bits, "likeliest": [
+                 {"token": i, "piece": tokenizer.pieces([i])[0], "probability": p}
+                 for i, p in s.likeliest]}
+            for piece, s in zip(pieces[1:], found, strict=True)
+        ]  # fmt: skip
+        first = {"prompt": args.prompt, "tokens": tokens.tolist(), "pieces": pieces}
+        _write_json(args, {**first, "expected": expected})
+
+
+def _show_surprises(tokenizer: Tokenizer, tokens: np.ndarray, found: list[Surprise]) -> None:
     names = labels(tokenizer, tokens)
     if console.console.is_terminal and not console.console.no_color:
         line = Text(tokenizer.pieces(tokens[:1])[0])

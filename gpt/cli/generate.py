@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation
+from gpt.cli.common import announce_compilation, sampling_of, writing_precision
 from gpt.cli.console import say
 from gpt.cli.numbers import surprised
 from gpt.errors import require
@@ -16,9 +16,9 @@ from gpt.inside.labels import labels
 from gpt.inside.predictions import Surprise, surprise_at
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
-from gpt.writing.sampling import Sampling, generate_with_logits
+from gpt.writing.sampling import generate_with_logits
 from gpt.writing.stream import TextStream
-from tinygrad_lite import get_precision, precision, set_num_threads
+from tinygrad_lite import set_num_threads
 
 PROMPT = "bold"  # the style that sets it apart from what is written
 
@@ -36,15 +36,14 @@ class Sample:
 
 
 def generate_command(args: Namespace) -> None:
-    sampling = Sampling(
-        args.repetition_penalty, args.temperature, args.top_k, args.top_p, args.min_p
+    sampling = sampling_of(args)
+    require(args.n >= 1, "generate: -n must be at least 1.", f"-n {args.n}", "-n 1")
+    require(
+        args.prompt is None or args.prompt_file is None,
+        "generate: there is one prompt.",
+        "--prompt and --prompt-file",
+        "one of them",
     )
-    for holds, rule, given, hint in (
-        (args.seed >= 0, "the seed must not be negative", f"--seed {args.seed}", "--seed 0"),
-        (args.n >= 1, "-n must be at least 1", f"-n {args.n}", "-n 1"),
-        (args.tokens >= 0, "--tokens must not be negative", f"{args.tokens}", "--tokens 200"),
-    ):
-        require(holds, f"generate: {rule}.", given, hint)
     if args.threads is not None:
         set_num_threads(args.threads)
     run = Run.open(args.run)
@@ -62,11 +61,9 @@ def generate_command(args: Namespace) -> None:
     if streams:
         console.write(text.lstrip("\n"), PROMPT)
     with (
-        precision(args.precision or config.precision),
+        writing_precision(model, args.precision or config.precision),
         console.WritingBar(0 if streams else args.tokens) as bar,
     ):
-        if get_precision() == "bfloat16":  # what is read for each token is half as much
-            model.bfloat16()
         batch = generate_with_logits(
             model, [prompt] * args.n, args.tokens, sampling, args.seed, not args.no_cache
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from gpt.cli.common import check_target
 from gpt.cli.console import say
-from gpt.inside.plot import FORMATS, plot_loss
+from gpt.inside.figures import BEGINNINGS
+from gpt.inside.plot import plot_loss
 from gpt.training.run import Run
 
 
@@ -13,6 +14,6 @@ def plot_command(args: Namespace) -> None:
     run = Run.open(args.run)
     model_config, *_ = run.read_setup()
     path = Path(args.out) if args.out else run.folder / "loss.png"
-    check_target(path, FORMATS.get(path.suffix.lower(), b""))
+    check_target(path, BEGINNINGS.get(path.suffix.lower(), b""))
     plot_loss(run.log, path, model_config.vocab_size, run.folder.resolve().name)
     say(f"the loss of {args.run} is drawn in {path}")

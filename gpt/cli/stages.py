@@ -44,19 +44,24 @@ def view_of(model: GPT, args: Namespace) -> View:
     for name, number, most in (("layer", args.layer, c.n_layer), ("head", args.head, c.n_head)):
         require(
             number is None or 1 <= number <= most,
-            f"explain: --{name} must lie between 1 and {most}.",
+            f"{args.command}: --{name} must lie between 1 and {most}.",
             f"--{name} {number}",
             f"--{name} {most}",
         )
-    for name, number, least in (("decimals", args.decimals, 0), ("max-rows", args.max_rows, 1)):
-        require(number >= least, f"explain: --{name} must be at least {least}.",
+    for name, number, least, most in (
+        ("decimals", args.decimals, 0, 12),
+        ("max-rows", args.max_rows, 1, 10_000),
+        ("next", args.next, 1, 10_000),
+    ):
+        rule = f"{args.command}: --{name} must lie between {least} and {most}."
+        require(least <= number <= most, rule,
                 f"--{name} {number}", f"--{name} {least + 3}")  # fmt: skip
     stages = [*before_layers(c), *of_layer(c), *after_layers(c)]
     known = ["tokens", *(stage.name for stage in stages)]
     for name in args.stage:
         require(
             name in known,
-            f"explain: the stages are {', '.join(known)}.",
+            f"{args.command}: the stages are {', '.join(known)}.",
             f"--stage {name}",
             closest(name, known),
         )
@@ -77,10 +82,10 @@ def show_pass(forward: ForwardPass, tokenizer: Tokenizer, prompt: str, view: Vie
         show_stage(stage, forward[stage.name], names, tokenizer, view)
     for number in range(1, c.n_layer + 1) if _shows(view, of_layer(c)) else ():
         if number not in view.layers:
-            if number - 1 in view.layers or number == 1:
+            if len(view.layers) > 1 and (number - 1 in view.layers or number == 1):
                 last = min((n for n in view.layers if n > number), default=c.n_layer + 1) - 1
                 some = f"layer {number}" if last == number else f"layers {number} to {last}"
-                say(f"\n… {some} not shown: --layer N", "dim")
+                say(f"\n… {some} not shown; --layer N shows one alone", "dim")
             continue
         heading(f"LAYER {number} of {c.n_layer}", f"{c.n_head} heads of {c.n_embd // c.n_head}")
         arrays = forward.layer(number)

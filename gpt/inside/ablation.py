@@ -15,7 +15,7 @@ import numpy as np
 from gpt.errors import require
 from gpt.inside.forward import record_pass, watched
 from gpt.model import GPT
-from gpt.training.evaluate import evaluate
+from gpt.training.evaluate import evaluate, windows
 from tinygrad_lite import Tensor
 
 CLEAR = 0.4  # the share of its attention from which a head is called by what it looks at
@@ -25,13 +25,14 @@ WINDOWS = 8  # of text, and of repeated tokens, over which patterns are averaged
 
 @dataclass
 class Ablation:
-    """loss   of the whole model, in nats a token
+    """loss   of the whole model, in nats a token; of so many `tokens`
     heads         (layers, heads) what is added to it without each head
     feed_forward  (layers,) without each feed-forward layer
     patterns      the share of each head's attention by name of the pattern, (layers, heads) each
     """
 
     loss: float
+    tokens: int
     heads: np.ndarray
     feed_forward: np.ndarray
     patterns: dict[str, np.ndarray] = field(default_factory=dict)
@@ -78,7 +79,9 @@ def ablate(
         for h in range(c.n_head):
             heads[i, h] = loss({f"blocks.{i}.attention.attention": _without_head(h)}) - base
         feed_forward[i] = loss({f"blocks.{i}.mlp": lambda module, args, out: out * 0.0}) - base
-    return Ablation(base, heads, feed_forward, patterns(model, tokens))
+    count = len(tokens) - 1
+    measured = int(np.minimum(c.block_size, count - windows(count, c.block_size, most)).sum())
+    return Ablation(base, measured, heads, feed_forward, patterns(model, tokens))
 
 
 def _without_head(head: int) -> Callable:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gpt.config import GPTConfig
 from gpt.inside.ablation import Ablation
 from gpt.inside.forward import ForwardPass
 from gpt.inside.labels import cut, labels
@@ -24,6 +25,7 @@ from tinygrad_lite import write_atomically
 
 MOST = 64  # tokens in a figure
 AMOUNTS, SIGNED = "Blues", "PuOr"
+BEGINNINGS = {".png": b"\x89PNG", ".svg": b"<?xml"}  # how the files begin
 INK, BLUE = "#333333", "#0072B2"
 PALETTE = (BLUE, "#E69F00", "#009E73", "#CC79A7")  # Okabe and Ito 2008, for everyone's eyes
 
@@ -42,22 +44,30 @@ def draw_figures(
     progress   is called with the figures that are done, and all
     """
     folder.mkdir(parents=True, exist_ok=True)
+    wanted = iter(figure_paths(forward.config, folder, kind))
     shown = slice(max(0, len(forward.tokens) - MOST), None)
     names = [cut(name, 10) for name in labels(tokenizer, forward.tokens[shown])]
     paths = []
 
-    def save(name: str, figure: Any) -> None:
-        paths.append(folder / f"{name}.{kind}")
+    def save(figure: Any) -> None:
+        paths.append(next(wanted))
         save_figure(figure, paths[-1])
         if progress is not None:
             progress(len(paths), forward.config.n_layer + 2)
 
     with drawing():
         for number in range(1, forward.config.n_layer + 1):
-            save(f"layer_{number}", _layer(forward, number, names, shown))
-        save("next_token_probability", _next_token(forward, tokenizer, names))
-        save("logit_lens", _lens(forward, model, tokenizer, names, shown))
+            save(_layer(forward, number, names, shown))
+        save(_next_token(forward, tokenizer, names))
+        save(_lens(forward, model, tokenizer, names, shown))
     return paths
+
+
+def figure_paths(config: GPTConfig, folder: Path, kind: str) -> list[Path]:
+    """The files that draw_figures writes, in its order"""
+    layers = [f"layer_{number}" for number in range(1, config.n_layer + 1)]
+    names = [*layers, "next_token_probability", "logit_lens"]
+    return [folder / f"{name}.{kind}" for name in names]
 
 
 @contextlib.contextmanager

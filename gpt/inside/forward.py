@@ -93,7 +93,8 @@ def watched(model: nn.Module, hooks: dict[str, Any]) -> Iterator[None]:
 def record_pass(
     model: GPT, tokens: Sequence[int] | np.ndarray, gradients: bool = False
 ) -> ForwardPass:
-    """A ForwardPass for tokens (T,), 1 <= T <= block_size; gradients need two tokens."""
+    """A ForwardPass for tokens (T,), 1 <= T <= block_size; gradients need two tokens. The model is
+    left as it was, with its own gradients."""
     tokens = np.asarray(tokens)
     _check(model.config, tokens, gradients)
     outputs: dict[str, Tensor] = {}
@@ -115,8 +116,11 @@ def record_pass(
 
     hooks = {module: keeper(name) for module, name in stage_names(model).items()}
     was_training = model.training
+    own = [(p, p.grad) for p in model.parameters()] if gradients else []
     model.eval()
     try:
+        for p, _ in own:  # or backward would add to what the caller has
+            p.grad = None
         with watched(model, hooks), contextlib.nullcontext() if gradients else no_grad():
             logits = model(tokens[None])
             if gradients:
@@ -124,8 +128,8 @@ def record_pass(
                 loss.backward()
     finally:
         model.train(was_training)
-        if gradients:
-            model.zero_grad()
+        for p, grad in own:
+            p.grad = grad
     kept = {name: _alone(name, t.numpy(), model.config) for name, t in outputs.items()}
     arrays = _with_derived(model.config, kept, {n: t.numpy() for n, t in compared.items()})
     found = {
@@ -140,19 +144,19 @@ def _check(config: GPTConfig, tokens: np.ndarray, gradients: bool) -> None:
     least = 2 if gradients else 1
     require(
         tokens.ndim == 1 and tokens.dtype.kind in "iu" and len(tokens) >= least,
-        f"inside: a prompt is a list of at least {least} token{'s' * (least > 1)}.",
+        f"prompt: it is a list of at least {least} token{'s' * (least > 1)}.",
         f"{tokens!r:.60}",
         "tokenizer.encode(text)",
     )
     require(
         len(tokens) <= config.block_size,
-        f"inside: the model sees at most block_size = {config.block_size} tokens.",
+        f"prompt: the model sees at most block_size = {config.block_size} tokens.",
         f"{len(tokens)} tokens",
         "a shorter prompt",
     )
     require(
         tokens.min() >= 0 and tokens.max() < config.vocab_size,
-        f"inside: each token is one of the model's {config.vocab_size}.",
+        f"prompt: each token is one of the model's {config.vocab_size}.",
         f"tokens from {tokens.min()} to {tokens.max()}",
         "the tokenizer of the model's own run",
     )

@@ -4,10 +4,8 @@ import math
 from pathlib import Path
 
 from gpt.errors import require
-from gpt.inside.figures import INK, PALETTE, drawing, save_figure
+from gpt.inside.figures import BEGINNINGS, INK, PALETTE, drawing, save_figure
 from gpt.inside.history import read_history
-
-FORMATS = {".png": b"\x89PNG", ".svg": b"<?xml"}  # how such a file begins
 
 
 def plot_loss(log: Path, path: Path, vocab_size: int, name: str) -> None:
@@ -16,7 +14,7 @@ def plot_loss(log: Path, path: Path, vocab_size: int, name: str) -> None:
     path   ends in .png or .svg, which decides what is written
     """
     require(
-        path.suffix.lower() in FORMATS,
+        path.suffix.lower() in BEGINNINGS,
         "plot: a figure is a PNG or an SVG file.",
         f"{path}",
         f"{path.with_suffix('.png')}",

@@ -17,11 +17,7 @@ def evaluate(model: GPT, tokens: np.ndarray, most: int | None = None) -> float:
     """
     size = model.config.block_size
     inputs, targets = tokens[:-1], tokens[1:]
-    starts = np.arange(0, len(inputs), size)
-    if most is not None and len(inputs) > most:
-        whole = starts[: len(inputs) // size]
-        wanted = max(1, most // size)
-        starts = whole[np.linspace(0, len(whole) - 1, min(wanted, len(whole)), dtype=int)]
+    starts = windows(len(inputs), size, most)
     was_training = model.training
     model.eval()
     total, count = 0.0, 0
@@ -39,6 +35,17 @@ def evaluate(model: GPT, tokens: np.ndarray, most: int | None = None) -> float:
     finally:
         model.train(was_training)
     return total / count
+
+
+def windows(count: int, size: int, most: int | None = None) -> np.ndarray:
+    """Where the windows begin that `evaluate` reads of `count` tokens; the last may be shorter than
+    `size`"""
+    starts = np.arange(0, count, size)
+    if most is None or count <= max(most, size):
+        return starts
+    whole = starts[: count // size]
+    wanted = max(1, most // size)
+    return whole[np.linspace(0, len(whole) - 1, min(wanted, len(whole)), dtype=int)]
 
 
 def bits(nats: float) -> float:

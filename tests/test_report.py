@@ -11,7 +11,7 @@ import gpt
 from gpt.cli import run
 from gpt.inside.forward import record_pass
 from gpt.inside.history import read_history, smoothed, sparkline, thinned
-from gpt.inside.report import read_probes
+from gpt.inside.probes import read_probes
 from gpt.text.counts import bigram_loss, unigram_loss
 from gpt.training.run import Run
 
@@ -87,10 +87,58 @@ def test_the_report_holds_the_run(trained, capsys):
     assert "a log must hold at least one step" in capsys.readouterr().err
 
 
+def test_probes_without_their_header_are_not_shown(trained):
+    lines = trained.probes.read_text().splitlines()[1:]
+    trained.probes.write_text("\n".join(lines) + "\n")
+    assert run(["report", "a"]) == 0
+    page = trained.report.read_text()
+    assert (
+        json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])["probes"]
+        == []
+    )
+    assert run(["train", "--resume", "a", "--steps", "30"]) == 0  # which knows the header again
+    header, probes = read_probes(trained.probes)
+    assert header["layers"] == [1, 2]
+    assert [p["step"] for p in probes] == [5, 10, 15, 20, 25, 30]
+
+
+def test_a_page_that_is_not_the_runs_stays(trained, capsys):
+    trained.report.write_text("mine")
+    capsys.readouterr()
+    assert run(["train", "--resume", "a", "--steps", "24"]) == 0
+    captured = capsys.readouterr()
+    assert "there is no report: a file that this command has not written" in captured.err
+    assert "report.html" not in captured.out
+    assert trained.report.read_text() == "mine"
+
+
+def test_a_run_whose_log_is_lost_can_be_resumed(trained, capsys):
+    trained.log.unlink()
+    assert run(["train", "--resume", "a"]) == 0  # nothing is left to do
+    assert "there is no report" in capsys.readouterr().err
+    assert run(["train", "--resume", "a", "--steps", "24"]) == 0
+    assert read_history(trained.log).step.tolist() == [21, 22, 23, 24]
+
+
+def test_the_report_speaks_of_the_steps_that_were_asked_for(trained, capsys):
+    assert run(["train", "--resume", "a", "--steps", "24", "--lr", "1e-4"]) == 0
+    page = trained.report.read_text()
+    data = json.loads(re.search(r'type="application/json">(.*?)</script>', page, re.S)[1])
+    assert (data["header"]["steps"], data["tables"]["training"]["lr"]) == (24, 1e-4)
+    capsys.readouterr()
+    assert run(["info", "a"]) == 0
+    assert "24 of 24 steps" in capsys.readouterr().out
+    assert run(["train", "--resume", "a", "--steps", "5"]) == 0  # it has done more already
+    assert trained.read_setup()[1].steps == 24
+
+
 def test_the_loss_is_drawn_as_its_name_says(trained, tmp_path, capsys):
     for name, beginning in (("x.png", b"\x89PNG"), ("x.svg", b"<?xml"), ("x.SVG", b"<?xml")):
         assert run(["plot", "a", "--out", name]) == 0
         assert (tmp_path / name).read_bytes().startswith(beginning)
+    before = (tmp_path / "x.svg").read_text()
+    assert run(["plot", "a", "--out", "x.svg", "--x", "steps"]) == 0
+    assert (tmp_path / "x.svg").read_text() != before
     assert run(["plot", "a", "--out", "x.pdf"]) == 2
     assert "try x.png" in capsys.readouterr().err
 

@@ -16,6 +16,7 @@ from gpt.errors import require
 from gpt.inside.figures import BEGINNINGS, draw_figures, figure_paths
 from gpt.inside.forward import ForwardPass, record_pass
 from gpt.inside.labels import labels
+from gpt.inside.page import BEGINNING as PAGE
 from gpt.inside.page import page_data, page_of
 from gpt.inside.predictions import Surprise, likeliest, surprises
 from gpt.inside.stages import after_layers, before_layers, of_layer
@@ -66,7 +67,7 @@ def _check_files(args: Namespace, config: GPTConfig) -> None:
     if args.json:
         check_target(Path(args.json), b'{"prompt"')
     if args.html:
-        check_target(Path(args.html), b"<!doctype html>")
+        check_target(Path(args.html), PAGE)
     if args.figures:
         folder = Path(args.figures)
         require(

@@ -56,7 +56,7 @@ ABLATE_EXAMPLES = """examples:
 """
 PLOT_EXAMPLES = """examples:
   gpt plot runs/shakespeare
-  gpt plot runs/shakespeare --out loss.png
+  gpt plot runs/shakespeare --x steps --out loss.png
 """
 REPORT_EXAMPLES = """examples:
   gpt report runs/shakespeare
@@ -299,6 +299,12 @@ def _add_plot(commands: Any) -> None:
     parser = command(commands, "plot", "draw the loss of a run", PLOT_EXAMPLES)
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument("--out", metavar="FILE", help="a .png or .svg (default: RUN/loss.png)")
+    parser.add_argument(
+        "--x",
+        choices=("seconds", "steps"),
+        default="seconds",
+        help="what the loss is drawn over, seconds or steps (default: seconds)",
+    )
 
 
 def _add_report(commands: Any) -> None:

@@ -15,5 +15,5 @@ def plot_command(args: Namespace) -> None:
     model_config, *_ = run.read_setup()
     path = Path(args.out) if args.out else run.folder / "loss.png"
     check_target(path, BEGINNINGS.get(path.suffix.lower(), b""))
-    plot_loss(run.log, path, model_config.vocab_size, run.folder.resolve().name)
+    plot_loss(run.log, path, model_config.vocab_size, run.folder.resolve().name, args.x)
     say(f"the loss of {args.run} is drawn in {path}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gpt.cli.common import check_target
 from gpt.cli.console import say
+from gpt.inside.page import BEGINNING
 from gpt.inside.report import report_of
 from gpt.training.run import Run
 from tinygrad_lite import write_atomically
@@ -13,7 +14,7 @@ from tinygrad_lite import write_atomically
 def report_command(args: Namespace) -> None:
     run = Run.open(args.run)
     path = Path(args.out) if args.out else run.report
-    check_target(path, b"<!doctype html>")
+    check_target(path, BEGINNING)
     write_report(run, path)
     say(f"the report of {args.run} is {path}: open it in a browser")
 

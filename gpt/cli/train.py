@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, find_corpus, split_tokens
+from gpt.cli.common import announce_compilation, check_target, find_corpus, split_tokens
 from gpt.cli.console import say
 from gpt.cli.report import write_report
 from gpt.cli.stopping import Stopping
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import Interrupted, require
 from gpt.inside.history import read_history, sparkline
-from gpt.inside.probes import Probe
+from gpt.inside.page import BEGINNING as PAGE
+from gpt.inside.probes import Probe, read_probes
 from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.text.corpus import Corpus, gpt2_folder
 from gpt.text.tokenizers import Tokenizer, build_tokenizer
@@ -80,6 +81,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         if args.steps:  # whoever says how far wants to go on, also where the loss has risen
             state.recent = []
         run.rewind_log(state.step)
+        if not state.done():  # a run that is stopped once more knows what was asked of it
+            run.write_setup(model, config, tokenizer, plan.names)
     else:
         if plan.start is not None:
             state.model.load_state_dict(plan.start)
@@ -94,7 +97,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         left = seconds * (config.steps - state.step)
         console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
     probe = Probe(model, tokenizer, validation)
-    if not run.probes.exists():
+    if not read_probes(run.probes)[0]:
         run.add_probe(probe.header(run.folder.resolve().name, training, validation))
     best_loss = None  # of the best weights on the whole validation split
     with console.TrainingLine(config.steps, state.step) as line:
@@ -133,11 +136,23 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         f"best validation loss {best_loss:.4f} after step {state.best_step}:"
         f" {bits(best_loss):.3f} bits per {console.unit(tokenizer)}"
     )
-    write_report(run, run.report)
-    losses = read_history(run.log).smooth
-    say(f"loss {losses[0]:.2f} {sparkline(losses, 40)} {losses[-1]:.2f}")
+    reported = _report(run)
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
-    say(f"next: gpt generate {run.folder}, or open {run.report} in a browser")
+    also = f", or open {run.report} in a browser" if reported else ""
+    say(f"next: gpt generate {run.folder}{also}")
+
+
+def _report(run: Run) -> bool:
+    """Show the losses in a line, and write the report; whether that could be done"""
+    try:
+        losses = read_history(run.log).smooth
+        say(f"loss {losses[0]:.2f} {sparkline(losses, 40)} {losses[-1]:.2f}")
+        check_target(run.report, PAGE)
+        write_report(run, run.report)
+    except (ValueError, OSError) as error:  # what matters is done
+        console.complain(f"there is no report: {error}")
+        return False
+    return True
 
 
 def _new(args: Namespace) -> Plan:
@@ -215,12 +230,10 @@ def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
     saved = f"stopped after step {state.step}, which is saved in {run.folder}"
     if "-" in run.read_setup()[3]:
         return f"{saved}; it cannot go on: standard input is not kept"
-    options = _given(args, TrainConfig) if args.resume else {}  # a new run keeps them itself
-    options |= {n: getattr(args, n) for n in ("threads", "sample_tokens")}
     more = [
-        f"--{name.replace('_', '-')}={value}"
-        for name, value in options.items()
-        if value != args.parser.get_default(name)
+        f"--{name.replace('_', '-')}={getattr(args, name)}"
+        for name in ("threads", "sample_tokens")  # the run keeps the others itself
+        if getattr(args, name) != args.parser.get_default(name)
     ]
     command = shlex.join(["gpt", "train", "--resume", str(run.folder), *more])
     return f"{saved}\n  {command}\n  goes on"

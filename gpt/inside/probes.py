@@ -20,9 +20,12 @@ from gpt.inside.predictions import likeliest
 from gpt.model import GPT
 from gpt.text.counts import bigram_loss, unigram_loss
 from gpt.text.tokenizers import Tokenizer
+from gpt.training.run import read_records
 from tinygrad_lite import get_num_threads
 
 LINE = 12  # tokens of the line that is looked at
+HEADER = {"name", "line", "layers", "levels", "machine"}
+PROBED = {"step", "val_loss", "sample", "next", "attention"}
 MOST_HEADS = 32  # whose attention is kept: of more, those of the first and the last layer
 
 
@@ -40,6 +43,7 @@ class Probe:
         return {
             "name": name,
             "line": labels(self.tokenizer, self.line),
+            "joined": "" if self.tokenizer.kind != "words" else " ",
             "layers": self.layers,
             "levels": {
                 "a uniform guess": math.log(vocab_size),
@@ -66,6 +70,13 @@ class Probe:
                 "data": base64.b64encode(shares.tobytes()).decode(),
             },
         }
+
+
+def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The header of a probes.jsonl and what follows it; both empty where there is no header"""
+    records = read_records(path)
+    header = next((r for r in records if set(r) >= HEADER), {})
+    return header, [r for r in records if header and set(r) >= PROBED]
 
 
 def machine() -> str:

@@ -18,6 +18,7 @@ from gpt.model import GPT
 from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 
+BEGINNING = b"<!doctype html>"  # of every page that is written
 SHOWN = 64  # tokens: of more, the last
 PART = 64  # numbers of a row (T, C) that the page holds
 LABELLED = 400  # likeliest tokens of which it knows the text

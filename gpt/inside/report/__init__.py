@@ -2,17 +2,16 @@
 
 import dataclasses
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpt.inside.history import History, read_history, thinned
 from gpt.inside.page import as_html, as_script
-from gpt.training.run import Run, read_records
+from gpt.inside.probes import read_probes
+from gpt.training.run import Run
 
 MOST = 800  # points of a curve
-PROBED = {"step", "val_loss", "sample", "next", "attention"}
 
 
 def report_of(run: Run) -> str:
@@ -40,13 +39,6 @@ def report_of(run: Run) -> str:
     }
     pieces = (files / "report.html").read_text("utf-8").split("%%")
     return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
-
-
-def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The header of a probes.jsonl and what follows it; both empty where there is none"""
-    records = read_records(path)
-    header = next((r for r in records if "step" not in r), {})
-    return header, [r for r in records if set(r) >= PROBED]
 
 
 def _curves(history: History) -> dict[str, Any]:

@@ -20,6 +20,15 @@ function svg(tag, attributes, text) {
 }
 const short = (x) => (x === 0 ? "0" : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(1) : String(Number(x.toPrecision(3))));
 
+// About so many round numbers from low to high
+function ticks(low, high, count) {
+  const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const found = [];
+  for (let n = Math.ceil(low / step); n * step <= high + 1e-9 * step; n++) found.push(Number((n * step).toPrecision(12)));
+  return found;
+}
+
 // A chart with axes; returns what places a point in it
 function chart(id, title, xs, ys, { width = 900, height = 340, levels = {} } = {}) {
   const left = 52, right = 12, top = 26, bottom = 34;
@@ -29,12 +38,14 @@ function chart(id, title, xs, ys, { width = 900, height = 340, levels = {} } = {
   const x = (v) => left + (width - left - right) * v / last, y = (v) => height - bottom - (height - top - bottom) * (v - low) / span;
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title} over ${last} steps, from ${short(ys[0])} to ${short(ys[ys.length - 1])}` });
   picture.append(svg("text", { x: 4, y: 14 }, title));
-  for (let i = 0; i <= 4; i++) {
-    const v = low + span * i / 4, s = Math.round(last * i / 4);
+  for (const v of ticks(low, high, 5)) {
     picture.append(svg("line", { class: "axis", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
     picture.append(svg("text", { x: left - 6, y: y(v) + 4, "text-anchor": "end" }, short(v)));
-    picture.append(svg("text", { x: x(s), y: height - 14, "text-anchor": i === 0 ? "start" : i === 4 ? "end" : "middle" }, s.toLocaleString("en")));
   }
+  for (const s of ticks(0, last, width > 600 ? 8 : 4).filter((s) => Number.isInteger(s) && x(s) < width - 70)) {
+    picture.append(svg("text", { x: x(s), y: height - 14, "text-anchor": s === 0 ? "start" : "middle" }, s.toLocaleString("en")));
+  }
+  picture.append(svg("text", { x: width - right, y: height - 14, "text-anchor": "end" }, `step ${last.toLocaleString("en")}`));
   const placed = [];
   for (const [name, v] of Object.entries(levels).sort((a, b) => b[1] - a[1])) {
     picture.append(svg("line", { class: "level", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
@@ -75,7 +86,7 @@ function drawProbe() {
   $("step").textContent = probe.step.toLocaleString("en");
   $("when-told").textContent = `validation loss ${probe.val_loss.toFixed(4)}`;
   $("sample").textContent = probe.sample;
-  $("next-title").textContent = `What it expects after  ${header.line.join(" ")}`;
+  $("next-title").textContent = `What it expects after  ${header.line.join(header.joined ?? " ")}`;
   $("bars").replaceChildren(...probe.next.map(([name, p]) => {
     const line = element("li"), fill = element("span", null, { class: "fill" });
     fill.style.width = `${100 * p}%`;

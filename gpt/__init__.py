@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpt.config import GPTConfig as GPTConfig
     from gpt.config import TrainConfig as TrainConfig
+    from gpt.inside.forward import record_pass as record_pass
     from gpt.model import GPT as GPT
     from gpt.presets import PRESETS as PRESETS
     from gpt.presets import preset as preset
@@ -44,6 +45,7 @@ _PLACES = {
     "load": "training.run",
     "load_corpus": "text.corpus",
     "preset": "presets",
+    "record_pass": "inside.forward",
     "train": "training.loop",
 }
 __all__ = sorted(_PLACES)
@@ -55,3 +57,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"gpt.{_PLACES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return __all__

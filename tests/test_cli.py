@@ -280,9 +280,15 @@ def test_help_shows_the_defaults_of_the_chosen_preset(capsys):
 
 
 def test_version_and_completion(capsys):
-    with pytest.raises(SystemExit):
-        run(["--version"])
-    assert re.match(r"gpt \d+\.\d+\.\d+ with numpy \d.* numba \d", capsys.readouterr().out)
+    for option in ("--version", "-V"):
+        with pytest.raises(SystemExit):
+            run([option])
+        out = capsys.readouterr().out
+        assert re.match(r"gpt \d+\.\d+\.\d+ with numpy \d.* numba \d", out)
+    for words, usage in ((["help"], "usage: gpt [-h]"), (["help", "plot"], "usage: gpt plot")):
+        with pytest.raises(SystemExit):
+            run(words)
+        assert capsys.readouterr().out.startswith(usage)
     with pytest.raises(SystemExit):
         run(["--completion", "bash"])
     out = capsys.readouterr().out
@@ -329,6 +335,50 @@ def test_windows_of_long_blocks_stay_readable(capsys):
     assert "'the quic' …" in lines[start + 1]
 
 
+def test_who_stops_reading_stops_the_command(trained):
+    command = [sys.executable, "-m", "gpt", "explain", "runs/a", "the fox"]
+    root = str(Path(__file__).parent.parent)
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_who_names_no_run_is_shown_those_that_are_there(trained, capsys):
+    for name, says in (
+        ("runs", "which has no config.json\n  try runs/a"),
+        ("runs/b", "which is no folder\n  try runs/a"),
+        ("runs/a/log.jsonl", "which is no folder"),
+        ("hf", "in the format of Hugging Face\n  try gpt import hf first"),
+    ):
+        Path("hf").mkdir(exist_ok=True)
+        Path("hf/config.json").write_text('{"model_type": "gpt2"}')
+        assert run(["explain", name, "the"]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_files_that_the_system_refuses(trained, capsys):
+    assert run(["generate", "runs/a", "--prompt-file", "nowhere.txt"]) == 2
+    error = capsys.readouterr().err
+    assert "got nowhere.txt: No such file or directory\n  try another path" in error
+    assert run(["generate", "runs/a", "--prompt", "the", "--prompt-file", "text.txt"]) == 2
+    assert "there is one prompt" in capsys.readouterr().err
+
+
+def test_words_of_the_card(capsys):
+    assert run(["train", "--preset", "hello", "--out", "h", "--steps", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "parameters: 1 layer, 2 heads, 16 wide" in out
+    assert "4 steps of 7 x 4 tokens, 10.2 passes over the text" in out  # 4 * 7 * 4 / 11
+    assert run(["eval", "h"]) == 0
+    assert "characters of the text that it was trained on" in capsys.readouterr().out
+
+
 def test_eval_concludes(trained, capsys):
     assert run(["eval", "runs/a"]) == 0
     assert re.search(r"^(worse|better) than (guessing|counting)", capsys.readouterr().out, re.M)
@@ -337,6 +387,10 @@ def test_eval_concludes(trained, capsys):
     assert run(["eval", "runs/a", "other.txt", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["val_tokens"] == len(other) - 1  # all of it
+    assert run(["eval", "runs/a", "other.txt"]) == 0
+    assert "this text is unlike the one it was trained on" in capsys.readouterr().out
+    assert run(["ablate", "runs/a", "other.txt", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == len(other) - 1
     assert result["bigram_loss"] < result["unigram_loss"] < result["uniform_loss"]
     Path("text.txt").unlink()  # what the run was trained on
     assert run(["eval", "runs/a", "other.txt"]) == 0

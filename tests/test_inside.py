@@ -105,6 +105,13 @@ def test_gradients_of_every_stage():
     assert forward.gradients["layer_1.query"].shape == forward["layer_1.query"].shape
 
 
+def test_weights_in_half_precision_are_not_taken_for_numbers():
+    model = model_of("hello")
+    forward = record_pass(model, np.array([0, 1]))
+    with pytest.raises(ValueError, match="stored in bfloat16"):
+        namespace(forward, model.bfloat16())
+
+
 def test_a_look_leaves_the_models_own_gradients():
     model, tokens = model_of("baby"), np.array([3, 1, 4, 1])
     model.loss(tokens[None, :-1], tokens[None, 1:]).backward()

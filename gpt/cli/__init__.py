@@ -1,12 +1,13 @@
 """The command `gpt`: what it prints comes from this folder.
 
 Exit status: 0 done, 1 the loss became infinite or not a number, 2 a mistake in what was asked,
-130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP.
+130, 143 or 129 interrupted by SIGINT, SIGTERM or SIGHUP, 141 where what it prints is not read.
 """
 
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,9 @@ def run(argv: Sequence[str]) -> int:
         with contextlib.suppress(OSError):  # the terminal may be gone
             console.complain(str(stop))
         return stop.status
+    except BrokenPipeError:  # who reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (UsageError, ValueError, OSError) as error:
         console.complain(_told(error))
         return 2

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, check_target, corpus_of, split_tokens
+from gpt.cli.common import announce_compilation, check_target, corpus_of, measured_tokens
 from gpt.cli.console import number, say
 from gpt.cli.numbers import width
 from gpt.errors import require
@@ -30,7 +30,7 @@ def ablate_command(args: Namespace) -> None:
     _, config, *_ = run.read_setup()
     model, tokenizer = run.load_best()
     names, corpus = corpus_of(run, args)
-    _, validation, _ = split_tokens(corpus, tokenizer, config.validation)
+    _, validation, _ = measured_tokens(corpus, tokenizer, config.validation, args)
     announce_compilation()
     with console.WorkBar("parts switched off") as bar, precision(config.precision):
         found = ablate(model, validation, args.tokens, bar)

@@ -97,6 +97,16 @@ def corpus_of(run: Run, args: Namespace) -> tuple[list[str], Corpus]:
     return find_corpus(args.corpus or names)
 
 
+def measured_tokens(
+    corpus: Corpus, tokenizer: Tokenizer, validation: float, args: Namespace
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Like split_tokens; of another text than the run's own, which the command line names, all"""
+    if not args.corpus:
+        return split_tokens(corpus, tokenizer, validation)
+    tokens = tokenizer.encode(corpus.text)
+    return tokens, tokens, corpus.text[len(tokenizer.decode(tokens[:1])) :]
+
+
 def split_tokens(
     corpus: Corpus, tokenizer: Tokenizer, validation: float
 ) -> tuple[np.ndarray, np.ndarray, str]:

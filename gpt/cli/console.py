@@ -30,8 +30,15 @@ if TYPE_CHECKING:
     from gpt.training.state import EvalRecord
 
 COLOURS: Any = None if "NO_COLOR" in os.environ else "auto"  # without, no escapes at all
-console = Console(highlight=False, soft_wrap=True, color_system=COLOURS)
-errors = Console(stderr=True, highlight=False, soft_wrap=True, color_system=COLOURS)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:  # rich would exit with 1: `run` knows better
+        raise BrokenPipeError
+
+
+console = _Console(highlight=False, soft_wrap=True, color_system=COLOURS)
+errors = _Console(stderr=True, highlight=False, soft_wrap=True, color_system=COLOURS)
 # What is done is the heavy part, on light backgrounds too
 BAR: Any = {"complete_style": "bold cyan", "finished_style": "bold cyan", "style": "dim"}
 
@@ -53,6 +60,10 @@ def number(n: float) -> str:
     return f"{n:,.0f}"
 
 
+def many(n: int, what: str) -> str:
+    return f"{number(n)} {what}{'' if n == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
@@ -65,6 +76,11 @@ def card(rows: dict[str, str]) -> None:
         say(f"  {name:<{width}}  {value}")
 
 
+def shape_of(model: GPTConfig) -> str:
+    layers, heads = many(model.n_layer, "layer"), many(model.n_head, "head")
+    return f"{layers}, {heads}, {model.n_embd} wide"
+
+
 def card_rows(
     model: GPTConfig,
     config: TrainConfig,
@@ -75,14 +91,16 @@ def card_rows(
     peak_mb: float,
 ) -> dict[str, str]:
     """What is about to happen, in words; seconds and peak_mb as measured on this machine"""
-    shape = f"{model.n_layer} layers, {model.n_head} heads, {model.n_embd} wide"
-    seen = config.steps * config.batch_size * model.block_size
+    shape = shape_of(model)
+    windows = max(1, tokens[0] - model.block_size)
+    size = windows if config.batches == "all" else config.batch_size
+    seen = config.steps * size * model.block_size
     return {
         "corpus": f"{corpus}: {number(tokens[0])} tokens to train on,"
         f" {number(tokens[1])} to validate",
         "model": f"{number(parameters)} parameters: {shape}, block {model.block_size},"
         f" vocabulary {model.vocab_size}",
-        "training": f"{number(config.steps)} steps of {config.batch_size} x {model.block_size}"
+        "training": f"{many(config.steps, 'step')} of {number(size)} x {model.block_size}"
         f" tokens, {seen / tokens[0]:.1f} passes over the text",
         "here": f"about {duration(seconds)} and {peak_mb:.0f} MB, measured on this machine",
         "guessing": f"a uniform guess has loss ln {model.vocab_size} ="

@@ -6,7 +6,13 @@ from argparse import Namespace
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, corpus_of, find_corpus, split_tokens
+from gpt.cli.common import (
+    announce_compilation,
+    corpus_of,
+    find_corpus,
+    measured_tokens,
+    split_tokens,
+)
 from gpt.cli.console import number, say
 from gpt.errors import require
 from gpt.text.counts import bigram_loss, unigram_loss
@@ -21,12 +27,9 @@ def eval_command(args: Namespace) -> None:
     _, config, *_ = run.read_setup()
     names, corpus = corpus_of(run, args)
     model, tokenizer = run.load_best()
-    if args.corpus:  # all of another text; what is counted is the run's own, if it is there
-        validation = tokenizer.encode(corpus.text)
-        text = corpus.text[len(tokenizer.decode(validation[:1])) :]
+    training, validation, text = measured_tokens(corpus, tokenizer, config.validation, args)
+    if args.corpus:  # what is counted is the run's own, if it is there
         training = _training_tokens(run, tokenizer)
-    else:
-        training, validation, text = split_tokens(corpus, tokenizer, config.validation)
     require(
         len(validation) > 1,
         "eval: there must be a token to predict.",
@@ -56,6 +59,8 @@ def eval_command(args: Namespace) -> None:
         console.show_json(result)
         return
     what = "text" if args.corpus else "validation text"
+    if not args.corpus and config.validation == 0:
+        what = "the text that it was trained on"
     say(f"cross-entropy in nats of {number(count)} {console.unit(tokenizer)}s of {what}")
     for name, key in (*COMPARED, ("the model", "val_loss"),
                       ("the model on training text", "train_loss")):  # fmt: skip
@@ -65,7 +70,7 @@ def eval_command(args: Namespace) -> None:
         f"{result['bits_per_char']:.3f} bits per character,"
         f" {result['bits_per_byte']:.3f} bits per byte; {number(result['parameters'])} parameters"
     )
-    say(_conclusion(result))
+    say(_conclusion(result, bool(args.corpus)))
 
 
 def _training_tokens(run: Run, tokenizer: Tokenizer) -> np.ndarray:
@@ -79,10 +84,12 @@ def _training_tokens(run: Run, tokenizer: Tokenizer) -> np.ndarray:
         return np.empty(0, np.int64)
 
 
-def _conclusion(result: dict) -> str:
-    """In a few words: what the model is better than"""
+def _conclusion(result: dict, foreign: bool) -> str:
+    """In a few words: what the model is better than; foreign: on another text than its own"""
     known = [(name, result[key]) for name, key in COMPARED if result[key] is not None]
     worse = [name for name, loss in known if result["val_loss"] >= loss]
+    if worse and foreign:
+        return f"worse than {SAID[worse[-1]]}: this text is unlike the one it was trained on"
     if worse:
         return f"worse than {SAID[worse[-1]]}: more steps, or a higher --lr, may help"
     said = f"better than {SAID[min(known, key=lambda one: one[1])[0]]}"

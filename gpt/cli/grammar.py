@@ -100,11 +100,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_tokenize(commands)
     _add_import(commands)
     _add_export(commands)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print it")
-    shtab.add_argument_to(parser, "--completion", help="print what completes words in a shell")
+    parser.add_argument("-V", "--version", action=_Version, nargs=0, help="print it")
+    shtab.add_argument_to(
+        parser,
+        "--completion",
+        help='print what completes words in a shell; for this one: eval "$(gpt --completion bash)"',
+    )
     if not argv:
         parser.print_help(sys.stderr)
         raise SystemExit(2)
+    if argv[0] == "help":  # gpt help, gpt help train
+        argv = [*argv[1:], "--help"]
     return parser.parse(argv)
 
 
@@ -273,7 +279,7 @@ def _add_eval(commands: Any) -> None:
         "corpus",
         nargs="*",
         metavar="CORPUS",
-        help="another text to split and measure on (default: the run's own)",
+        help="another text, all of it (default: the validation split of the run's own)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -286,7 +292,7 @@ def _add_ablate(commands: Any) -> None:
         "corpus",
         nargs="*",
         metavar="CORPUS",
-        help="another text to split and measure on (default: the run's own)",
+        help="another text, all of it (default: the validation split of the run's own)",
     )
     parser.add_argument(
         "--tokens", type=int, default=4096, metavar="N", help="to predict (default: 4096)"

@@ -28,7 +28,7 @@ def info_command(args: Namespace) -> None:
     if args.json:
         console.show_json(about)
         return
-    shape = f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"
+    shape = console.shape_of(config)
     say(f"{args.model}: {shape}, block {config.block_size}, vocabulary {config.vocab_size}")
     console.table(
         ("component", "shape", "each", "times", "parameters"),

@@ -87,7 +87,10 @@ def show_pass(forward: ForwardPass, tokenizer: Tokenizer, prompt: str, view: Vie
                 some = f"layer {number}" if last == number else f"layers {number} to {last}"
                 say(f"\n… {some} not shown; --layer N shows one alone", "dim")
             continue
-        heading(f"LAYER {number} of {c.n_layer}", f"{c.n_head} heads of {c.n_embd // c.n_head}")
+        heading(
+            f"LAYER {number} of {c.n_layer}",
+            f"{console.many(c.n_head, 'head')} of {c.n_embd // c.n_head}",
+        )
         arrays = forward.layer(number)
         for stage in of_layer(c):
             show_stage(stage, arrays[stage.name], names, tokenizer, view)

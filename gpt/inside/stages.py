@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpt.config import GPTConfig
+from gpt.errors import require
 from gpt.inside.forward import ForwardPass, order_of
 from gpt.model import GPT
 from tinygrad_lite import rotary_angles
@@ -183,6 +184,13 @@ def namespace(forward: ForwardPass, model: GPT, layer: int = 1) -> dict[str, Any
     """The variables that the lines of stages use: arrays of the pass, those of layer `layer`, and
     the weights, W_... matrices, g_... and b_... scales and biases"""
     c = forward.config
+    weights = _weights(model, layer)
+    require(
+        all(p.dtype == np.float32 for p in weights.values()),
+        "namespace: NumPy computes with weights in float32.",
+        "a model whose weights are stored in bfloat16",
+        "gpt.load, which reads them anew",
+    )
     known: dict[str, Any] = {"np": np, "math": math, "tokens": forward.tokens}
     known |= {"T": len(forward.tokens), "C": c.n_embd, "H": c.n_head, "D": c.n_embd // c.n_head}
     known |= {name: a for name, a in forward.arrays.items() if "." not in name}
@@ -191,7 +199,7 @@ def namespace(forward: ForwardPass, model: GPT, layer: int = 1) -> dict[str, Any
         known["cos"], known["sin"] = (
             np.asarray(a)[: len(forward.tokens)] for a in rotary_angles(c.block_size, known["D"])
         )
-    known |= {name: p.numpy() for name, p in _weights(model, layer).items()}
+    known |= {name: p.numpy() for name, p in weights.items()}
     return known
 
 

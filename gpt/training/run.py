@@ -107,12 +107,18 @@ class Run:
     def open(cls, folder: str | Path) -> "Run":
         """The run in `folder`."""
         run = cls(Path(folder))
-        others = [p.parent.name for p in run.folder.parent.glob("*/config.json")]
+        setup = run.folder / "config.json"
         require(
-            (run.folder / "config.json").is_file(),
+            setup.is_file(),
             "run: RUN must be the folder of a training run.",
-            f"{folder}, which has no config.json",
-            f"one of {', '.join(sorted(others))}" if others else "gpt train first",
+            f"{folder}, which " + ("has no config.json" if run.folder.is_dir() else "is no folder"),
+            _runs_near(run.folder) or "gpt train first",
+        )
+        require(
+            _is_setup(setup) or "model_type" not in setup.read_text("utf-8", "replace"),
+            "run: RUN must be the folder of a training run.",
+            f"{folder}, a model in the format of Hugging Face",
+            f"gpt import {folder} first",
         )
         return run
 
@@ -243,6 +249,14 @@ def _rewind(log: Path, step: int) -> None:
     """Keep the records that speak of no step, or of one up to `step`."""
     kept = [json.dumps(r) + "\n" for r in read_records(log) if r.get("step", 0) <= step]
     write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
+
+
+def _runs_near(folder: Path) -> str:
+    """The runs in a folder that is not one itself, or beside it, to choose from"""
+    for home in (folder, folder.parent):
+        if found := sorted(str(p.parent) for p in home.glob("*/config.json") if _is_setup(p)):
+            return found[0] if len(found) == 1 else f"one of {', '.join(found)}"
+    return ""
 
 
 def _is_setup(path: Path) -> bool:

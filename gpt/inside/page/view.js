@@ -192,7 +192,8 @@ const shortened = (text, most) => (text.length > most ? text.slice(0, most - 1) 
 
 function drawArcs() {
   const { layer, head, token } = chosen, weights = row(data.attention.weights, layer, head, token);
-  const step = 46, width = step * (token + 1) + 20, height = Math.min(190, 50 + 11 * (token + 1)), ground = height - 22;
+  const room = $("arcs").parentElement.clientWidth || 520, step = Math.max(22, Math.min(46, (room - 20) / (token + 1)));
+  const width = step * (token + 1) + 20, height = Math.min(190, 50 + 11 * (token + 1)), ground = height - 22;
   const picture = $("arcs"), at = (i) => 10 + step * (i + 0.5);
   picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
   picture.setAttribute("width", width);

@@ -261,7 +261,7 @@ def test_the_live_server(visit, tmp_path):
         assert summary(page).startswith("mini: ")
         shutil.move(tmp_path / "hello", tmp_path / "gone")
         page.locator("#run").select_option("hello")  # a run that is not there any more
-        page.get_by_text("has no config.json").wait_for()
+        page.get_by_text("which is no folder").wait_for()
         assert page.locator("#run").input_value() == "mini"
         page.get_by_role("button", name="Draw a token").click()
         until(page, "data.ids.length === 5")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt.errors import require
-from gpt.training.run import read_records
+from gpt.training.log import read_records
 
 SPARKS = "▁▂▃▄▅▆▇█"
 NUMBERS = ("loss", "lr", "grad_norm", "ms", "tokens_per_second")  # of a step

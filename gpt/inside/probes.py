@@ -20,7 +20,7 @@ from gpt.inside.predictions import likeliest
 from gpt.model import GPT
 from gpt.text.counts import bigram_loss, unigram_loss
 from gpt.text.tokenizers import Tokenizer
-from gpt.training.run import read_records
+from gpt.training.log import read_records
 from tinygrad_lite import get_num_threads
 
 LINE = 12  # tokens of the line that is looked at

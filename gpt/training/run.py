@@ -17,8 +17,7 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,11 @@ from gpt.errors import require
 from gpt.model import GPT
 from gpt.text.corpus import base_name
 from gpt.text.tokenizers import Tokenizer, tokenizer_from_json
+from gpt.training.folder import foreign, remove
+from gpt.training.log import append_record, read_records, rewind
 from gpt.training.loop import StepRecord
 from gpt.training.state import EvalRecord, TrainState
 from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
-
-FILES = (
-    *("tokenizer.json", "model.safetensors", "log.jsonl", "probes.jsonl", "samples.txt"),
-    *("loss.png", "ablation.png", "report.html"),
-    *("last", "last/checkpoint.safetensors", "config.json"),
-)
 
 
 def default_folder(name: str) -> Path:
@@ -90,16 +85,16 @@ class Run:
         )
         holds = sorted(p.name for p in real.iterdir()) if exists else []
         is_run = _is_setup(real / "config.json")
-        foreign = _foreign(real) if is_run else holds
+        others = foreign(real) if is_run else holds
         require(
-            not holds or (force and not foreign),
+            not holds or (force and not others),
             "run: --out must not hold anything yet; what no run has written is never overwritten.",
-            f"{folder} with {', '.join((foreign or holds)[:5])}",
+            f"{folder} with {', '.join((others or holds)[:5])}",
             "another --out"
-            + ("" if foreign else f", --force to replace that run, or --resume {folder} to go on"),
+            + ("" if others else f", --force to replace that run, or --resume {folder} to go on"),
         )
         if holds:
-            _remove(real)
+            remove(real)
         real.mkdir(parents=True, exist_ok=True)
         return run
 
@@ -211,44 +206,21 @@ class Run:
         """Add a record to the log."""
         data = dataclasses.asdict(record)
         data.pop("best", None)
-        _append(self.log, data)
+        append_record(self.log, data)
 
     def add_probe(self, found: dict[str, Any]) -> None:
         """Add to probes.jsonl what was seen at an evaluation, or its header."""
-        _append(self.probes, found)
+        append_record(self.probes, found)
 
     def rewind_log(self, step: int) -> None:
         """Drop what the log says of steps after `step`: they are about to be done again."""
         for log in (self.log, self.probes):
             if log.exists():
-                _rewind(log, step)
+                rewind(log, step)
 
     def add_sample(self, step: int, text: str) -> None:
         with self.samples.open("a", encoding="utf-8") as file:
             file.write(f"--- after step {step}\n{text}\n\n")
-
-
-def read_records(log: Path) -> list[dict[str, Any]]:
-    """The objects of a file that holds one in each line; lines that are damaged, or that a crash
-    has cut off, are left out."""
-    found = []
-    for line in log.read_bytes().splitlines() if log.is_file() else []:
-        with contextlib.suppress(ValueError, RecursionError):
-            record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record.get("step", 0), int):
-                found.append(record)
-    return found
-
-
-def _append(log: Path, data: dict[str, Any]) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(data) + "\n")
-
-
-def _rewind(log: Path, step: int) -> None:
-    """Keep the records that speak of no step, or of one up to `step`."""
-    kept = [json.dumps(r) + "\n" for r in read_records(log) if r.get("step", 0) <= step]
-    write_atomically(log, lambda path: path.write_text("".join(kept), "utf-8"))
 
 
 def _runs_near(folder: Path) -> str:
@@ -265,32 +237,6 @@ def _is_setup(path: Path) -> bool:
         return not path.is_symlink() and {"model", "train", "corpus"} <= set(_read_json(path))
     except (ValueError, TypeError):
         return False
-
-
-def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
-    """What is in a folder, and in a real folder last/ in it, by names as in FILES; what is left of
-    a file that was being written has the name of the file."""
-    last = folder / "last"
-    inner = last.iterdir() if last.is_dir() and not last.is_symlink() else ()
-    for path in sorted((*folder.iterdir(), *inner)):
-        name = path.relative_to(folder).as_posix()
-        yield re.sub(r"(^|/)\.(.+)\.[a-z0-9_]{8}$", r"\1\2", name), path
-
-
-def _foreign(folder: Path) -> list[str]:
-    """The names of what is in the folder of a run, and was not written by one"""
-    return [
-        path.relative_to(folder).as_posix()
-        for name, path in _entries(folder)
-        if name not in FILES or path.is_symlink() or path.is_dir() != (name == "last")
-    ]
-
-
-def _remove(folder: Path) -> None:
-    """Remove the files of a run; config.json, by which it is known, at the end"""
-    for _, path in sorted(_entries(folder), key=lambda entry: FILES.index(entry[0])):
-        if not path.is_dir():
-            path.unlink()
 
 
 def load(folder: str | Path) -> tuple[GPT, Tokenizer]:

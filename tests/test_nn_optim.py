@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import tinygrad_lite as tg
 from tinygrad_lite import Tensor, nn, optim
@@ -224,3 +225,25 @@ def test_muon_takes_the_same_steps_in_bfloat16(shape):
                 muon.step()
         steps.append(w.numpy())
     np.testing.assert_array_equal(*steps)
+
+
+def test_a_saved_state_is_checked_bit_by_bit(tmp_path):
+    path = tmp_path / "x.safetensors"
+    state = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2), "none": np.empty((0, 3), "i4")}
+    tg.save_state(path, {**state, "big": state["a"].astype(">f4")}, {"note": "hello"})
+    assert {n: a.tolist() for n, a in tg.load_state(path).items()} == {
+        **{n: a.tolist() for n, a in state.items()}, "big": state["a"].tolist()
+    }  # fmt: skip
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        try:
+            tg.load_state(path)
+        except ValueError as error:
+            assert "load_state: the file must be" in str(error)  # noqa: PT017
+            refused += 1
+    assert refused >= 0.95 * len(whole)  # the names of the checksums, and blanks, are not covered
+    safetensors.numpy.save_file({"a": state["a"]}, path, {"of": "another program"})
+    assert tg.load_metadata(path) == {"of": "another program"}
+    assert tg.load_state(path)["a"].shape == (2, 3)

@@ -1,6 +1,12 @@
-"""Save and load named arrays with safetensors: no code in the file, none run when it is read."""
+"""Save and load named arrays with safetensors: no code in the file, none run when it is read.
+
+Beside the strings of a file stand two checksums, SHA-256 of its arrays and of its strings. A file
+that has them is checked when it is read; files of other programs have none.
+"""
 
 import contextlib
+import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from tinygrad_lite.tensor import Tensor
+
+
+OF_ARRAYS, OF_STRINGS = "sha256.arrays", "sha256.strings"  # names of the checksums
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -53,30 +62,59 @@ def save_state(
             f"  got {type(state).__name__} in place of the dictionary\n"
             "  try save_state(path, model.state_dict())"
         )
-    arrays = {
-        name: np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
-        for name, value in state.items()
-    }
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays, metadata)))
+    arrays = {}
+    for name, value in state.items():
+        array = np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
+        arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
+    strings = {**(metadata or {}), OF_ARRAYS: _sum_of_arrays(arrays)}
+    strings[OF_STRINGS] = _sum_of_strings(strings)
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays, strings)))
 
 
 def load_state(path: str | Path) -> dict[str, np.ndarray]:
-    """The named arrays of a safetensors file"""
+    """The named arrays of a safetensors file; ValueError where they are not as they were saved"""
     with _complete(path):
-        return load_file(path)
+        arrays, expected = load_file(path), _read_strings(path).get(OF_ARRAYS)
+        if expected is not None and _sum_of_arrays(arrays) != expected:
+            raise ValueError("its arrays are not those that were saved: their checksum differs")
+        return arrays
 
 
 def load_metadata(path: str | Path) -> dict[str, str]:
-    """The strings beside the arrays of a safetensors file"""
-    with _complete(path), safe_open(path, "numpy") as file:
-        return file.metadata() or {}
+    """The strings beside the arrays of a safetensors file; ValueError where they are not as they
+    were saved"""
+    with _complete(path):
+        strings = _read_strings(path)
+        return {n: s for n, s in strings.items() if n not in (OF_ARRAYS, OF_STRINGS)}
+
+
+def _read_strings(path: str | Path) -> dict[str, str]:
+    with safe_open(path, "numpy") as file:
+        strings = file.metadata() or {}
+    if OF_STRINGS in strings and _sum_of_strings(strings) != strings[OF_STRINGS]:
+        raise ValueError("its strings are not those that were saved: their checksum differs")
+    return strings
+
+
+def _sum_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of names, dtypes, shapes and numbers, in the order of the names"""
+    total = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        total.update(json.dumps([name, str(array.dtype), array.shape]).encode())
+        total.update(array.reshape(-1).view(np.uint8))
+    return total.hexdigest()
+
+
+def _sum_of_strings(strings: Mapping[str, str]) -> str:
+    rest = {name: text for name, text in sorted(strings.items()) if name != OF_STRINGS}
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def _complete(path: str | Path) -> Iterator[None]:
     try:
         yield
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             "load_state: the file must be a complete safetensors file.\n"
             f"  got {path}: {error}\n  try an earlier copy of it"

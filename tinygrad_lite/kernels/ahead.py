@@ -112,6 +112,8 @@ def _is_cached(kernel: Kernel, kinds: list[str]) -> bool:
     """Whether Numba's index on disk has the kernel for these arguments"""
     entry = kernel.prepare()
     cache = entry._cache
+    if not hasattr(cache, "_cache_file"):  # there is none
+        return False
     signature = tuple(_type_of(kind) for kind in kinds)
     key = cache._index_key(signature, entry.targetctx.codegen())
     return key in cache._cache_file._load_index()

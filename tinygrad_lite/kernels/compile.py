@@ -101,27 +101,27 @@ _preparing = threading.RLock()
 
 def dispatcher(entry: Callable, alone: bool = False) -> Any:
     """The entry as a Numba function, cached on disk"""
-    compiled = numba.njit(entry, cache=True, nogil=True, no_cfunc_wrapper=True)
+    compiled = numba.njit(entry, nogil=True, no_cfunc_wrapper=True)
     try:
+        from tinygrad_lite.kernels.cache import KernelCache  # relies on private parts of Numba
+
         # Numba's disk cache watches only the file that holds the kernel. What is shared from this
         # folder is compiled into every kernel: a change here must make them all stale.
-        cache = compiled._cache._cache_file
-        cache._source_stamp = (*cache._source_stamp, *_SHARED_STAMP, alone)
-    except AttributeError:
-        _say_once("its disk cache cannot be told what kernels depend on: they are compiled anew")
-        compiled = numba.njit(entry, nogil=True)
+        compiled._cache = KernelCache(entry, (*_SHARED_STAMP, alone))
+    except RuntimeError as error:  # in no folder can be written
+        _warn_once(f"kernels are compiled anew in each process: {error}; try NUMBA_CACHE_DIR")
+    except (ImportError, AttributeError, TypeError):
+        _warn_once(f"{CHANGED}: its disk cache is done without, and kernels are compiled anew")
     return compiled
 
 
-def _say_once(what: str) -> None:
+CHANGED = f"Numba {numba.__version__} has changed in a way that the engine does not know"
+
+
+def _warn_once(what: str) -> None:
     if what not in _said:
         _said.add(what)
-        warnings.warn(
-            f"tinygrad_lite: Numba {numba.__version__} has changed in a way that the engine does"
-            f" not know; {what}",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"tinygrad_lite: {what}", RuntimeWarning, stacklevel=2)
 
 
 _said: set[str] = set()
@@ -152,7 +152,7 @@ class _Pool:
                 done[:] = 0
             self.checked = bool((done == 1).all())
             if not self.checked:
-                _say_once("kernels run on one thread")
+                _warn_once(f"{CHANGED}; kernels run on one thread")
         return self.checked
 
     def in_turn(self, entry: Callable) -> Callable:

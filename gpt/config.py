@@ -6,8 +6,11 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from gpt.errors import closest, require
+from gpt.errors import closest, require, short
 
+MOST = 1 << 24  # of whatever is counted: far above what fits into a machine
+MOST_LAYERS = 1000
+MOST_NUMBER = 10**18
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu", "relu_squared")
 
 
@@ -32,12 +35,17 @@ class _Checked:
             require(
                 fits,
                 f"{owner}: {name} must be of type {names}.",
-                f"{name}={value!r}",
+                f"{name}={short(value)}",
                 "a value of that type",
             )
         for name in counts:
             value = getattr(self, name)
-            require(value > 0, f"{owner}: {name} must be positive.", f"{name}={value}", f"{name}=1")
+            require(
+                0 < value <= MOST,
+                f"{owner}: {name} must be positive, and at most {MOST}.",
+                f"{name}={short(value)}",
+                f"{name}=1",
+            )
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             name, known = field.name, field.metadata.get("choices")
             value = getattr(self, name)
@@ -75,6 +83,12 @@ class GPTConfig(_Checked):
         if self.d_ff == 0:
             object.__setattr__(self, "d_ff", 4 * self.n_embd)
         self._check(("vocab_size", "n_layer", "n_head", "n_embd", "block_size", "d_ff"))
+        require(
+            self.n_layer <= MOST_LAYERS,
+            f"GPTConfig: n_layer must be at most {MOST_LAYERS}.",
+            f"n_layer={self.n_layer}",
+            "n_layer=4",
+        )
         n, heads = self.n_embd, self.n_head
         below, above = n // heads * heads, (n // heads + 1) * heads
         either = f"n_embd={below} or n_embd={above}" if below else f"n_embd={above}"
@@ -126,10 +140,16 @@ class TrainConfig(_Checked):
     )
     batches: str = option("random", "all: every window of the text in each step", "random", "all")
     validation: float = option(0.1, "share of the text kept for it; 0: all of it is both")
+    split: str = option(
+        "each", "the end of each document is kept for validation, or whole files", "each", "files"
+    )
+    patience: int = option(3, "evaluations in a row with rising losses that end a run; 0: none do")
+    save_every: int = option(0, "steps between saves; 0: by time, at most 2 % of it")
+    keep: int = option(1, "last states that are kept, to go back to")
     train_only: str = option("", "the part of the model that is trained, such as head")
 
     def __post_init__(self) -> None:
-        self._check(("steps", "batch_size", "eval_tokens"))
+        self._check(("steps", "batch_size", "eval_tokens", "keep"))
         for name in ("lr", "muon_lr"):
             value = getattr(self, name)
             require(
@@ -138,12 +158,15 @@ class TrainConfig(_Checked):
                 f"{name}={value}",
                 f"{name}=0.001",
             )
-        for name in ("weight_decay", "warmup", "grad_clip", "seed", "eval_interval"):
+        for name in (
+            *("weight_decay", "warmup", "grad_clip", "seed", "eval_interval"),
+            *("patience", "save_every"),
+        ):
             value = getattr(self, name)
             require(
-                0 <= value < float("inf"),
-                f"TrainConfig: {name} must be finite and not negative.",
-                f"{name}={value}",
+                0 <= value <= MOST_NUMBER,
+                f"TrainConfig: {name} must be finite and not negative, at most {MOST_NUMBER:.0e}.",
+                f"{name}={short(value)}",
                 f"{name}=0",
             )
         for name in ("muon_momentum", "beta1", "beta2"):

@@ -12,6 +12,15 @@ def closest(word: str, known: Iterable[str]) -> str:
     return match[0] if match else ", ".join(known)
 
 
+def short(value: object) -> str:
+    """A value as it is written, cut where it is long"""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no numbers of many thousand digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def require(holds: bool, invariant: str, got: str, hint: str) -> None:
     """Raise ValueError in the form of all our messages unless the invariant holds."""
     if not holds:

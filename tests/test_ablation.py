@@ -124,7 +124,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "runs/mini/ablation.png").read_bytes().startswith(b"\x89PNG")
     model, tokenizer = gpt.load("runs/mini")
     text = tokenizer.encode(gpt.load_corpus(["mini"]).text)
-    with tg.precision(gpt.Run.open("runs/mini").read_setup()[1].precision):
+    with tg.precision(gpt.Run.open("runs/mini").read_setup().train.precision):
         found = ablate(model, text, 4096)
     assert f"loss {found.loss:.4f} on {len(text) - 1} tokens" in out
     assert f"layer 2  {found.heads[1, 0]:+.4f}" in out

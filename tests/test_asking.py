@@ -69,7 +69,7 @@ def test_chat_goes_on_with_the_whole_text(mini, monkeypatch, capsys):
     command = ["chat", mini, "--tokens", "4", "--temperature", "0"]
     out = asked(monkeypatch, capsys, command, "the river\nthe smith\n").out
     model, tokenizer = gpt.load(mini)
-    _, config, *_ = gpt.Run.open(mini).read_setup()
+    config = gpt.Run.open(mini).read_setup().train
     told = [*tokenizer.encode("the river\n")]
     answers = []
     for line in ("", "the smith\n"):

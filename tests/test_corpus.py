@@ -3,15 +3,18 @@
 import gc
 import hashlib
 import io
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.text import corpus
-from gpt.text.corpus import Corpus, default_corpus, download, load_corpus, shakespeare, shipped
+from gpt.text import corpus, named
+from gpt.text.corpus import Corpus, Document, default_corpus, load_corpus
+from gpt.text.named import download, shakespeare, shipped
 from gpt.text.tokenizers import CharTokenizer, tokenizer_from_json
 
 # A failed request leaves its socket to the garbage collector, which warns of it, in whichever test
@@ -52,7 +55,8 @@ def server():
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("GPT_DATA_DIR", raising=False)
-    monkeypatch.setattr(corpus, "cache_folder", lambda: tmp_path / "cache")
+    for module in (named, corpus):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
     yield
     gc.collect()
 
@@ -80,23 +84,23 @@ def test_no_network(tmp_path):
 
 
 def test_shakespeare_from_data_dir_cache_and_server(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "SHAKESPEARE_SHA256", SHA256)
-    assert shakespeare(url=f"{server}/good") == TEXT.decode()
-    assert shakespeare(url=f"{server}/missing") == TEXT.decode()  # from the cache
-    (tmp_path / "cache" / corpus.SHAKESPEARE_FILE).unlink()
+    monkeypatch.setattr(named, "SHAKESPEARE_SHA256", SHA256)
+    assert shakespeare(url=f"{server}/good").read_bytes() == TEXT
+    assert shakespeare(url=f"{server}/missing").read_bytes() == TEXT  # from the cache
+    (tmp_path / "cache" / named.SHAKESPEARE_FILE).unlink()
     with pytest.raises(OSError, match="404"):
         shakespeare(url=f"{server}/missing")
     monkeypatch.setenv("GPT_DATA_DIR", str(tmp_path))
-    (tmp_path / corpus.SHAKESPEARE_FILE).write_bytes(TEXT)
-    assert shakespeare(url=f"{server}/missing") == TEXT.decode()
-    (tmp_path / corpus.SHAKESPEARE_FILE).write_bytes(TEXT[:-1])
+    (tmp_path / named.SHAKESPEARE_FILE).write_bytes(TEXT)
+    assert shakespeare(url=f"{server}/missing").parent == tmp_path
+    (tmp_path / named.SHAKESPEARE_FILE).write_bytes(TEXT[:-1])
     with pytest.raises(ValueError, match="tiny Shakespeare has a known SHA-256"):
         shakespeare()
 
 
 def test_the_default_falls_back_to_the_sample(monkeypatch):
-    monkeypatch.setattr(corpus, "SHAKESPEARE_URL", "http://127.0.0.1:1/x")
-    monkeypatch.setattr(corpus.shakespeare, "__defaults__", (None, 1.0, "http://127.0.0.1:1/x"))
+    monkeypatch.setattr(named, "SHAKESPEARE_URL", "http://127.0.0.1:1/x")
+    monkeypatch.setattr(named.shakespeare, "__defaults__", (None, 1.0, "http://127.0.0.1:1/x"))
     found, wanted = default_corpus(timeout=1.0)
     assert (found.name, wanted) == ("sample", False)
 
@@ -104,7 +108,12 @@ def test_the_default_falls_back_to_the_sample(monkeypatch):
 def test_real_shakespeare(shakespeare):
     assert len(shakespeare) == 1_115_394
     assert CharTokenizer(shakespeare).vocab_size == 65
-    assert len(Corpus("x", shakespeare).splits(0.1)[1]) == 111_540
+    path = Path(os.environ["GPT_DATA_DIR"]) / named.SHAKESPEARE_FILE
+    found = Corpus("x", (Document("shakespeare", path),))
+    assert found.text == shakespeare
+    _, (span,) = found.splits(found.survey().lengths, 0.1)
+    assert span.stop - span.start == 111_540
+    assert "".join(span.pieces()) == shakespeare[-111_540:]
 
 
 def test_the_sample_is_a_play_of_its_own():
@@ -120,17 +129,25 @@ def test_files_folders_and_standard_input(tmp_path, monkeypatch):
     (tmp_path / "b.txt").write_text("bé")
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "a.md").write_text("no")
+    (tmp_path / "c.bin").write_bytes(b"a\0b")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "config").write_text("hidden")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "samples.txt").write_text("written by a model")
     (tmp_path / "run" / "log.jsonl").write_text("")
-    assert load_corpus([str(tmp_path)]).text == "abé"
-    assert load_corpus([str(tmp_path / "b.txt"), str(tmp_path / "a.md")]).text == "béno"
+    found = load_corpus([str(tmp_path)])
+    assert found.text == "no\n\na\n\nbé"
+    assert sorted(line.split(": ")[1] for line in found.left_out) == [
+        "a hidden folder", "not text", "written by a training run", "written by a training run",
+    ]  # fmt: skip
+    assert load_corpus([str(tmp_path)], include=["*.txt"]).text == "a\n\nbé"
+    assert load_corpus([str(tmp_path / "b.txt"), str(tmp_path / "a.md")]).text == "bé\n\nno"
+    assert load_corpus([str(tmp_path / "*.txt")]).text == "a\n\nbé"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("né".encode())))
     assert load_corpus(["-"]).text == "né"
 
 
 BAD = {
-    "there must be text": b"",
     "must be encoded as UTF-8": "é".encode("latin-1"),
     "must not be binary": b"abc\0def",
 }
@@ -140,7 +157,13 @@ BAD = {
 def test_bad_files(tmp_path, beginning):
     (tmp_path / "x.txt").write_bytes(BAD[beginning])
     with pytest.raises(ValueError, match=beginning):
-        load_corpus([str(tmp_path / "x.txt")])
+        load_corpus([str(tmp_path / "x.txt")]).survey()
+
+
+def test_an_empty_text_is_refused(tmp_path):
+    (tmp_path / "x.txt").write_bytes(b"")
+    with pytest.raises(ValueError, match="there must be text"):
+        load_corpus([str(tmp_path / "x.txt")]).survey()
 
 
 def test_bad_names(tmp_path):

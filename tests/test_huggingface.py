@@ -220,7 +220,7 @@ def test_an_imported_run_has_all_that_others_have(tmp_path):
     model, tokenizer = Run.open(tmp_path / "run").load_best()
     assert model.config.bias
     assert tokenizer.decode(tokenizer.encode("fox")) == "fox"
-    assert isinstance(Run.open(tmp_path / "run").read_setup()[1], TrainConfig)
+    assert isinstance(Run.open(tmp_path / "run").read_setup().train, TrainConfig)
     assert run(["generate", str(tmp_path / "run"), "--tokens", "3", "--prompt", "the"]) == 0
     assert run(["eval", str(tmp_path / "run")]) == 2
     text = tmp_path / "text.txt"

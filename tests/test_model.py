@@ -11,9 +11,9 @@ import pytest
 
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
-from gpt.inside.info import describe
 from gpt.model import GPT
 from gpt.presets import PRESETS, preset
+from gpt.size import describe
 from gpt.training.evaluate import evaluate
 from gpt.writing.sampling import Sampling, generate
 

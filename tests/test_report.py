@@ -12,7 +12,7 @@ from gpt.cli import run
 from gpt.inside.forward import record_pass
 from gpt.inside.history import read_history, smoothed, sparkline, thinned
 from gpt.inside.probes import read_probes
-from gpt.text.counts import bigram_loss, unigram_loss
+from gpt.text.counts import gzip_loss, ngram_losses
 from gpt.training.run import Run
 
 NASTY = "</script><script>alert(1)</script> ' \" & the quick brown fox jumps over it.\n" * 40
@@ -36,15 +36,14 @@ def test_what_is_kept_of_each_evaluation(capsys, trained):
     cut = int(len(NASTY) * 0.9)
     V = tokenizer.vocab_size
     training, validation = tokenizer.encode(NASTY[:cut]), tokenizer.encode(NASTY[cut - 1 :])
+    counts = ngram_losses(training, validation, V)
     assert header["levels"] == pytest.approx(
         {
             "a uniform guess": np.log(V),
-            "how often each token occurs": unigram_loss(
-                training, validation, model.config.vocab_size
-            ),
-            "what followed the one before": bigram_loss(
-                training, validation, model.config.vocab_size
-            ),
+            "how often each token occurs": counts[0],
+            "what followed the one before": counts[1],
+            "what followed the two before": counts[2],
+            "gzip -9": gzip_loss(NASTY[cut:], len(validation) - 1),
         }
     )
     last = probes[-1]
@@ -62,7 +61,7 @@ def test_probes_go_back_with_the_log(trained):
     before = trained.probes.read_text()
     with trained.probes.open("a") as file:
         file.write('{"step": 25, "val_loss": 1.0}\n{"step": 26, "val')
-    trained.rewind_log(20)
+    assert trained.rewind(20) == 0
     assert trained.probes.read_text() == before
     assert run(["train", "--resume", "a", "--steps", "30"]) == 0
     assert [p["step"] for p in read_probes(trained.probes)[1]] == [5, 10, 15, 20, 25, 30]
@@ -129,7 +128,7 @@ def test_the_report_speaks_of_the_steps_that_were_asked_for(trained, capsys):
     assert run(["info", "a"]) == 0
     assert "24 of 24 steps" in capsys.readouterr().out
     assert run(["train", "--resume", "a", "--steps", "5"]) == 0  # it has done more already
-    assert trained.read_setup()[1].steps == 24
+    assert trained.read_setup().train.steps == 24
 
 
 def test_the_loss_is_drawn_as_its_name_says(trained, tmp_path, capsys):

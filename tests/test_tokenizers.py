@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gpt.cli import run
 from gpt.presets import PRESETS
-from gpt.text.corpus import shipped
+from gpt.text.named import shipped
 from gpt.text.tokenizers import (
     END_OF_TEXT,
     UNKNOWN,

@@ -15,10 +15,12 @@ import pytest
 import tinygrad_lite as tg
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
+from gpt.text.corpus import Source
 from gpt.text.tokenizers import CharTokenizer
 from gpt.training.loop import StepRecord, train
 from gpt.training.run import Run
-from gpt.training.state import EvalRecord, TrainState
+from gpt.training.setup import Setup
+from gpt.training.state import FINAL, EvalRecord, TrainState
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 40
 TOKENIZER = CharTokenizer(TEXT)
@@ -56,9 +58,9 @@ def test_evaluations_come_at_the_interval_and_at_the_end():
 
 def run_of(folder, config=MUON, stop=None):
     """Train with checkpoints as the command line does; stop after that step without warning"""
-    run = Run.create(folder)
-    run.write_setup(MODEL, config, TOKENIZER, ["x.txt"])
-    state = TrainState(MODEL, config)
+    run, state = Run.create(folder), TrainState(MODEL, config)
+    with run.locked():
+        run.begin(Setup(MODEL, config, TOKENIZER, Source(("x.txt",))), state)
     for record in train(state, *SPLITS):
         run.append(record)
         if isinstance(record, EvalRecord):
@@ -76,7 +78,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, config):
     run, _ = run_of(tmp_path / "part", config, stop=8)  # two steps after its checkpoint
     state = TrainState(MODEL, config)
     run.load_last(state)
-    run.rewind_log(state.step)
+    assert run.rewind(state.step) == 0
     assert state.step == 5
     for record in train(state, *SPLITS):
         run.append(record)
@@ -107,7 +109,10 @@ def test_a_non_finite_loss_names_the_tensor():
     state = TrainState(MODEL, MUON)
     name, parameter = list(state.model.named_parameters())[3]
     parameter.data[0, 0] = np.nan
-    with pytest.raises(NonFiniteError, match=rf"loss nan after 0 steps; .* not finite: {name}"):
+    with pytest.raises(
+        NonFiniteError,
+        match=rf"loss nan .* norm nan after 0 steps.* not finite: {name}",
+    ):
         list(train(state, *SPLITS))
 
 
@@ -142,6 +147,11 @@ def test_a_foreign_tokenizer_is_refused(tmp_path):
     run, _ = run_of(tmp_path / "run")
     other = json.dumps(CharTokenizer("abc").as_json())
     (run.folder / "tokenizer.json").write_text(other)
+    with pytest.raises(ValueError, match="its checksum differs from that"):
+        run.load_best()
+    old = json.loads((run.folder / "config.json").read_text())
+    del old["format"]  # as the first runs were, which had no checksums
+    (run.folder / "config.json").write_text(json.dumps(old | {"corpus": ["x.txt"]}))
     with pytest.raises(ValueError, match="the same vocabulary"):
         run.load_best()
 
@@ -153,7 +163,7 @@ def test_nothing_is_overwritten_without_force(tmp_path):
         Run.create(run.folder)
     assert run.weights.read_bytes() == weights
     Run.create(run.folder, force=True)
-    assert not run.weights.exists()
+    assert run.weights.read_bytes() == weights  # before anything takes its place
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")
@@ -172,6 +182,7 @@ def test_a_crash_while_saving_keeps_the_checkpoint(tmp_path, monkeypatch):
         run.save_last(state)
     assert run.checkpoint.read_bytes() == before
     assert [p.name for p in run.checkpoint.parent.iterdir()] == ["checkpoint.safetensors"]
+    monkeypatch.undo()
     shutil.rmtree(run.folder)
 
 
@@ -279,7 +290,8 @@ def test_without_a_validation_split_a_run_does_not_end_before_its_steps():
 def test_evaluations_are_compared_on_the_same_tokens(monkeypatch):
     parts, wholes = iter([3.0, 2.0, 2.5]), iter([1.0])
     monkeypatch.setattr(
-        "gpt.training.state.evaluate", lambda model, ids, most=None: next(parts if most else wholes)
+        "gpt.training.state.evaluate",
+        lambda model, ids, most: next(wholes if most == FINAL else parts),
     )
     state = TrainState(MODEL, dataclasses.replace(BY_HEART, steps=60))
     assert by_heart(state) == [(20, 3.0, True), (40, 2.0, True), (60, 1.0, False)]

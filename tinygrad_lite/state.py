@@ -18,7 +18,6 @@ from safetensors.numpy import load_file, save
 
 from tinygrad_lite.tensor import Tensor
 
-
 OF_ARRAYS, OF_STRINGS = "sha256.arrays", "sha256.strings"  # names of the checksums
 
 
@@ -101,7 +100,7 @@ def _sum_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     total = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         total.update(json.dumps([name, str(array.dtype), array.shape]).encode())
-        total.update(array.reshape(-1).view(np.uint8))
+        total.update(array.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

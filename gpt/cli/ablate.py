@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, check_target, corpus_of, measured_tokens
+from gpt.cli.common import announce_compilation, check_target, measured_tokens
 from gpt.cli.console import number, say
 from gpt.cli.numbers import width
 from gpt.errors import require
@@ -27,10 +27,10 @@ def ablate_command(args: Namespace) -> None:
     path = Path(args.out) if args.out else run.folder / "ablation.png"
     require(path.suffix == ".png", "ablate: a figure is a PNG file.", f"{path}", f"{path.stem}.png")
     check_target(path, BEGINNINGS[".png"])
-    _, config, *_ = run.read_setup()
-    model, tokenizer = run.load_best()
-    names, corpus = corpus_of(run, args)
-    _, validation, _ = measured_tokens(corpus, tokenizer, config.validation, args)
+    model, _ = run.load_best()
+    config = run.read_setup().train
+    names, tokens = measured_tokens(run, args)
+    validation = tokens.validation
     announce_compilation()
     with console.WorkBar("parts switched off") as bar, precision(config.precision):
         found = ablate(model, validation, args.tokens, bar)

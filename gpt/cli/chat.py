@@ -17,7 +17,7 @@ def chat_command(args: Namespace) -> None:
     """What you enter and what the model writes are one text, which each goes on with."""
     sampling_of(args)  # a mistake shows before the first question
     run = Run.open(args.run)
-    _, config, *_ = run.read_setup()
+    config = run.read_setup().train
     model, tokenizer = run.load_best()
     announce_compilation()
     with writing_precision(model, config.precision):

@@ -1,17 +1,18 @@
 """What several commands do: find a corpus, turn it into tokens, say that kernels are compiled."""
 
 import contextlib
+import dataclasses
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from gpt.cli import console
+from gpt.config import TrainConfig
 from gpt.errors import require
 from gpt.model import GPT
-from gpt.text.corpus import Corpus, default_corpus, load_corpus, located
+from gpt.text.corpus import Corpus, Source, Survey, default_corpus, load_corpus, located
 from gpt.text.tokenizers import Tokenizer
+from gpt.text.tokens import Tokens, tokenized
 from gpt.training.run import Run
 from gpt.writing.sampling import Sampling
 from tinygrad_lite import get_precision, on_compile, precision
@@ -28,12 +29,18 @@ def announce_compilation() -> None:
     on_compile(once)
 
 
-def find_corpus(names: Sequence[str]) -> tuple[list[str], Corpus]:
-    """The names of the corpus that will be used, and the corpus"""
+def find_corpus(source: Source, kept: Path | None = None) -> tuple[Source, Corpus]:
+    """The corpus that is asked for, or the default one for no names; and the source by which it is
+    found again. kept: the file in which a run has kept its standard input."""
     bar = console.DownloadBar()
     try:
-        if names:
-            return [located(name) for name in names], load_corpus(names, bar)
+        if source.names:
+            corpus = load_corpus(
+                source.names, bar, source.include, source.errors, source.validation, kept
+            )
+            _tell_left_out(corpus)
+            names, given = (tuple(map(located, n)) for n in (source.names, source.validation))
+            return dataclasses.replace(source, names=names, validation=given), corpus
         corpus, wanted = default_corpus(bar)
     finally:
         bar.close()
@@ -42,7 +49,29 @@ def find_corpus(names: Sequence[str]) -> tuple[list[str], Corpus]:
             "training on the sample text that ships with gpt, because tiny Shakespeare cannot be"
             " reached;\n  gpt train shakespeare says why, and how to get it"
         )
-    return [corpus.name], corpus
+    return dataclasses.replace(source, names=(corpus.name,)), corpus
+
+
+def _tell_left_out(corpus: Corpus) -> None:
+    if corpus.left_out:
+        shown = "\n".join(f"  {line}" for line in corpus.left_out[:5])
+        more = len(corpus.left_out) - 5
+        console.complain(
+            f"{console.many(len(corpus.documents), 'file')} of the folders are read;"
+            f" {console.number(len(corpus.left_out))} are left out:\n{shown}"
+            + (f"\n  and {more:,} more" if more > 0 else "")
+        )
+
+
+def surveyed(corpus: Corpus) -> Survey:
+    with console.WorkBar("reading", in_bytes=True) as bar:
+        return corpus.survey(bar)
+
+
+def tokens_of(corpus: Corpus, survey: Survey, tokenizer: Tokenizer, config: TrainConfig) -> Tokens:
+    """The tokens of both splits of a run's corpus"""
+    with console.WorkBar("characters made tokens") as bar:
+        return tokenized(corpus, survey, tokenizer, config.validation, config.split, bar)
 
 
 def check_target(path: Path, beginning: bytes) -> None:
@@ -85,35 +114,34 @@ def writing_precision(model: GPT, wanted: str) -> Iterator[None]:
         yield
 
 
-def corpus_of(run: Run, args: Namespace) -> tuple[list[str], Corpus]:
-    """The corpus that the command line names, or the run's own"""
-    names = run.read_setup()[3]
+def measured_tokens(run: Run, args: Namespace) -> tuple[list[str], Tokens]:
+    """The text that a command measures a model on, and its tokens: all of what the command line
+    names, or both splits of the run's own corpus"""
+    setup = run.read_setup()
+    if args.corpus:
+        source, corpus = find_corpus(Source(tuple(args.corpus)))
+        whole = TrainConfig(validation=0.0)
+        return list(source.names), tokens_of(corpus, surveyed(corpus), setup.tokenizer, whole)
     require(
-        bool(args.corpus) or (bool(names) and "-" not in names),
-        f"{args.command}: the text that a run read from standard input, or elsewhere, is not kept.",
+        has_corpus(run),
+        f"{args.command}: the text that a run read elsewhere is not kept.",
         f"{args.run} without CORPUS",
         f"gpt {args.command} {args.run} FILE",
     )
-    return find_corpus(args.corpus or names)
+    return setup.corpus, own_tokens(run)
 
 
-def measured_tokens(
-    corpus: Corpus, tokenizer: Tokenizer, validation: float, args: Namespace
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Like split_tokens; of another text than the run's own, which the command line names, all"""
-    if not args.corpus:
-        return split_tokens(corpus, tokenizer, validation)
-    tokens = tokenizer.encode(corpus.text)
-    return tokens, tokens, corpus.text[len(tokenizer.decode(tokens[:1])) :]
+def has_corpus(run: Run) -> bool:
+    """Whether a run knows where its text is"""
+    names = run.read_setup().corpus
+    return bool(names) and ("-" not in names or run.text.is_file())
 
 
-def split_tokens(
-    corpus: Corpus, tokenizer: Tokenizer, validation: float
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Training tokens, validation tokens with the one before them as context, and the text that is
-    predicted when the latter are evaluated"""
-    before, after = corpus.splits(validation)
-    training = tokenizer.encode(before)
-    if validation == 0:
-        return training, training, after[len(tokenizer.decode(training[:1])) :]
-    return training, np.concatenate([training[-1:], tokenizer.encode(after)]), after
+def own_tokens(run: Run) -> Tokens:
+    """Both splits of what a run was trained on"""
+    setup = run.read_setup()
+    _, corpus = find_corpus(setup.source, run.text)
+    survey = surveyed(corpus)
+    if setup.format and survey.sha256 != setup.corpus_sha256:
+        console.complain(f"the text that {run.folder} was trained on has changed since")
+    return tokens_of(corpus, survey, setup.tokenizer, setup.train)

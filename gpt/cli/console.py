@@ -1,13 +1,14 @@
 """What the command line shows while it trains: a card before, a live line, a report after."""
 
+import collections
 import contextlib
 import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,6 +25,7 @@ from rich.text import Text
 from gpt.config import GPTConfig, TrainConfig
 from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
+from gpt.text.tokens import TokenIds
 
 if TYPE_CHECKING:
     from gpt.training.loop import StepRecord
@@ -115,12 +117,32 @@ class _Speed(ProgressColumn):
         return Text(task.fields.get("numbers", ""))
 
 
+class Pace:
+    """How long a step takes by the clock, evaluations and saves included: the mean of the last
+    SPAN seconds"""
+
+    SPAN = 20.0
+
+    def __init__(self) -> None:
+        self.times = collections.deque([time.monotonic()])
+
+    def step(self) -> None:
+        self.times.append(time.monotonic())
+        while len(self.times) > 2 and self.times[-1] - self.times[1] > self.SPAN:
+            self.times.popleft()
+
+    @property
+    def seconds(self) -> float:
+        return (self.times[-1] - self.times[0]) / max(len(self.times) - 1, 1)
+
+
 class TrainingLine:
     """One live line, or plain lines at steps that are round numbers."""
 
     def __init__(self, steps: int, done: int):
         self.steps = steps
         self.every = max(1, 10 ** int(math.log10(max(steps, 1))) // 10)
+        self.pace = Pace()
         self.val_loss: float | None = None
         self.progress: Progress | None = None
         if is_live():
@@ -136,7 +158,6 @@ class TrainingLine:
     def __enter__(self) -> "TrainingLine":
         if self.progress:
             self.progress.start()
-        self.left = None
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -145,32 +166,34 @@ class TrainingLine:
                 self.progress.stop()
 
     def step(self, record: "StepRecord") -> None:
+        self.pace.step()
         val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
         speed = f"{number(record.tokens_per_second)} tokens/s"
         if self.progress:  # 80 columns
             numbers = f"loss {record.loss:.4f}{val} | {speed}"
             self.progress.update(self.task, completed=record.step, numbers=numbers)
         elif record.step % self.every == 0 or record.step in (1, self.steps):
-            left = (self.steps - record.step) * record.ms / 1000
+            left = (self.steps - record.step) * self.pace.seconds
             say(
                 f"step {record.step}/{self.steps} | loss {record.loss:.4f}{val} | lr"
                 f" {record.lr:.1e} | norm {record.grad_norm:.2f} | {speed} | {duration(left)} left"
             )
 
-    def evaluation(self, record: "EvalRecord", sample: str) -> None:
+    def evaluation(self, record: "EvalRecord", sample: str, meaning: str) -> None:
         self.val_loss = record.val_loss
         best = ", the best so far" if record.best else ""
         say(f"after step {record.step}: validation loss {record.val_loss:.4f}{best}", "bold")
+        say(f"  {meaning}", "dim")
         say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
 
 
 class WorkBar:
     """Progress of something long, on a terminal; call it with (what is done, all)."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, in_bytes: bool = False):
+        count = DownloadColumn() if in_bytes else TextColumn("{task.completed:,.0f}")
         self.progress = Progress(
-            TextColumn(what), BarColumn(24, **BAR),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn(what), BarColumn(24, **BAR), count,
             TimeRemainingColumn(compact=True), console=errors, transient=True,
             disable=not errors.is_terminal or "NO_COLOR" in os.environ,
         )  # fmt: skip
@@ -260,7 +283,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
-def windows(tokenizer: Tokenizer, tokens: np.ndarray, size: int) -> None:
+def windows(tokenizer: Tokenizer, tokens: TokenIds, size: int) -> None:
     """The vocabulary, and the first windows of a text: inputs, targets, shapes"""
     pieces = [repr(piece) for piece in tokenizer.pieces(range(min(tokenizer.vocab_size, 64)))]
     listed = ", ".join(f"{i} {piece}" for i, piece in enumerate(pieces))

@@ -6,17 +6,12 @@ from argparse import Namespace
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import (
-    announce_compilation,
-    corpus_of,
-    find_corpus,
-    measured_tokens,
-    split_tokens,
-)
+from gpt.cli.common import announce_compilation, has_corpus, measured_tokens, own_tokens
 from gpt.cli.console import number, say
 from gpt.errors import require
-from gpt.text.counts import bigram_loss, unigram_loss
-from gpt.text.tokenizers import Tokenizer
+from gpt.inside.probes import COMPRESSED
+from gpt.text.counts import gzip_loss, ngram_losses
+from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import bits, evaluate
 from gpt.training.run import Run
 from tinygrad_lite import precision
@@ -24,33 +19,36 @@ from tinygrad_lite import precision
 
 def eval_command(args: Namespace) -> None:
     run = Run.open(args.run)
-    _, config, *_ = run.read_setup()
-    names, corpus = corpus_of(run, args)
     model, tokenizer = run.load_best()
-    training, validation, text = measured_tokens(corpus, tokenizer, config.validation, args)
-    if args.corpus:  # what is counted is the run's own, if it is there
-        training = _training_tokens(run, tokenizer)
+    config = run.read_setup().train
+    names, tokens = measured_tokens(run, args)
+    validation = tokens.validation
     require(
         len(validation) > 1,
         "eval: there must be a token to predict.",
         f"{len(validation)} tokens",
         "a longer text",
     )
+    # What is counted is the run's own, if it is there
+    training = _training_tokens(run) if args.corpus else tokens.training
     announce_compilation()
     with precision(config.precision):
         val_loss = evaluate(model, validation)
         train_loss = evaluate(model, training, len(validation) - 1) if len(training) > 1 else None
     count, size = len(validation) - 1, tokenizer.vocab_size
-    counted = len(training) > 1
+    counts = ngram_losses(training, validation, size) if len(training) > 1 else [None] * 3
+    text = tokenizer.decode(validation[1:COMPRESSED])
     result = {
         "val_loss": val_loss,
         "bits_per_token": bits(val_loss),
-        "bits_per_char": bits(val_loss * count) / len(text),
-        "bits_per_byte": bits(val_loss * count) / len(text.encode()),
+        "bits_per_char": bits(val_loss * count) / max(tokens.characters, 1),
+        "bits_per_byte": bits(val_loss * count) / max(tokens.bytes, 1),
         "train_loss": train_loss,
         "uniform_loss": math.log(size),
-        "unigram_loss": unigram_loss(training, validation, size) if counted else None,
-        "bigram_loss": bigram_loss(training, validation, size) if counted else None,
+        "unigram_loss": counts[0],
+        "bigram_loss": counts[1],
+        "trigram_loss": counts[2],
+        "gzip_loss": gzip_loss(text, min(count, COMPRESSED - 1)),
         "parameters": sum(p.size for p in model.parameters()),
         "val_tokens": count,
         "corpus": names,
@@ -73,25 +71,24 @@ def eval_command(args: Namespace) -> None:
     say(_conclusion(result, bool(args.corpus)))
 
 
-def _training_tokens(run: Run, tokenizer: Tokenizer) -> np.ndarray:
+def _training_tokens(run: Run) -> TokenIds:
     """Of the run's own corpus; none where that is not there any more"""
-    _, config, _, names = run.read_setup()
-    if not names or "-" in names:
-        return np.empty(0, np.int64)
+    none = np.empty(0, np.int64)
     try:
-        return split_tokens(find_corpus(names)[1], tokenizer, config.validation)[0]
+        return own_tokens(run).training if has_corpus(run) else none
     except (ValueError, OSError):
-        return np.empty(0, np.int64)
+        return none
 
 
 def _conclusion(result: dict, foreign: bool) -> str:
     """In a few words: what the model is better than; foreign: on another text than its own"""
     known = [(name, result[key]) for name, key in COMPARED if result[key] is not None]
-    worse = [name for name, loss in known if result["val_loss"] >= loss]
+    known = [one for one in known if one[1] <= result["uniform_loss"]]  # gzip of a few words
+    worse = sorted((one for one in known if result["val_loss"] >= one[1]), key=lambda one: one[1])
     if worse and foreign:
-        return f"worse than {SAID[worse[-1]]}: this text is unlike the one it was trained on"
+        return f"worse than {SAID[worse[-1][0]]}: this text is unlike the one it was trained on"
     if worse:
-        return f"worse than {SAID[worse[-1]]}: more steps, or a higher --lr, may help"
+        return f"worse than {SAID[worse[-1][0]]}: more steps, or a higher --lr, may help"
     said = f"better than {SAID[min(known, key=lambda one: one[1])[0]]}"
     train = result["train_loss"]
     if train is not None and result["val_loss"] > train + 0.5:
@@ -103,11 +100,9 @@ COMPARED = (
     ("a uniform guess, ln V", "uniform_loss"),
     ("how often each occurs", "unigram_loss"),
     ("what followed the one before", "bigram_loss"),
+    ("what followed the two before", "trigram_loss"),
+    ("gzip -9 of the same text", "gzip_loss"),
 )
-SAID = dict(
-    zip(
-        (name for name, _ in COMPARED),
-        ("guessing", "counting tokens", "counting pairs of tokens"),
-        strict=True,
-    )
-)
+NAMES = ("guessing", "counting tokens", "counting pairs of tokens", "counting triples of tokens",
+         "gzip")  # fmt: skip
+SAID = dict(zip((name for name, _ in COMPARED), NAMES, strict=True))

@@ -29,7 +29,7 @@ from tinygrad_lite import write_atomically
 
 def explain_command(args: Namespace) -> None:
     run = Run.open(args.run)
-    _check_files(args, run.read_setup()[0])
+    _check_files(args, run.read_setup().model)
     model, tokenizer = run.load_best()
     tokens = tokens_of(tokenizer, args.prompt)
     view = view_of(model, args)

@@ -47,7 +47,7 @@ def generate_command(args: Namespace) -> None:
     if args.threads is not None:
         set_num_threads(args.threads)
     run = Run.open(args.run)
-    _, config, *_ = run.read_setup()
+    config = run.read_setup().train
     model, tokenizer = run.load_best()
     text, prompt = _prompt(args, tokenizer)
     size = model.config.block_size

@@ -17,6 +17,7 @@ from gpt.presets import DEFAULT_PRESET, PRESETS, TOKENIZERS
 TRAIN_EXAMPLES = """examples:
   gpt train                                   tiny Shakespeare, two and a half minutes
   gpt train my.txt notes/ --out runs/mine     your own files and folders
+  gpt train src --include '*.py'              the Python files of a folder
   gpt train sample --preset baby --steps 200  the play that ships with the package
   cat *.md | gpt train - --name notes         standard input
   gpt train --preset hello --verbose          the smallest model, every window of its text
@@ -139,9 +140,27 @@ def _add_train(commands: Any, chosen: str) -> None:
         "corpus",
         nargs="*",
         metavar="CORPUS",
-        help="text files, folders with .txt files, - for standard input, or one of shakespeare,"
+        help="text files, folders of them, patterns, - for standard input, or one of shakespeare,"
         " sample, mini, hello (default: the preset's; shakespeare, or sample where that cannot be"
         " had)",
+    )
+    text = parser.add_argument_group("text")
+    text.add_argument(
+        "--include",
+        action="append",
+        metavar="PATTERN",
+        help="of folders only files with such names, '*.py'; may be repeated (default: all texts)",
+    )
+    text.add_argument(
+        "--validation-file",
+        action="append",
+        metavar="CORPUS",
+        help="a text for validation, in place of a part of the others; may be repeated",
+    )
+    text.add_argument(
+        "--errors",
+        choices=("strict", "replace"),
+        help="bytes that are not UTF-8 end it, or become U+FFFD (default: strict)",
     )
     run = parser.add_argument_group("run")
     run.add_argument(
@@ -152,7 +171,18 @@ def _add_train(commands: Any, chosen: str) -> None:
     run.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
     run.add_argument("--name", help="what to call the run (default: the corpus)")
     run.add_argument("--force", action="store_true", help="replace the run that --out holds")
-    run.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with a run that was stopped (default: the one that was saved last)",
+    )
+    run.add_argument(
+        "--allow-changed-corpus",
+        action="store_true",
+        help="resume on a text that has changed since",
+    )
     run.add_argument(
         "--from",
         dest="start",

@@ -9,7 +9,7 @@ from gpt.errors import require
 from gpt.exchange.huggingface import load_checkpoint
 from gpt.text.corpus import base_name
 from gpt.training.run import Run, default_folder
-from tinygrad_lite import save_state
+from gpt.training.setup import Setup
 
 # For training that goes on from such weights
 FINE_TUNING = TrainConfig(steps=200, batch_size=4, lr=3e-5, beta2=0.95, warmup=20,
@@ -21,8 +21,8 @@ def import_command(args: Namespace) -> None:
     config, state, tokenizer = load_checkpoint(source)
     folder = args.out or default_folder(base_name(args.model))
     run = Run.create(folder, args.force, [source])
-    run.write_setup(config, FINE_TUNING, tokenizer, [])
-    save_state(run.weights, state)
+    with run.locked():
+        run.begin(Setup(config, FINE_TUNING, tokenizer), weights=state)
     say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")
     say(f"next: gpt generate {run.folder}, or gpt train CORPUS --from {run.folder}")
 

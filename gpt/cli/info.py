@@ -6,9 +6,9 @@ from pathlib import Path
 from gpt.cli import console
 from gpt.cli.console import number, say
 from gpt.config import GPTConfig
-from gpt.inside.info import describe
 from gpt.presets import Preset, preset
-from gpt.text.corpus import shipped
+from gpt.size import describe
+from gpt.text.named import shipped
 from gpt.text.tokenizers import build_tokenizer
 
 
@@ -17,8 +17,9 @@ def info_command(args: Namespace) -> None:
         from gpt.training.run import Run  # with the engine, which takes long to start
 
         run = Run.open(args.model)
-        config, train, _, corpus = run.read_setup()
-        batch_size, trained = train.batch_size, run.told() | {"corpus": corpus}
+        setup = run.read_setup()
+        config, train = setup.model, setup.train
+        batch_size, trained = train.batch_size, run.told() | {"corpus": setup.corpus}
     else:
         trained = {}
         chosen = preset(args.model)

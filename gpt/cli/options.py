@@ -22,7 +22,10 @@ def add_fields(group: Any, config: type, chosen: Preset) -> None:
         about, choices = field.metadata["about"], field.metadata["choices"]
         shown = {True: "yes", False: "no"}[value] if field.type is bool else value or "all"
         default = value if field.type in (int, float) else shown
-        settings: dict[str, Any] = {"default": None, "help": f"{about} (default: {default})"}
+        settings: dict[str, Any] = {
+            "default": None,
+            "help": f"{about.replace('%', '%%')} (default: {default})",
+        }
         if field.type is bool:
             settings["action"] = argparse.BooleanOptionalAction
         else:

@@ -12,8 +12,8 @@ from gpt.training.run import Run
 
 def plot_command(args: Namespace) -> None:
     run = Run.open(args.run)
-    model_config, *_ = run.read_setup()
+    vocab_size = run.read_setup().model.vocab_size
     path = Path(args.out) if args.out else run.folder / "loss.png"
     check_target(path, BEGINNINGS.get(path.suffix.lower(), b""))
-    plot_loss(run.log, path, model_config.vocab_size, run.folder.resolve().name, args.x)
+    plot_loss(run.log, path, vocab_size, run.folder.resolve().name, args.x)
     say(f"the loss of {args.run} is drawn in {path}")

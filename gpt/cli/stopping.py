@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -36,6 +37,14 @@ class Stopping:
     ) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def unread(self) -> Iterator[None]:
+        """Within this context, that nobody reads what is printed counts as a signal to stop."""
+        try:
+            yield
+        except BrokenPipeError:
+            self.signal = signal.SIGPIPE
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal or not self.patient:

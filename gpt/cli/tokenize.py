@@ -7,7 +7,7 @@ from gpt.cli import console
 from gpt.cli.console import number, say
 from gpt.errors import require
 from gpt.presets import PRESETS
-from gpt.text.corpus import gpt2_folder
+from gpt.text.named import gpt2_folder
 from gpt.text.tokenizers import Tokenizer, tokenizer_from_files
 from gpt.training.run import Run
 
@@ -31,7 +31,7 @@ def _tokenizer(name: str) -> Tokenizer:
     if name == "gpt2":
         return tokenizer_from_files(gpt2_folder())
     if (Path(name) / "config.json").is_file():
-        return Run.open(name).read_setup()[2]
+        return Run.open(name).read_setup().tokenizer
     require(
         Path(name).exists(),
         "tokenize: the first argument is a run's folder, gpt2, or tokenizer files.",

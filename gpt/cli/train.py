@@ -1,47 +1,35 @@
 """gpt train"""
 
-import dataclasses
+import contextlib
+import math
 import shlex
 import time
 from argparse import Namespace
-from pathlib import Path
+from collections.abc import Iterator
 
-import numpy as np
-
-from gpt.cli import console
-from gpt.cli.common import announce_compilation, check_target, find_corpus, split_tokens
+from gpt.cli import console, planning
+from gpt.cli.common import announce_compilation, check_target
 from gpt.cli.console import say
+from gpt.cli.planning import Plan
 from gpt.cli.report import write_report
 from gpt.cli.stopping import Stopping
-from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import Interrupted, require
 from gpt.inside.history import read_history, sparkline
 from gpt.inside.page import BEGINNING as PAGE
-from gpt.inside.probes import Probe, read_probes
-from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
-from gpt.text.corpus import Corpus, gpt2_folder
-from gpt.text.tokenizers import Tokenizer, build_tokenizer
+from gpt.inside.probes import Probe, levels, read_probes, standing
+from gpt.text.tokenizers import Tokenizer
+from gpt.text.tokens import TokenIds, Tokens
 from gpt.training.evaluate import bits, evaluate
-from gpt.training.loop import StepRecord, check_lengths, train
-from gpt.training.measure import measure
-from gpt.training.run import Run, default_folder
-from gpt.training.state import RISES, TrainState
+from gpt.training.loop import StepRecord, train
+from gpt.training.measure import measure, predicted_seconds
+from gpt.training.run import Run
+from gpt.training.saving import Saver
+from gpt.training.signs import Signs
+from gpt.training.state import FINAL, EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
-from tinygrad_lite import Tensor, precision, set_num_threads
+from tinygrad_lite import precision, set_num_threads
 
 SAMPLE_SEED = 42
-
-
-@dataclasses.dataclass
-class Plan:
-    """What is going to be trained, and on what"""
-
-    model: GPTConfig
-    config: TrainConfig
-    tokenizer: Tokenizer
-    names: list[str]
-    corpus: Corpus
-    start: dict[str, Tensor] | None = None  # the weights of the run that --from names
 
 
 def train_command(args: Namespace) -> None:
@@ -60,86 +48,183 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         f"{args.sample_tokens}",
         "--sample-tokens 160",
     )
-    plan = _resumed(args) if args.resume else _tuned(args) if args.start else _new(args)
-    model, config, tokenizer = plan.model, plan.config, plan.tokenizer
-    training, validation, _ = split_tokens(plan.corpus, tokenizer, config.validation)
-    check_lengths(training, validation[1:], model.block_size)
-    unknown = float((training == 0).mean()) if tokenizer.kind == "words" else 0.0
-    if unknown > 0.02:
-        console.complain(f"{unknown:.0%} of this text are words that the model has no token for")
+    resumes = args.resume is not None
+    make = planning.resumed if resumes else planning.tuned if args.start else planning.new
+    plan = make(args)
+    run, tokens, config = plan.run, plan.tokens, plan.setup.train
+    _say_what_is_odd(args, plan)
+    state = TrainState(plan.setup.model, config)
+    if plan.weights is not None:
+        state.model.load_state_dict(plan.weights)
+    saver = Saver(lambda: run.save_last(state), config.save_every)
+    with contextlib.ExitStack() as held:
+        if resumes:
+            held.enter_context(run.locked())
+            _go_on(args, plan, state)
+            saver.started(state.step, 0.0)
+        if state.done():
+            more = 2 * max(state.step, config.steps)
+            say(f"nothing is left to do after step {state.step}; --steps {more} goes on")
+        else:
+            _show_card(plan, state)
+        if not resumes:
+            held.enter_context(run.locked())
+            began = time.monotonic()
+            run.begin(plan.setup, state, text=plan.text)
+            saver.started(0, time.monotonic() - began)
+        with _resumable(run, saver):
+            last = _train_and_show(args, stopping, plan, state, saver)
+        if stopping.signal:
+            raise Interrupted(stopping.signal, _goes_on(args, run, state))
+        if state.overtrained():
+            say(
+                f"stopped after step {state.step}: the validation loss has risen"
+                f" {config.patience} times in a row; the best weights, after step"
+                f" {state.best_step}, are kept"
+            )
+        _say_best(run, state, tokens, last)
+        reported = _report(run)
+    say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
+    also = f", or open {run.report} in a browser" if reported else ""
+    say(f"next: gpt generate {run.folder}{also}")
+
+
+def _say_what_is_odd(args: Namespace, plan: Plan) -> None:
+    tokenizer, training = plan.setup.tokenizer, plan.tokens.training
+    if tokenizer.kind == "words":
+        unknown = float((training[:FINAL] == 0).mean())
+        if unknown > 0.02:
+            console.complain(
+                f"{unknown:.0%} of this text are words that the model has no token for"
+            )
     if args.verbose:
-        console.windows(tokenizer, training, model.block_size)
-    state = TrainState(model, config)  # before the folder: it may find a mistake
-    name = args.name or plan.corpus.name
-    run = (
-        Run.open(args.resume)
-        if args.resume
-        else Run.create(args.out or default_folder(name), args.force, _sources(args, plan))
-    )
-    if args.resume:
-        run.load_last(state)
-        if args.steps:  # whoever says how far wants to go on, also where the loss has risen
-            state.recent = []
-        run.rewind_log(state.step)
-        if not state.done():  # a run that is stopped once more knows what was asked of it
-            run.write_setup(model, config, tokenizer, plan.names)
-    else:
-        if plan.start is not None:
-            state.model.load_state_dict(plan.start)
-        run.write_setup(model, config, tokenizer, plan.names)
-    if state.done():
-        more = 2 * max(state.step, config.steps)
-        say(f"nothing is left to do after step {state.step}; --steps {more} goes on")
-    else:
-        seconds, peak_mb = measure(model, config, training)
-        counts = (len(training), len(validation) - 1)
-        parameters = sum(p.size for p in state.model.parameters())
-        left = seconds * (config.steps - state.step)
-        console.card(console.card_rows(model, config, name, parameters, counts, left, peak_mb))
-    probe = Probe(model, tokenizer, validation)
-    if not read_probes(run.probes)[0]:
-        run.add_probe(probe.header(run.folder.resolve().name, training, validation))
-    best_loss = None  # of the best weights on the whole validation split
+        console.windows(tokenizer, training, plan.setup.model.block_size)
+
+
+def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
+    """Bring a run back to where it was saved; call it while the run is locked."""
+    run = plan.run
+    run.load_last(state)
+    if args.steps:  # whoever says how far wants to go on, also where the loss has risen
+        state.recent = []
+    lost = run.rewind(state.step)
+    if lost:
+        console.complain(f"{run.log} has lost {console.many(lost, 'step')} of {state.step}")
+    if state.best_step and not run.check_best():
+        console.complain(
+            f"the best weights, after step {state.best_step}, are gone from {run.folder}: the best"
+            " of what follows will be kept"
+        )
+        state.best_loss, state.best_step = math.inf, 0
+        if state.done():
+            state.evaluate(plan.tokens.validation)
+            run.save_best(state)
+    if not state.done():  # a run that is stopped once more knows what was asked of it
+        plan.setup.write(run.folder)
+    run.setup = plan.setup
+
+
+def _show_card(plan: Plan, state: TrainState) -> None:
+    model, config, tokens = plan.setup.model, plan.setup.train, plan.tokens
+    seconds, peak_mb = measure(model, config, tokens.training)
+    counts = (len(tokens.training), len(tokens.validation) - 1)
+    parameters = sum(p.size for p in state.model.parameters())
+    left = predicted_seconds(seconds, state, model, counts)
+    console.card(console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb))
+
+
+@contextlib.contextmanager
+def _resumable(run: Run, saver: Saver) -> Iterator[None]:
+    """Say how a run goes on that cannot write its files, or gets no memory"""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        what = getattr(error, "filename", None) or run.folder
+        reason = getattr(error, "strerror", None) or "there is not enough memory"
+        raise ValueError(
+            "train: a run needs room for what it saves, and memory.\n"
+            f"  got {what}: {reason}, after step {saver.step} was saved\n"
+            f"  try to make room, then gpt train --resume {shlex.quote(str(run.folder))}"
+        ) from error
+
+
+def _train_and_show(
+    args: Namespace, stopping: Stopping, plan: Plan, state: TrainState, saver: Saver
+) -> EvalRecord | None:
+    """The steps that are left; returns the last evaluation"""
+    run, tokens, config, tokenizer = plan.run, plan.tokens, state.config, plan.setup.tokenizer
+    probe = Probe(plan.setup.model, tokenizer, tokens.validation)
+    header = read_probes(run.probes)[0]
+    if not header:
+        found = levels(tokenizer, tokens.training, tokens.validation)
+        header = probe.header(run.folder.resolve().name, found)
+        run.add_probe(header)
+    signs = Signs(math.log(plan.setup.model.vocab_size), config)
+    last = None
     with console.TrainingLine(config.steps, state.step) as line:
         stopping.patient = True
-        for record in train(state, training, validation):
+        for record in train(state, tokens.training, tokens.validation):
             run.append(record)
             if isinstance(record, StepRecord):
-                if not stopping.signal:
-                    line.step(record)
-                elif not state.evaluation_due():
-                    run.save_last(state)
+                with stopping.unread():
+                    if not stopping.signal:
+                        line.step(record)
+                        _warn(signs.step(record))
+                if state.evaluation_due():
+                    continue  # which comes before anything is saved
+                if stopping.signal:
                     break
+                saver.step_done(state.step)
                 continue
-            sample = _sample(state, tokenizer, training, args.sample_tokens)
+            last = record
+            sample = _sample(state, tokenizer, tokens.training, args.sample_tokens)
             run.add_sample(record.step, sample)
             run.add_probe(probe.measure(state.model, record.step, record.val_loss, sample))
             if record.best:
                 run.save_best(state)
-                best_loss = record.val_loss if record.step == config.steps else None
-            run.save_last(state)
-            if stopping.signal:  # nothing is printed: the terminal may be gone
+            if stopping.signal or state.done():
                 break
-            line.evaluation(record, sample)
+            saver.step_done(state.step)
+            with stopping.unread():
+                line.evaluation(record, sample, _meaning(record, tokens, tokenizer, header))
+                _warn(signs.evaluation(record))
+        saver.save(state.step)
+        if last is not None and not stopping.signal:
+            with stopping.unread():
+                line.evaluation(last, sample, _meaning(last, tokens, tokenizer, header))
         stopping.patient = False
-    if stopping.signal:
-        raise Interrupted(stopping.signal, _goes_on(args, run, state))
-    if state.overtrained():
-        say(
-            f"stopped after step {state.step}: the validation loss has risen {RISES} times in a"
-            f" row; the best weights, after step {state.best_step}, are kept"
-        )
-    if best_loss is None:
-        with precision(config.precision):
-            best_loss = evaluate(run.load_best()[0], validation)
+    return last
+
+
+def _warn(sign: str | None) -> None:
+    if sign:
+        console.complain(sign)
+
+
+def _meaning(record: EvalRecord, tokens: Tokens, tokenizer: Tokenizer, header: dict) -> str:
+    """What a validation loss stands for"""
+    per_character = (len(tokens.validation) - 1) / max(tokens.characters, 1)
+    size = f"{bits(record.val_loss) * per_character:.3f} bits per character"
+    return f"{size}; {standing(record.val_loss, header['levels'])}"
+
+
+def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | None) -> None:
+    """The loss of the best weights on the whole validation split"""
+    if last is not None and last.best and last.step == state.config.steps:
+        loss = last.val_loss
+    elif not run.check_best():
+        say(f"no best weights are in {run.folder}")
+        return
+    else:
+        with precision(state.config.precision):
+            loss = evaluate(run.load_best()[0], tokens.validation, FINAL)
+    tokenizer = run.read_setup().tokenizer
     say(
-        f"best validation loss {best_loss:.4f} after step {state.best_step}:"
-        f" {bits(best_loss):.3f} bits per {console.unit(tokenizer)}"
+        f"best validation loss {loss:.4f} after step {state.best_step}:"
+        f" {bits(loss):.3f} bits per {console.unit(tokenizer)}"
     )
-    reported = _report(run)
-    say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
-    also = f", or open {run.report} in a browser" if reported else ""
-    say(f"next: gpt generate {run.folder}{also}")
 
 
 def _report(run: Run) -> bool:
@@ -150,77 +235,11 @@ def _report(run: Run) -> bool:
         check_target(run.report, PAGE)
         write_report(run, run.report)
     except (ValueError, OSError) as error:  # what matters is done
+        if isinstance(error, BrokenPipeError):
+            raise
         console.complain(f"there is no report: {error}")
         return False
     return True
-
-
-def _new(args: Namespace) -> Plan:
-    chosen = preset(args.preset or DEFAULT_PRESET)
-    names, corpus = find_corpus(args.corpus or ([chosen.corpus] if chosen.corpus else []))
-    config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
-    kind = args.tokenizer or chosen.tokenizer
-    tokenizer = build_tokenizer(
-        kind,
-        corpus.text,
-        corpus.splits(config.validation)[0],
-        args.vocab_size or 0,
-        gpt2_folder() if kind == "gpt2" else None,
-    )
-    options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
-    return Plan(GPTConfig(**options), config, tokenizer, names, corpus)
-
-
-def _resumed(args: Namespace) -> Plan:
-    require(
-        not args.corpus and not args.start,
-        "train: a resumed run keeps its corpus and its weights.",
-        f"--resume with {' '.join(args.corpus) or f'--from {args.start}'}",
-        f"gpt train --resume {args.resume}",
-    )
-    run = Run.open(args.resume)
-    model, config, tokenizer, names = run.read_setup()
-    require(
-        "-" not in names and bool(names),
-        "train: a run is resumed on the files that it was trained on.",
-        f"--resume {args.resume}, trained on {'standard input' if names else 'none'}",
-        f"gpt train CORPUS --from {args.resume}",
-    )
-    run.check_last()
-    names, corpus = find_corpus(names)
-    config = dataclasses.replace(config, **_given(args, TrainConfig))
-    return Plan(model, config, tokenizer, names, corpus)
-
-
-def _tuned(args: Namespace) -> Plan:
-    """A new run that begins with the weights, the tokenizer and the settings of another"""
-    model, tokenizer = Run.open(args.start).load_best()
-    _, config, *_ = Run.open(args.start).read_setup()
-    if args.preset:
-        config = TrainConfig(**preset(args.preset).train)
-    wrong = [name for name in _given(args, GPTConfig) if name not in ("dropout", "block_size")]
-    wrong += [n for n in ("tokenizer", "vocab_size") if getattr(args, n)]
-    require(
-        not wrong,
-        "train: weights are those of one model and one vocabulary.",
-        f"--from {args.start} with --{wrong[0].replace('_', '-') if wrong else ''}",
-        "none of the model's options but --dropout and --block-size",
-    )
-    weights = model.state_dict()
-    options = dataclasses.asdict(model.config) | _given(args, GPTConfig)
-    size, most = options["block_size"], model.config.block_size
-    require(
-        size <= most,
-        "train: a model has learned no positions beyond its block_size.",
-        f"--block-size {size} with --from a model of block_size={most}",
-        f"--block-size {most}",
-    )
-    learned = "position.embedding.weight"
-    if learned in weights:
-        weights[learned] = weights[learned][:size].detach()
-    names, corpus = find_corpus(args.corpus)
-    config = dataclasses.replace(config, **_given(args, TrainConfig))
-    return Plan(GPTConfig(**options), config, tokenizer, names, corpus, weights)
 
 
 def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
@@ -228,8 +247,6 @@ def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
     if state.done():
         return f"stopped after the last step; everything is in {run.folder}"
     saved = f"stopped after step {state.step}, which is saved in {run.folder}"
-    if "-" in run.read_setup()[3]:
-        return f"{saved}; it cannot go on: standard input is not kept"
     more = [
         f"--{name.replace('_', '-')}={getattr(args, name)}"
         for name in ("threads", "sample_tokens")  # the run keeps the others itself
@@ -239,20 +256,7 @@ def _goes_on(args: Namespace, run: Run, state: TrainState) -> str:
     return f"{saved}\n  {command}\n  goes on"
 
 
-def _sources(args: Namespace, plan: Plan) -> list[str]:
-    """The files and folders that a new run is made from"""
-    sources = [name for name in plan.names if Path(name).is_absolute()]  # others are shipped
-    sources += [args.start] if args.start else []
-    return sources + ([args.tokenizer] if args.tokenizer not in (None, *TOKENIZERS) else [])
-
-
-def _given(args: Namespace, config: type) -> dict:
-    """The options of a configuration that were given on the command line"""
-    names = (f.name for f in dataclasses.fields(config) if f.name != "vocab_size")
-    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
-
-
-def _sample(state: TrainState, tokenizer: Tokenizer, training: np.ndarray, tokens: int) -> str:
+def _sample(state: TrainState, tokenizer: Tokenizer, training: TokenIds, tokens: int) -> str:
     """Text from a fixed prompt and seed: the same run gives the same sample"""
     text = tokenizer.decode(training[:1000])
     prompt = tokenizer.encode("\n" if "\n" in text else text)[:1]

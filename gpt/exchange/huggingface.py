@@ -23,7 +23,7 @@ from gpt.text.tokenizers import (
     WordTokenizer,
     tokenizer_from_files,
 )
-from gpt.training.run import write_json
+from gpt.training.setup import write_json
 from tinygrad_lite import save_state
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",

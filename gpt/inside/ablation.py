@@ -15,6 +15,7 @@ import numpy as np
 from gpt.errors import require
 from gpt.inside.forward import record_pass, watched
 from gpt.model import GPT
+from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import evaluate, windows
 from tinygrad_lite import Tensor
 
@@ -48,7 +49,7 @@ class Ablation:
 
 
 def ablate(
-    model: GPT, tokens: np.ndarray, most: int, progress: Callable[[int, int], None] | None = None
+    model: GPT, tokens: TokenIds, most: int, progress: Callable[[int, int], None] | None = None
 ) -> Ablation:
     """Measure on about `most` of tokens (n,), whose first is only read.
 
@@ -94,7 +95,7 @@ def _without_head(head: int) -> Callable:
     return hook
 
 
-def patterns(model: GPT, tokens: np.ndarray) -> dict[str, np.ndarray]:
+def patterns(model: GPT, tokens: TokenIds) -> dict[str, np.ndarray]:
     """The share of attention of each head that goes where each of PATTERNS says, (layers, heads);
     0 for what does not occur"""
     size = min(model.config.block_size, len(tokens))

@@ -1,57 +1,207 @@
-"""Texts to train on: files, folders, standard input, and named corpora.
+"""Texts to train on: files, folders, patterns, standard input, and named corpora.
 
-Named corpora: `shakespeare`, tiny Shakespeare, found in $GPT_DATA_DIR or in the user's cache, else
-downloaded; `sample`, a play, `mini`, a tale of a few hundred words, and `hello`, two words, which
-ship with this package. The end of a text is the validation split.
+A corpus is a list of documents, read piece by piece as often as they are needed, never held whole.
+Of each document, or of all of them as a row, the end is kept for validation.
 """
 
+import glob
+import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import resources
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import platformdirs
+import numpy as np
 
 from gpt.errors import closest, require
+from gpt.text.named import NAMES, SHIPPED, Progress, cache_folder, shakespeare, shipped
+from gpt.text.reading import BLOCK, is_text, read_text
 
-SHAKESPEARE_URL = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-)
-SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-SHAKESPEARE_FILE = "tinyshakespeare.txt"
-SHIPPED = ("sample", "hello", "mini")  # in this package
-NAMES = ("shakespeare", *SHIPPED)
+SEPARATOR = "\n\n"  # between documents, for tokenizers that have no token for the end of a text
+LONGEST_NAME = 60  # characters of the name of a corpus
+OF_RUNS = ("config.json", "tokenizer.json", "log.jsonl", "probes.jsonl", "samples.txt",
+           "report.html", "corpus.txt")  # fmt: skip
 
-Progress = Callable[[int, int], None]  # (bytes so far, bytes in all)
+
+@dataclass(frozen=True)
+class Source:
+    """What a corpus is made of, as the user says it and as a run remembers it"""
+
+    names: tuple[str, ...]  # paths of files or folders, patterns, "-", or names of NAMES
+    include: tuple[str, ...] = ()  # patterns of file names in folders; none: every text file
+    errors: str = "strict"  # of bytes that are not text: "strict", or "replace"
+    validation: tuple[str, ...] = ()  # names of texts that are kept for validation
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text: a file, or a text that ships with this package"""
+
+    name: str
+    path: Path | None = None
+    errors: str = "strict"
+
+    def pieces(self) -> Iterator[str]:
+        """The text, a piece at a time"""
+        if self.path is None:
+            return iter([shipped(self.name)])
+        return read_text(self.path, self.errors, self.name)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file: how long reading it takes"""
+        return 0 if self.path is None else self.path.stat().st_size
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters start, ..., stop - 1 of a document"""
+
+    document: Document
+    start: int
+    stop: int
+
+    def pieces(self) -> Iterator[str]:
+        at = 0
+        for piece in self.document.pieces():
+            part = piece[max(0, self.start - at) : max(0, self.stop - at)]
+            at += len(piece)
+            if part:
+                yield part
+            if at >= self.stop:
+                return
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a corpus tells: characters in each document, the characters that occur,
+    in order, and the SHA-256 of all of it"""
+
+    lengths: tuple[int, ...]
+    characters: str
+    sha256: str
+
+    @property
+    def length(self) -> int:
+        return sum(self.lengths)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and where it came from."""
+    """Documents, and those of them that the user has given for validation, the last ones"""
 
     name: str
-    text: str
+    documents: tuple[Document, ...]
+    given: int = 0  # how many documents, at the end, are for validation alone
+    left_out: tuple[str, ...] = field(default=(), compare=False)  # files of folders, and why
 
-    def splits(self, validation: float) -> tuple[str, str]:
-        """The training text and the validation text, its last part; all of it twice for 0"""
-        cut = int(len(self.text) * (1 - validation))
-        return self.text[:cut], self.text[cut if validation else 0 :]
+    @property
+    def text(self) -> str:
+        """All of it at once"""
+        return SEPARATOR.join("".join(d.pieces()) for d in self.documents)
+
+    @property
+    def size(self) -> int:
+        return sum(document.size for document in self.documents)
+
+    def survey(self, progress: Progress | None = None) -> Survey:
+        """Read everything once."""
+        seen = np.zeros(sys.maxunicode + 1, bool)
+        total, lengths, done = hashlib.sha256(), [], 0
+        for document in self.documents:
+            length = 0
+            for piece in document.pieces():
+                data = piece.encode("utf-8", "surrogatepass")
+                total.update(data)
+                if len(data) == len(piece):  # ASCII
+                    seen[np.frombuffer(data, np.uint8)] = True
+                else:
+                    codes = np.frombuffer(piece.encode("utf-32-le", "surrogatepass"), np.uint32)
+                    seen[codes] = True
+                length += len(piece)
+                done += len(data)
+                if progress is not None:
+                    progress(done, max(done, self.size))
+            total.update(length.to_bytes(8, "little"))  # where a document ends
+            lengths.append(length)
+        if len(self.documents) > 1:
+            seen[[ord(c) for c in SEPARATOR]] = True
+        total.update(self.given.to_bytes(8, "little"))
+        require(
+            sum(lengths) > 0,
+            "corpus: there must be text to train on.",
+            f"an empty text from {self.name}",
+            "gpt train sample",
+        )
+        return Survey(tuple(lengths), "".join(map(chr, np.flatnonzero(seen))), total.hexdigest())
+
+    def splits(
+        self, lengths: Sequence[int], share: float, split: str = "each"
+    ) -> tuple[list[Span], list[Span]]:
+        """What is trained on, and what is kept for validation.
+
+        lengths   characters of each document
+        share     of the characters, kept for validation; 0: all of it is both
+        split     "each": the end of each document; "files": whole documents, the last ones
+        """
+        spans = [Span(d, 0, n) for d, n in zip(self.documents, lengths, strict=True)]
+        if self.given:
+            return spans[: -self.given], spans[-self.given :]
+        if share == 0:
+            return spans, spans
+        if split == "each":
+            cuts = [int(n * (1 - share)) for n in lengths]
+            before = [Span(s.document, 0, cut) for s, cut in zip(spans, cuts, strict=True)]
+            after = [Span(s.document, c, s.stop) for s, c in zip(spans, cuts, strict=True)]
+            return [s for s in before if s.stop], [s for s in after if s.stop > s.start]
+        require(
+            len(spans) > 1,
+            "corpus: of one document no whole ones can be kept for validation.",
+            f"--split files with {self.name}",
+            "--split each, or --validation-file",
+        )
+        reached = np.cumsum(lengths) - np.asarray(lengths) / 2  # the middle of each
+        kept = int((reached > (1 - share) * sum(lengths)).sum())
+        kept = min(max(kept, 1), len(spans) - 1)
+        return spans[:-kept], spans[-kept:]
 
 
-def load_corpus(names: Sequence[str], progress: Progress | None = None) -> Corpus:
-    """The texts of `names`, joined: paths of files, folders (their *.txt), "-", or corpus names."""
-    texts = [_read(name, progress) for name in names]
-    corpus = Corpus("+".join(base_name(name) for name in names), "".join(texts))
-    require(
-        bool(corpus.text),
-        "corpus: there must be text to train on.",
-        f"an empty text from {', '.join(names)}",
-        "gpt train sample",
-    )
-    return corpus
+def load_corpus(
+    names: Sequence[str],
+    progress: Progress | None = None,
+    include: Sequence[str] = (),
+    errors: str = "strict",
+    validation: Sequence[str] = (),
+    standard_input: Path | None = None,
+) -> Corpus:
+    """The documents that `names` and `validation` name: see Source.
+
+    progress         of a download
+    standard_input   the file in which standard input was kept, to read it once more
+    """
+    left_out: list[str] = []
+
+    def found(names: Sequence[str]) -> list[Document]:
+        return [d for n in names for d in _find(n, progress, include, errors, left_out, kept)]
+
+    kept = standard_input
+    if kept is None and "-" in (*names, *validation):
+        kept = _keep_standard_input()
+    documents, given = found(names), found(validation)
+    return Corpus(_name_of(names), (*documents, *given), len(given), tuple(left_out))
+
+
+def default_corpus(progress: Progress | None = None, timeout: float = 5.0) -> tuple[Corpus, bool]:
+    """Shakespeare if it is here or can be had within seconds, else the sample; and which it is:
+    (corpus, whether it is Shakespeare)."""
+    try:
+        path = shakespeare(progress, timeout)
+        return Corpus("shakespeare", (Document("shakespeare", path),)), True
+    except OSError:
+        return Corpus("sample", (Document("sample"),)), False
 
 
 def base_name(path: str) -> str:
@@ -63,165 +213,119 @@ def base_name(path: str) -> str:
 def located(name: str) -> str:
     """The name by which a corpus is found again from any folder: paths become absolute."""
     known = name == "-" or name in NAMES
-    return name if known else str(Path(name).resolve())
+    return name if known else str(Path(name).absolute() if _is_pattern(name) else _real(name))
 
 
-def default_corpus(progress: Progress | None = None, timeout: float = 5.0) -> tuple[Corpus, bool]:
-    """Shakespeare if it is here or can be had within seconds, else the sample; and which it is:
-    (corpus, whether it is Shakespeare)."""
+def _real(name: str) -> Path:
+    return Path(name).resolve()
+
+
+def _name_of(names: Iterable[str]) -> str:
+    """One that fits into a folder's name"""
+    parts = [base_name(name) for name in dict.fromkeys(names)]
+    whole = "+".join(parts)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{parts[0][: LONGEST_NAME - 16]}+{len(parts) - 1}-more"
+
+
+def _is_pattern(name: str) -> bool:
+    return any(c in name for c in "*?[") and not os.path.lexists(name)
+
+
+def _keep_standard_input() -> Path:
+    """Standard input in a file, since a text is read more than once; it goes with the process"""
+    cache = cache_folder()
     try:
-        return Corpus("shakespeare", shakespeare(progress, timeout)), True
+        cache.mkdir(parents=True, exist_ok=True)
+        file = tempfile.NamedTemporaryFile(prefix="stdin-", dir=cache)  # noqa: SIM115
     except OSError:
-        return Corpus("sample", shipped("sample")), False
+        file = tempfile.NamedTemporaryFile(prefix="stdin-")  # noqa: SIM115
+    _kept.append(file)
+    shutil.copyfileobj(sys.stdin.buffer, file, BLOCK)
+    file.flush()
+    return Path(file.name)
 
 
-def shipped(name: str) -> str:
-    """A text that was written for this package"""
-    text = (resources.files("gpt") / "data" / f"{name}.txt").read_text("utf-8")
-    return text.rstrip("\n") if name == "hello" else text
+_kept: list = []  # closed, and so removed, when the process ends
 
 
-def cache_folder() -> Path:
-    return platformdirs.user_cache_path("tinygrad-lite", appauthor=False)
-
-
-def shakespeare(
-    progress: Progress | None = None, timeout: float = 30.0, url: str = SHAKESPEARE_URL
-) -> str:
-    """Tiny Shakespeare, from $GPT_DATA_DIR, the cache or `url`; OSError where none works.
-
-    A file that is found is checked like one that is downloaded: another text under this name would
-    make every figure incomparable.
-    """
-    folder = os.environ.get("GPT_DATA_DIR")
-    if folder and (Path(folder) / SHAKESPEARE_FILE).exists():
-        return _read_file(_verified(Path(folder) / SHAKESPEARE_FILE))
-    kept = cache_folder() / SHAKESPEARE_FILE
-    if not kept.exists():
-        download(url, kept, SHAKESPEARE_SHA256, progress, timeout)
-    return _read_file(_verified(kept))
-
-
-def gpt2_folder() -> Path:
-    """Where GPT-2's vocab.json and merges.txt are: $GPT_DATA_DIR/gpt2, or the cache's gpt2"""
-    given = os.environ.get("GPT_DATA_DIR")
-    folders = [Path(given) / "gpt2"] if given else []
-    folders.append(cache_folder() / "gpt2")
-    for folder in folders:
-        if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
-            return folder
-    raise ValueError(
-        "tokenizer: GPT-2's vocab.json and merges.txt must be on this machine.\n"
-        f"  got none in {' or '.join(map(str, folders))}\n"
-        "  try gpt import openai-community/gpt2 --out runs/gpt2, which has them, or --tokenizer"
-        " FOLDER with both files"
-    )
-
-
-def _verified(path: Path) -> Path:
-    import pooch
-
-    found = pooch.file_hash(str(path))
-    require(
-        found == SHAKESPEARE_SHA256,
-        "corpus: tiny Shakespeare has a known SHA-256.",
-        f"{path} with {found}, not {SHAKESPEARE_SHA256}",
-        f"removing {path}, or gpt train {path} --name another to use it as it is",
-    )
-    return path
-
-
-def download(
-    url: str, path: Path, sha256: str, progress: Progress | None = None, timeout: float = 30.0
-) -> None:
-    """Fetch `url` to `path`: to a temporary file first, checked, then moved into place.
-
-    Raises OSError that says how to go on offline; then nothing is left at `path`.
-    """
-    import pooch
-    import requests
-
-    class Bar:  # the interface that pooch calls
-        total = 0
-        done = 0
-
-        def update(self, n: int) -> None:
-            self.done += n
-            if progress is not None:
-                progress(self.done, self.total)
-
-        def reset(self) -> None:
-            self.done = 0
-
-        def close(self) -> None:
-            pass
-
-    bar: Any = Bar()
-    pooch.get_logger().setLevel("ERROR")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        downloader = pooch.HTTPDownloader(progressbar=bar, timeout=timeout)
-        pooch.retrieve(url, f"sha256:{sha256}", path.name, str(path.parent), downloader=downloader)
-    except (requests.RequestException, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise OSError(
-            f"download: {url} must be reachable and have the SHA-256 {sha256[:12]}...\n"
-            f"  got {type(error).__name__}: {reason}\n"
-            f"  try gpt train sample, which needs no network, or put the file at {path}"
-        ) from error
-
-
-def _read(name: str, progress: Progress | None) -> str:
+def _find(
+    name: str,
+    progress: Progress | None,
+    include: Sequence[str],
+    errors: str,
+    left_out: list[str],
+    standard_input: Path | None,
+) -> Iterator[Document]:
     if name == "-":
-        return _decoded(sys.stdin.buffer.read(), "standard input")
-    if name == "shakespeare":
-        return shakespeare(progress)
-    if name in SHIPPED:
-        return shipped(name)
-    path = Path(name)
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*.txt") if p.is_file() and not _is_written(p))
+        yield Document("standard input", standard_input, errors)
+    elif name == "shakespeare":
+        yield Document(name, shakespeare(progress))
+    elif name in SHIPPED:
+        yield Document(name)
+    elif _is_pattern(name):
+        paths = sorted(Path(p) for p in glob.glob(name, recursive=True) if os.path.isfile(p))
         require(
-            bool(files),
-            "corpus: a folder must hold .txt files.",
-            f"{name} without any",
-            "the path of a text file",
+            bool(paths),
+            "corpus: a pattern must fit the names of files.",
+            f"{name!r}, which fits none",
+            "the path of a folder",
         )
-        return "".join(_read_file(p) for p in files)
-    if not path.exists():
-        near = closest(name, NAMES)
-        hint = f"gpt train {near}" if near in NAMES else f"a path, or one of: {near}"
-        require(
-            False,
-            "corpus: each CORPUS must be a file, a folder, - or a known name.",
-            f"{name!r}, which does not exist",
-            hint,
-        )
-    return _read_file(path)
+        yield from (Document(str(p), p, errors) for p in paths)
+    elif Path(name).is_dir():
+        yield from _in_folder(Path(name), include, errors, left_out)
+    else:
+        if not Path(name).exists():
+            near = closest(name, NAMES)
+            hint = f"gpt train {near}" if near in NAMES else f"a path, or one of: {near}"
+            require(
+                False,
+                "corpus: each CORPUS must be a file, a folder, a pattern, - or a known name.",
+                f"{name!r}, which does not exist",
+                hint,
+            )
+        yield Document(name, Path(name), errors)
 
 
-def _is_written(path: Path) -> bool:
-    """Whether a file holds what a model wrote while it was trained"""
-    return path.name == "samples.txt" and path.with_name("log.jsonl").exists()
-
-
-def _read_file(path: Path) -> str:
-    return _decoded(path.read_bytes(), str(path))
-
-
-def _decoded(data: bytes, source: str) -> str:
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            "corpus: a text must be encoded as UTF-8.\n"
-            f"  got byte 0x{data[error.start]:02x} at offset {error.start} of {source}\n"
-            "  try iconv -t UTF-8 on a text in another encoding"
-        ) from error
+def _in_folder(
+    folder: Path, include: Sequence[str], errors: str, left_out: list[str]
+) -> Iterator[Document]:
+    """Its text files, in the order of their names; what is left out is added to the list"""
+    found = False
+    for place, folders, files in os.walk(folder):
+        hidden = [f for f in folders if f.startswith(".") or f == "__pycache__"]
+        left_out += [f"{Path(place, f)}: a hidden folder" for f in sorted(hidden)]
+        folders[:] = sorted(set(folders) - set(hidden))
+        run = "log.jsonl" in files and bool({"samples.txt", "tokenizer.json"} & set(files))
+        for file in sorted(files):
+            path = Path(place, file)
+            reason = _unwanted(path, include, run)
+            if reason:
+                left_out.append(f"{path}: {reason}")
+            else:
+                found = True
+                yield Document(str(path), path, errors)
     require(
-        "\0" not in text,
-        "corpus: a text must not be binary.",
-        f"a zero byte at offset {data.find(0)} of {source}",
-        "a text file",
+        found,
+        "corpus: a folder must hold text files"
+        + (f" that fit {' or '.join(include)}." if include else "."),
+        f"{folder} without any",
+        "the path of a text file" + (", or another --include" if include else ""),
     )
-    return text
+
+
+def _unwanted(path: Path, include: Sequence[str], run: bool) -> str:
+    """Why a file of a folder is left out; empty where it is not"""
+    if include and not any(path.match(pattern) for pattern in include):
+        return "another name"
+    if path.name.startswith("."):
+        return "hidden"
+    if run and path.name in OF_RUNS:
+        return "written by a training run"
+    try:
+        if not path.is_file():
+            return "no file"
+        return "" if is_text(path) else "not text"
+    except OSError as error:
+        return error.strerror or "unreadable"

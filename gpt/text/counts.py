@@ -1,26 +1,55 @@
-"""What a model is compared with: losses of counts, in nats for each token."""
+"""What a model is compared with: losses of counts, and of a program that compresses texts."""
+
+import gzip
+import math
 
 import numpy as np
 
+from gpt.text.tokens import TokenIds
 
-def unigram_loss(training: np.ndarray, validation: np.ndarray, vocab_size: int) -> float:
-    """Cross-entropy in nats of validation[1:] for the frequencies of tokens in the training split,
-    each counted once more than it occurs (Laplace)"""
-    return float(-np.log(_frequencies(training, vocab_size)[validation[1:]]).mean())
+COUNTED = 1 << 22  # tokens of a split that are counted, at most: the first
 
 
-def bigram_loss(training: np.ndarray, validation: np.ndarray, vocab_size: int) -> float:
-    """The same for frequencies after the token before. To its followers in the training split each
-    token adds one more, spread like the unigram model (MacKay and Peto 1995)."""
-    pairs, counts = np.unique(training[:-1] * vocab_size + training[1:], return_counts=True)
-    before = np.bincount(training[:-1], minlength=vocab_size)
-    wanted = validation[:-1] * vocab_size + validation[1:]
-    at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    found = np.where(pairs[at] == wanted, counts[at], 0)
-    prior = _frequencies(training, vocab_size)[validation[1:]]
-    return float(-np.log((found + prior) / (before[validation[:-1]] + 1)).mean())
+def ngram_losses(
+    training: TokenIds, validation: TokenIds, vocab_size: int, orders: int = 3
+) -> list[float]:
+    """Cross-entropies in nats of validation[1:], one for each order: for the frequencies, in the
+    training split, of single tokens, of tokens after the one before, after the two before, ...
+
+    Single tokens are each counted once more than they occur (Laplace). To the followers of each
+    context one more is added, spread like the model of shorter contexts (MacKay and Peto 1995).
+    """
+    training, validation = training[:COUNTED], validation[:COUNTED]
+    wanted = validation[1:]
+    counts = np.bincount(training, minlength=vocab_size) + 1
+    probability = (counts / counts.sum())[wanted]
+    losses = [_loss(probability)]
+    # A context is a number: of one token its id, of more the place of the whole among all seen
+    context, at = training[:-1], validation[:-1]
+    for order in range(2, orders + 1):
+        if len(context) == 0 or len(wanted) == 0:
+            losses.append(losses[-1])
+            continue
+        seen, number, count = np.unique(
+            context * vocab_size + training[order - 1 :], return_inverse=True, return_counts=True
+        )
+        asked = np.where(at >= 0, at * vocab_size + wanted, -1)
+        place = np.minimum(np.searchsorted(seen, asked), len(seen) - 1)
+        known = seen[place] == asked
+        total = np.bincount(context, minlength=int(max(context.max(), at.max())) + 1)
+        follows = np.where(at >= 0, total[np.maximum(at, 0)], 0)
+        probability = (np.where(known, count[place], 0) + probability) / (follows + 1)
+        losses.append(_loss(probability))
+        context = number[:-1]
+        at = np.concatenate([[-1], np.where(known, place, -1)[:-1]])
+    return losses
 
 
-def _frequencies(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
-    counts = np.bincount(tokens, minlength=vocab_size) + 1
-    return counts / counts.sum()
+def _loss(probability: np.ndarray) -> float:
+    return float(-np.log(probability).mean())
+
+
+def gzip_loss(text: str, tokens: int) -> float:
+    """Nats for each of `tokens` tokens in which gzip writes the text that they stand for"""
+    data = gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0)
+    return 8 * len(data) * math.log(2) / max(tokens, 1)

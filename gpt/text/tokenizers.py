@@ -2,31 +2,36 @@
 
 Each kind has `vocab_size`, `encode(text)`, `decode(ids)`, `pieces(ids)` (what each token stands
 for, to look at) and `as_json()`. A tokenizer is saved in its run as JSON, next to the weights.
+`splittable`: a text may be encoded in parts that begin with white space after something else.
 """
 
 import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from gpt.errors import closest, require
+from gpt.errors import closest, require, short
 from gpt.presets import TOKENIZERS
 
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<unk>"
 BYTES = 256
+MOST_TOKENS = 1 << 20  # of a vocabulary that is learned
 
 
 class Tokenizer(Protocol):
     kind: str
     end_of_text: int | None  # the id of the token that ends a text, if there is one
+    splittable: bool
 
     @property
     def vocab_size(self) -> int: ...
     def encode(self, text: str) -> np.ndarray: ...
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]: ...
     def decode(self, ids: Iterable[int]) -> str: ...
     def pieces(self, ids: Iterable[int]) -> list[str]: ...
     def as_json(self) -> dict[str, Any]: ...
@@ -37,10 +42,13 @@ class CharTokenizer:
 
     kind = "characters"
     end_of_text: int | None = None
+    splittable = True
 
     def __init__(self, characters: str):
         self.characters = "".join(sorted(set(characters)))
-        self._codes = np.array([ord(c) for c in self.characters], np.uint32)
+        codes = [ord(c) for c in self.characters]
+        self._ids = np.full(max(codes, default=0) + 2, -1, np.int64)  # the last: of all above
+        self._ids[codes] = np.arange(len(codes))
 
     @property
     def vocab_size(self) -> int:
@@ -48,17 +56,31 @@ class CharTokenizer:
 
     def encode(self, text: str) -> np.ndarray:
         """Ids (len(text),) int64"""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        ids = np.searchsorted(self._codes, codes)
-        known = self._codes[np.minimum(ids, self.vocab_size - 1)] == codes
-        if not known.all():
-            at = int(np.argmin(known))
+        if text.isascii():
+            codes = np.frombuffer(text.encode(), np.uint8)
+        else:
+            codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
+        if len(ids) and ids.min() < 0:
+            at = int(np.argmin(ids))
             raise ValueError(
                 "encode: the model knows only the characters of the text it was trained on.\n"
                 f"  got {text[at]!r} (U+{ord(text[at]):04X}) at position {at}\n"
-                f"  try a text of these: {self.characters!r}"
+                f"  try {self._other_form(text) or f'a text of these: {self.characters!r}'}"
             )
-        return ids.astype(np.int64)
+        return ids
+
+    def _other_form(self, text: str) -> str:
+        """A hint, where the model knows the text in another form of Unicode"""
+        known = set(self.characters)
+        for form in ("NFC", "NFD", "NFKC", "NFKD"):
+            other = unicodedata.normalize(form, text)  # type: ignore[arg-type]
+            if set(other) <= known:
+                return f"the same text in Unicode's form {form}: {other[:40]!r}"
+        return ""
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)
@@ -77,6 +99,7 @@ class WordTokenizer:
 
     kind = "words"
     end_of_text: int | None = None
+    splittable = True
     pattern = re.compile(r"\n|\w+(?:['’-]\w+)*|[^\w\s]")
     _no_space_before = frozenset(".,;:!?)]}’”\n")
     _no_space_after = frozenset("([{‘“\n")
@@ -86,8 +109,10 @@ class WordTokenizer:
         self._ids = {word: i for i, word in enumerate(self.words)}
 
     @classmethod
-    def of_text(cls, text: str) -> "WordTokenizer":
-        return cls(cls.pattern.findall(text))
+    def of_text(cls, text: str | Iterable[str]) -> "WordTokenizer":
+        """The words of a text, or of its pieces"""
+        pieces = [text] if isinstance(text, str) else text
+        return cls(word for piece in pieces for word in cls.pattern.findall(piece))
 
     @property
     def vocab_size(self) -> int:
@@ -97,6 +122,9 @@ class WordTokenizer:
         """Ids int64; what was not in the vocabulary's text becomes the unknown token"""
         words = self.pattern.findall(_valid(text))
         return np.array([self._ids.get(w, 0) for w in words], np.int64)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        return [self.encode(text) for text in texts]
 
     def decode(self, ids: Iterable[int]) -> str:
         text = ""
@@ -135,19 +163,33 @@ class ByteTokenizer:
     def __init__(self, inner: Any):
         self.inner = inner
         self.end_of_text = inner.token_to_id(END_OF_TEXT)
+        described = json.loads(inner.to_str())
+        before = described.get("pre_tokenizer") or {}
+        self.splittable = not described.get("normalizer") and before == {
+            **before, "type": "ByteLevel", "add_prefix_space": False, "use_regex": True
+        }  # fmt: skip
 
     @classmethod
-    def of_text(cls, text: str, vocab_size: int = 0) -> "ByteTokenizer":
-        """Learn merges from a text. vocab_size 0: twice the root of its length, a power of 2"""
+    def of_text(
+        cls, text: str | Iterable[str], vocab_size: int = 0, length: int = 0
+    ) -> "ByteTokenizer":
+        """Learn merges from a text, or from its pieces.
+
+        vocab_size   0: twice the root of the number of characters, a power of 2
+        length       that number, where pieces are given
+        """
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+        pieces = [text] if isinstance(text, str) else text
+        length = len(text) if isinstance(text, str) else length
         if vocab_size == 0:
-            wanted = 2 * len(text) ** 0.5
+            wanted = 2 * length**0.5
             vocab_size = int(np.clip(2 ** round(np.log2(max(wanted, 1))), 2 * BYTES, 32768))
         require(
-            vocab_size > BYTES + 1,
-            f"tokenizer: a vocabulary of bytes holds {BYTES} bytes, {END_OF_TEXT} and merges.",
-            f"vocab_size={vocab_size}",
+            BYTES + 1 < vocab_size <= MOST_TOKENS,
+            f"tokenizer: a vocabulary of bytes holds {BYTES} bytes, {END_OF_TEXT} and merges, no"
+            f" more than {MOST_TOKENS} in all.",
+            f"vocab_size={short(vocab_size)}",
             f"--vocab-size {2 * BYTES}",
         )
         inner = Tokenizer(models.BPE())
@@ -160,11 +202,11 @@ class ByteTokenizer:
             min_frequency=2,
             show_progress=False,
         )
-        inner.train_from_iterator([text], trainer)
+        inner.train_from_iterator((_valid(piece) for piece in pieces), trainer)
         require(
             inner.get_vocab_size() > BYTES + 1,
             "tokenizer: merges are learned from pairs that occur more than once.",
-            f"a text of {len(text)} characters without any",
+            f"a text of {length} characters without any",
             "a longer text, or --tokenizer characters",
         )
         return cls(inner)
@@ -176,6 +218,10 @@ class ByteTokenizer:
     def encode(self, text: str) -> np.ndarray:
         """Ids int64"""
         return np.array(self.inner.encode(_valid(text), add_special_tokens=False).ids, np.int64)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        found = self.inner.encode_batch_fast(list(map(_valid, texts)), add_special_tokens=False)
+        return [np.array(one.ids, np.int64) for one in found]
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.inner.decode([int(i) for i in ids], skip_special_tokens=False)
@@ -209,20 +255,26 @@ def _valid(text: str) -> str:
 
 
 def build_tokenizer(
-    kind: str, text: str, training: str, vocab_size: int = 0, folder: Path | None = None
+    kind: str,
+    text: str,
+    training: str | Iterable[str],
+    vocab_size: int = 0,
+    folder: Path | None = None,
+    length: int = 0,
 ) -> Tokenizer:
     """A tokenizer for a corpus.
 
     kind         one of TOKENIZERS, or the path of tokenizer files
-    text         all of the corpus: every character in it has a token
-    training     its training split, from which words and merges are taken
+    text         all of the corpus, or the characters in it: each has a token
+    training     its training split, or pieces of that, from which words and merges are taken
     vocab_size   of "bytes", 0 to choose by the length of the text
     folder       where "gpt2" finds GPT-2's vocabulary
+    length       characters of the training split, where pieces are given
     """
     require(
         vocab_size == 0 or kind == "bytes",
         "tokenizer: only a vocabulary of merged bytes has a size to choose.",
-        f"--vocab-size {vocab_size} with --tokenizer {kind}",
+        f"--vocab-size {short(vocab_size)} with --tokenizer {kind}",
         "--tokenizer bytes",
     )
     if kind == "characters":
@@ -230,7 +282,7 @@ def build_tokenizer(
     if kind == "words":
         return WordTokenizer.of_text(training)
     if kind == "bytes":
-        return ByteTokenizer.of_text(training, vocab_size)
+        return ByteTokenizer.of_text(training, vocab_size, length)
     if kind == "gpt2" and folder is not None:
         return tokenizer_from_files(folder)
     require(

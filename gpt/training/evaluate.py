@@ -5,36 +5,38 @@ import math
 import numpy as np
 
 from gpt.model import GPT
+from gpt.text.tokens import TokenIds
 from tinygrad_lite import no_grad
 
 BATCH = 16  # windows at a time: enough to keep every core busy
+LOGITS = 1 << 25  # numbers at a time, at most
 
 
-def evaluate(model: GPT, tokens: np.ndarray, most: int | None = None) -> float:
+def evaluate(model: GPT, tokens: TokenIds, most: int | None = None) -> float:
     """Mean cross-entropy in nats of tokens[1:], each predicted from those before it in its window.
 
     tokens (n,); most   only about so many tokens, in windows spread evenly over the split
     """
-    size = model.config.block_size
-    inputs, targets = tokens[:-1], tokens[1:]
-    starts = windows(len(inputs), size, most)
+    size, count = model.config.block_size, len(tokens) - 1
+    starts = windows(count, size, most)
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
+    total, seen = 0.0, 0
+    together = max(1, min(BATCH, LOGITS // (size * model.config.vocab_size)))
     try:
         with no_grad():
-            full = starts[starts + size <= len(inputs)]
-            for i in range(0, len(full), BATCH):
-                window = full[i : i + BATCH, None] + np.arange(size)
-                loss = model.loss(inputs[window], targets[window]).item()
-                total, count = total + loss * window.size, count + window.size
-            for start in starts[starts + size > len(inputs)]:  # the last window is shorter
-                rest = targets[start:]
-                loss = model.loss(inputs[None, start:], rest[None]).item()
-                total, count = total + loss * rest.size, count + rest.size
+            full = starts[starts + size <= count]
+            for i in range(0, len(full), together):
+                window = full[i : i + together, None] + np.arange(size)
+                loss = model.loss(tokens[window], tokens[window + 1]).item()
+                total, seen = total + loss * window.size, seen + window.size
+            for start in starts[starts + size > count]:  # the last window is shorter
+                rest = tokens[start:]
+                loss = model.loss(rest[None, :-1], rest[None, 1:]).item()
+                total, seen = total + loss * (len(rest) - 1), seen + len(rest) - 1
     finally:
         model.train(was_training)
-    return total / count
+    return total / seen
 
 
 def windows(count: int, size: int, most: int | None = None) -> np.ndarray:

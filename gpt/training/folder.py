@@ -1,19 +1,19 @@
 """What is a run's in its folder, and what is somebody else's; and who may write there."""
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-LOCK = ".training.lock"
+LOCK = ".training.lock"  # the first file of a run, and empty
 FILES = (
     *("tokenizer.json", "model.safetensors", "log.jsonl", "probes.jsonl", "samples.txt"),
-    *("loss.png", "ablation.png", "report.html"),
-    *("last", "last/checkpoint.safetensors", "config.json", LOCK),
+    *("corpus.txt", "loss.png", "ablation.png", "report.html"),
+    *("last/checkpoint.safetensors", "last", "config.json", LOCK),
 )
+OLDER = re.compile(r"last/step-(\d+)\.safetensors")  # states that are kept beside the last one
 _UNFINISHED = re.compile(r"(^|/)\.(.+)\.[a-z0-9_]{8}$")  # as tempfile names what is being written
 
 
@@ -26,31 +26,32 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
         yield _UNFINISHED.sub(r"\1\2", path.relative_to(folder).as_posix()), path
 
 
+def _is_ours(name: str, path: Path) -> bool:
+    known = name in FILES or OLDER.fullmatch(name)
+    return bool(known) and not path.is_symlink() and path.is_dir() == (name == "last")
+
+
 def foreign(folder: Path) -> list[str]:
-    """The names of what is in the folder of a run, and was not written by one"""
-    return [
-        path.relative_to(folder).as_posix()
-        for name, path in _entries(folder)
-        if name not in FILES or path.is_symlink() or path.is_dir() != (name == "last")
-    ]
+    """The names of what is in a folder, and was not written by a run"""
+    entries = _entries(folder) if folder.is_dir() else ()
+    return [p.relative_to(folder).as_posix() for name, p in entries if not _is_ours(name, p)]
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """Files that were being written when a command was killed, and the lock"""
-    return [
-        path
-        for name, path in _entries(folder)
-        if name in FILES
-        and path.is_file()
-        and not path.is_symlink()
-        and (path.name == LOCK or path.relative_to(folder).as_posix() != name)
-    ]
+def sweep(folder: Path) -> None:
+    """Remove what a killed process has left of files that it was writing."""
+    for name, path in list(_entries(folder)):
+        if _is_ours(name, path) and path.relative_to(folder).as_posix() != name:
+            path.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:
-    """Remove the files of a run; config.json, by which it is known, at the end"""
-    for name, path in sorted(_entries(folder), key=lambda entry: FILES.index(entry[0])):
-        if not path.is_dir() and name != LOCK:
+    """Remove the files of a run but its lock; config.json, by which it is known, at the end"""
+    ours = [(name, path) for name, path in _entries(folder) if _is_ours(name, path)]
+    for name, path in sorted(ours, key=lambda e: FILES.index(e[0]) if e[0] in FILES else 0):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # not empty: somebody else's is in it
+                path.rmdir()
+        elif name != LOCK:
             path.unlink()
 
 
@@ -70,9 +71,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_free(folder: Path) -> bool:
-    """Whether nothing but leftovers of a killed command is in a folder that exists"""
-    rest = set(os.listdir(folder)) - {p.relative_to(folder).parts[0] for p in leftovers(folder)}
-    return not rest

@@ -14,6 +14,7 @@ import numpy as np
 
 from gpt.config import TrainConfig
 from gpt.errors import NonFiniteError, require
+from gpt.text.tokens import TokenIds
 from gpt.training.state import EvalRecord, TrainState, blame
 from tinygrad_lite import optim, precision
 
@@ -40,7 +41,7 @@ def schedule(config: TrainConfig):
 
 
 def batch(
-    tokens: np.ndarray, config: TrainConfig, block_size: int, rng: np.random.Generator
+    tokens: TokenIds, config: TrainConfig, block_size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets (batch_size, block_size): random windows, or all of them in their order;
     the targets one token later"""
@@ -51,29 +52,36 @@ def batch(
     return tokens[window], tokens[window + 1]
 
 
-def check_lengths(training: np.ndarray, validation: np.ndarray, block_size: int) -> None:
-    """ValueError unless a window fits into the training split and something is left to predict."""
+def windows_of(tokens: int, config: TrainConfig, block_size: int) -> int:
+    """How many windows a step trains on, of a split of so many tokens"""
+    return config.batch_size if config.batches == "random" else tokens - block_size
+
+
+def check_lengths(training: int, validation: int, block_size: int) -> None:
+    """ValueError unless a window fits into a training split of so many tokens, and something is
+    left to predict."""
     require(
-        len(training) > block_size and len(validation) > 0,
+        training > block_size and validation > 0,
         "train: the training split must be longer than a block, and a tenth of the text is"
         " kept for validation.",
-        f"{len(training)} + {len(validation)} tokens with block_size={block_size}",
-        f"--block-size {max(1, len(training) // 4)}, or a longer text",
+        f"{training} + {validation} tokens with block_size={block_size}",
+        f"--block-size {max(1, training // 4)}, or a longer text",
     )
 
 
 def train(
-    state: TrainState, training: np.ndarray, validation: np.ndarray
+    state: TrainState, training: TokenIds, validation: TokenIds
 ) -> Iterator[StepRecord | EvalRecord]:
     """Train until config.steps steps are done, or until the validation loss only rises; an
     EvalRecord comes at every eval_interval steps and after the last. `state` is as it should be
     saved after each record but a StepRecord that an EvalRecord will follow.
 
-    training, validation   token ids (n,); the first of validation is context, and not predicted
+    training, validation   token ids (n,), as tokenized() gives them; the first of validation is
+                           context, and not predicted
     """
     config, model = state.config, state.model
-    check_lengths(training, validation[1:], model.config.block_size)
-    factor = schedule(config)
+    check_lengths(len(training), len(validation) - 1, model.config.block_size)
+    factor, size = schedule(config), model.config.block_size
     model.train()
     while not state.done():
         start = time.perf_counter()
@@ -82,16 +90,14 @@ def train(
         loss, norm = train_step(state, training)
         state.step += 1
         seconds = time.perf_counter() - start
-        windows = len(training) - model.config.block_size
-        windows = config.batch_size if config.batches == "random" else windows
-        tokens = windows * model.config.block_size
+        tokens = windows_of(len(training), config, size) * size
         lr = config.lr * factor(state.step - 1)
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
         if state.evaluation_due():
             yield state.evaluate(validation)
 
 
-def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
+def train_step(state: TrainState, training: TokenIds) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
     size = state.model.config.block_size
     inputs, targets = batch(training, state.config, size, state.rng)
@@ -100,6 +106,6 @@ def train_step(state: TrainState, training: np.ndarray) -> tuple[float, float]:
         *results, grad_scale = state.compute_gradients(inputs, targets)
         loss, norm = map(float, results)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise NonFiniteError(blame(state, loss))
+            raise NonFiniteError(blame(state, loss, norm))
         state.update(grad_scale)
     return loss, norm

@@ -6,18 +6,18 @@ import statistics
 import sys
 import time
 
-import numpy as np
-
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
-from gpt.training.loop import batch, train_step
-from gpt.training.state import TrainState
+from gpt.text.tokens import TokenIds
+from gpt.training.loop import batch, train_step, windows_of
+from gpt.training.state import FINAL, TrainState
 from tinygrad_lite import compile_ahead, precision
 
+ENOUGH = 1.0  # seconds of steps, after which the median of them is trusted
+STEPS = (3, 60)  # that are done, at least and at most
 
-def measure(
-    model: GPTConfig, config: TrainConfig, training: np.ndarray, steps: int = 3
-) -> tuple[float, float]:
+
+def measure(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[float, float]:
     """(seconds a step, peak memory of this process in MB) after a first step that compiles."""
 
     def whole_step() -> None:
@@ -29,13 +29,29 @@ def measure(
 
     compile_ahead(whole_step)
     state = TrainState(model, config)
-    seconds = []
-    for _ in range(steps + 1):
+    seconds: list[float] = []
+    while len(seconds) <= STEPS[0] or (sum(seconds[1:]) < ENOUGH and len(seconds) <= STEPS[1]):
         start = time.perf_counter()
         with contextlib.suppress(NonFiniteError):  # the run itself will say so
             train_step(state, training)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[1:]), peak_memory_mb()
+
+
+def predicted_seconds(
+    seconds: float, state: TrainState, model: GPTConfig, counts: tuple[int, int]
+) -> float:
+    """How long the steps that are left, and their evaluations, will take.
+
+    seconds   of a step
+    counts    tokens of both splits
+    """
+    config, left = state.config, state.config.steps - state.step
+    windows = windows_of(counts[0], config, model.block_size)
+    token = seconds / (windows * model.block_size) / 3  # without a backward pass
+    interval = config.eval_interval or max(1, config.steps // 10)
+    read = (left // interval) * min(config.eval_tokens, counts[1]) + min(counts[1], FINAL)
+    return left * seconds + read * token
 
 
 def peak_memory_mb() -> float:

@@ -1,13 +1,16 @@
 """A run's folder: everything about one training run, good at every moment.
 
-    config.json          the model's and the training's configuration, the corpus
+    config.json          the model's and the training's configuration, the corpus, checksums
     tokenizer.json       the tokenizer
     model.safetensors    the best weights so far
     last/checkpoint.safetensors   weights, optimizers, random states: all that resuming needs
+    last/step-N.safetensors       earlier ones, where they are asked for
     log.jsonl            one object a step and one an evaluation
     samples.txt          a sample at each evaluation
     probes.jsonl         what the model writes, expects and looks at, at each evaluation
+    corpus.txt           the text, where it came from standard input
     report.html          all of it as a page, and loss.png and ablation.png where they were drawn
+    .training.lock       held by the process that trains
 
 Each file is written under a temporary name, synced, and renamed; the log and the samples grow.
 Whatever else is in the folder, a link among it, is not a run's: it is neither removed nor written.
@@ -15,24 +18,27 @@ Whatever else is in the folder, a link among it, is not a run's: it is neither r
 
 import contextlib
 import dataclasses
-import json
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gpt.config import GPTConfig, TrainConfig
+from gpt.config import GPTConfig
 from gpt.errors import require
 from gpt.model import GPT
+from gpt.size import describe
 from gpt.text.corpus import base_name
-from gpt.text.tokenizers import Tokenizer, tokenizer_from_json
-from gpt.training.folder import foreign, remove
-from gpt.training.log import append_record, read_records, rewind
+from gpt.text.tokenizers import Tokenizer
+from gpt.training.folder import LOCK, OLDER, foreign, locked, remove, sweep
+from gpt.training.log import append_record, read_records, rewind, sync
 from gpt.training.loop import StepRecord
+from gpt.training.room import check_room
+from gpt.training.setup import Setup, damaged, is_setup, write_text
 from gpt.training.state import EvalRecord, TrainState
-from tinygrad_lite import load_metadata, load_state, save_state, write_atomically
+from tinygrad_lite import Tensor, load_metadata, load_state, save_state
 
 
 def default_folder(name: str) -> Path:
@@ -47,7 +53,8 @@ def default_folder(name: str) -> Path:
 
 
 class Run:
-    """The folder of a run. `create` makes a new one, `open` finds one."""
+    """The folder of a run. `create` finds a place for a new one, which `begin` makes; `open` finds
+    one that is there."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -57,12 +64,15 @@ class Run:
         self.samples = folder / "samples.txt"
         self.probes = folder / "probes.jsonl"
         self.report = folder / "report.html"
+        self.text = folder / "corpus.txt"
+        self.setup: Setup | None = None  # as it was read or written
 
     @classmethod
     def create(
         cls, folder: str | Path, force: bool = False, sources: Sequence[str | Path] = ()
     ) -> "Run":
-        """A new folder, or an empty one; another run's only with force, which removes that run.
+        """A place where nothing is, or nothing but a run that was not completely made; another
+        run's only with force. Nothing is changed before `begin`.
 
         sources   files and folders that the run is made from: they must not be in the folder
         """
@@ -83,20 +93,27 @@ class Run:
             f"{inside[0] if inside else ''} and --out {folder}, which holds it",
             "another --out",
         )
-        holds = sorted(p.name for p in real.iterdir()) if exists else []
-        is_run = _is_setup(real / "config.json")
-        others = foreign(real) if is_run else holds
-        require(
-            not holds or (force and not others),
-            "run: --out must not hold anything yet; what no run has written is never overwritten.",
-            f"{folder} with {', '.join((others or holds)[:5])}",
-            "another --out"
-            + ("" if others else f", --force to replace that run, or --resume {folder} to go on"),
-        )
-        if holds:
-            remove(real)
-        real.mkdir(parents=True, exist_ok=True)
+        run._check_free(force)
         return run
+
+    def _check_free(self, force: bool) -> None:
+        real = Path(os.path.realpath(self.folder))
+        holds = sorted(p.name for p in real.iterdir()) if real.exists() else []
+        config = real / "config.json"
+        begun = LOCK in holds or is_setup(config)  # by a run
+        others = foreign(real) if begun else holds
+        unmade = begun and not config.exists()
+        require(
+            not others and (force or unmade or not holds),
+            "run: --out must not hold anything yet; what no run has written is never overwritten.",
+            f"{self.folder} with {', '.join((others or holds)[:5])}",
+            "another --out"
+            + (
+                ""
+                if others
+                else f", --force to replace that run, or --resume {self.folder} to go on"
+            ),
+        )
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
@@ -110,71 +127,130 @@ class Run:
             _runs_near(run.folder) or "gpt train first",
         )
         require(
-            _is_setup(setup) or "model_type" not in setup.read_text("utf-8", "replace"),
+            is_setup(setup) or '"model_type"' not in setup.read_text("utf-8", "replace"),
             "run: RUN must be the folder of a training run.",
             f"{folder}, a model in the format of Hugging Face",
             f"gpt import {folder} first",
         )
         return run
 
-    def write_setup(
-        self, model: GPTConfig, train: TrainConfig, tokenizer: Tokenizer, corpus: list[str]
-    ) -> None:
-        setup = {
-            "model": dataclasses.asdict(model),
-            "train": dataclasses.asdict(train),
-            "corpus": corpus,
-        }
-        write_json(self.folder / "config.json", setup)  # first: a run is known by it
-        write_json(self.folder / "tokenizer.json", tokenizer.as_json())
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within this context no other process writes into the folder, which is made if needed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            yield
 
-    def read_setup(self) -> tuple[GPTConfig, TrainConfig, Tokenizer, list[str]]:
-        setup = _read_json(self.folder / "config.json")
-        path = self.folder / "config.json"
-        with _damaged(path):
-            model, train = GPTConfig(**setup["model"]), TrainConfig(**setup["train"])
-            corpus = [str(name) for name in setup["corpus"]]
-        with _damaged(self.folder / "tokenizer.json"):
-            tokenizer = tokenizer_from_json(_read_json(self.folder / "tokenizer.json"))
-        padded = tokenizer.kind == "bytes"  # models of others may have places that no token takes
-        require(
-            tokenizer.vocab_size == model.vocab_size
-            or (padded and tokenizer.vocab_size < model.vocab_size),
-            "run: the tokenizer and the model have the same vocabulary.",
-            f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {self.folder}",
-            "the tokenizer.json that was written with this run",
-        )
-        return model, train, tokenizer, corpus
+    def begin(
+        self,
+        setup: Setup,
+        state: TrainState | None = None,
+        weights: Mapping[str, Tensor | np.ndarray] | None = None,
+        text: Path | None = None,
+    ) -> None:
+        """Make the run, in the place of what `create` has found there: config.json comes last, so
+        that it is there whole or not at all. Call it while it is locked.
+
+        state     before its first step
+        weights   or those of another program
+        text      a file that is kept, because it will not be found again
+        """
+        self._check_free(force=True)
+        remove(self.folder)
+        self.setup = setup
+        try:
+            if text is not None:
+                shutil.copyfile(text, self.text)
+            if state is not None:
+                self.save_last(state)
+            if weights is not None:
+                save_state(self.weights, weights, self._signed({}))
+            setup.write(self.folder)
+        except BaseException:
+            remove(self.folder)
+            raise
+
+    def read_setup(self) -> Setup:
+        self.setup = Setup.read(self.folder)
+        return self.setup
+
+    def _signed(self, strings: dict[str, str]) -> dict[str, str]:
+        """Strings of a file of weights, with those that say whose it is"""
+        assert self.setup is not None
+        own = {"format": str(self.setup.format), "run": self.setup.id}
+        return strings | (own if self.setup.format else {})
+
+    def _strings(self, path: Path) -> dict[str, str]:
+        """The strings of a file of weights, which must be this run's"""
+        setup = self.setup or self.read_setup()
+        strings = load_metadata(path)
+        if setup.format and strings.get("run") != setup.id:
+            raise ValueError("it is a file of another run")
+        return strings
 
     def save_best(self, state: TrainState) -> None:
-        metadata = {"step": str(state.best_step), "val_loss": repr(state.best_loss)}
-        save_state(self.weights, state.model.state_dict(), metadata)
+        strings = {"step": str(state.best_step), "val_loss": repr(state.best_loss)}
+        save_state(self.weights, state.model.state_dict(), self._signed(strings))
 
     def save_last(self, state: TrainState) -> None:
+        """Save all that resuming needs; what was logged before it is on the disk first."""
         self.checkpoint.parent.mkdir(exist_ok=True)
-        save_state(self.checkpoint, state.arrays(), {"progress": state.progress()})
+        for log in (self.log, self.probes, self.samples):
+            sync(log)
+        if state.config.keep > 1 and self.checkpoint.exists():
+            self._keep_older(state.config.keep - 1)
+        save_state(self.checkpoint, state.arrays(), self._signed({"progress": state.progress()}))
+
+    def _keep_older(self, count: int) -> None:
+        """Keep the last checkpoint beside the one that will replace it, and `count` of such."""
+        with damaged(self.checkpoint):
+            step = TrainState.step_of(load_metadata(self.checkpoint)["progress"])
+        path = self.checkpoint.with_name(f"step-{step}.safetensors")
+        if not path.exists():
+            shutil.copyfile(self.checkpoint, path)
+        for old in self.older()[count:]:
+            old.unlink()
+
+    def older(self) -> list[Path]:
+        """Earlier checkpoints that were kept, the newest first"""
+        found = {
+            p: OLDER.fullmatch(f"last/{p.name}") for p in self.checkpoint.parent.glob("step-*")
+        }
+        steps = {p: int(match[1]) for p, match in found.items() if match}
+        return sorted(steps, key=steps.__getitem__, reverse=True)
 
     def told(self) -> dict[str, Any]:
         """What the run's files say of its training: the steps that were done, the lowest
         validation loss and its step, None and 0 where nothing is known"""
         steps = max((r["step"] for r in read_records(self.log) if "step" in r), default=0)
-        with _damaged(self.weights):
-            kept = load_metadata(self.weights) if self.weights.is_file() else {}
+        with damaged(self.weights):
+            kept = self._strings(self.weights) if self.weights.is_file() else {}
             best = float(kept["val_loss"]) if "val_loss" in kept else None
             step = int(kept.get("step", 0))
         return {"steps": steps, "best_loss": best, "best_step": step}
 
     def load_best(self) -> tuple[GPT, Tokenizer]:
         """The model with its best weights, and its tokenizer"""
-        config, _, tokenizer, _ = self.read_setup()
-        model = GPT(config)
-        with _damaged(self.weights):
-            model.load_state_dict(load_state(self.weights))
-            for name, p in model.named_parameters():
-                if not np.isfinite(p.data).all():
-                    raise ValueError(f"{name} holds NaN or infinity")
+        setup = self.read_setup()
+        check_room(describe(setup.model, 1)["inference_mb"], f"the model in {self.folder}")
+        with damaged(self.weights):
+            self._strings(self.weights)
+            weights = load_state(self.weights)
+            _check_size(setup.model, weights)
+            model = GPT(setup.model)
+            model.load_state_dict(weights)
+            _check_finite(model)
         model.eval()
-        return model, tokenizer
+        return model, setup.tokenizer
+
+    def check_best(self) -> bool:
+        """Whether the best weights are there, and whole"""
+        if not self.weights.is_file():
+            return False
+        with damaged(self.weights):
+            self._strings(self.weights)
+            load_state(self.weights)
+        return True
 
     def check_last(self) -> None:
         """ValueError unless there is a checkpoint to go on from."""
@@ -190,17 +266,32 @@ class Run:
             f"gpt train CORPUS --from {self.folder}",
         )
         require(
-            self.checkpoint.is_file(),
+            self._newest() is not None,
             "run: a run goes on from its last checkpoint.",
-            f"{self.folder}, which was stopped before its first",
-            f"gpt train CORPUS --out {self.folder} --force, to begin anew",
+            f"{self.folder}, which has none",
+            f"gpt train CORPUS --from {self.folder}, with the best weights of it",
         )
+
+    def _newest(self) -> Path | None:
+        return next((p for p in (self.checkpoint, *self.older()) if p.is_file()), None)
 
     def load_last(self, state: TrainState) -> None:
         self.check_last()
-        with _damaged(self.checkpoint):
-            progress = load_metadata(self.checkpoint)["progress"]
-            state.load(load_state(self.checkpoint), progress)
+        newest, others = self._newest(), self.older()
+        assert newest is not None
+        try:
+            with damaged(newest):
+                progress = self._strings(newest)["progress"]
+                state.load(load_state(newest), progress)
+                _check_finite(state.model)
+        except ValueError as error:
+            rest = [p for p in others if p != newest]
+            if not rest:
+                raise
+            first, _, _ = str(error).rpartition("\n")
+            raise ValueError(
+                f"{first}\n  try rm {newest}: an earlier one, {rest[0].name}, is there"
+            ) from error
 
     def append(self, record: StepRecord | EvalRecord) -> None:
         """Add a record to the log."""
@@ -212,56 +303,69 @@ class Run:
         """Add to probes.jsonl what was seen at an evaluation, or its header."""
         append_record(self.probes, found)
 
-    def rewind_log(self, step: int) -> None:
-        """Drop what the log says of steps after `step`: they are about to be done again."""
+    def add_sample(self, step: int, text: str) -> None:
+        with self.samples.open("a", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(_sample(step, text))
+
+    def rewind(self, step: int) -> int:
+        """Drop what the files say of steps after `step`, which are about to be done again, and what
+        killed processes have left; how many of the steps up to it the log has lost"""
+        sweep(self.folder)
         for log in (self.log, self.probes):
             if log.exists():
                 rewind(log, step)
+        probes = [p for p in read_records(self.probes) if isinstance(p.get("sample"), str)]
+        if self.samples.exists() and probes:
+            write_text(self.samples, "".join(_sample(p["step"], p["sample"]) for p in probes))
+        return step - len({r["step"] for r in read_records(self.log) if r.get("loss")})
 
-    def add_sample(self, step: int, text: str) -> None:
-        with self.samples.open("a", encoding="utf-8") as file:
-            file.write(f"--- after step {step}\n{text}\n\n")
+
+def _sample(step: int, text: str) -> str:
+    return f"--- after step {step}\n{text}\n\n"
+
+
+def _check_size(config: GPTConfig, weights: Mapping[str, np.ndarray]) -> None:
+    """Before a model is built: it may be absurdly large"""
+    held = sum(array.size for array in weights.values())
+    expected = describe(config, 1)["parameters"]
+    if held < expected / 2:
+        raise ValueError(f"it holds {held:,} numbers for a model of {expected:,}")
+
+
+def _check_finite(model: GPT) -> None:
+    for name, p in model.named_parameters():
+        if not np.isfinite(p.data).all():
+            raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _runs_near(folder: Path) -> str:
     """The runs in a folder that is not one itself, or beside it, to choose from"""
     for home in (folder, folder.parent):
-        if found := sorted(str(p.parent) for p in home.glob("*/config.json") if _is_setup(p)):
+        if found := [str(p) for p in runs_in(home)]:
             return found[0] if len(found) == 1 else f"one of {', '.join(found)}"
     return ""
 
 
-def _is_setup(path: Path) -> bool:
-    """Whether a file is the config.json of a run"""
-    try:
-        return not path.is_symlink() and {"model", "train", "corpus"} <= set(_read_json(path))
-    except (ValueError, TypeError):
-        return False
+def runs_in(home: Path) -> list[Path]:
+    """The folders of runs in a folder"""
+    with contextlib.suppress(OSError):
+        return sorted(p.parent for p in home.glob("*/config.json") if is_setup(p))
+    return []
+
+
+def latest_run(home: Path = Path("runs")) -> Path:
+    """The folder of the run that was saved last"""
+    found = [(Run(p).checkpoint, p) for p in runs_in(home)]
+    times = {p: checkpoint.stat().st_mtime for checkpoint, p in found if checkpoint.is_file()}
+    require(
+        bool(times),
+        "run: there must be a run to go on with.",
+        f"{home} without any",
+        "gpt train --resume RUN, or gpt train",
+    )
+    return max(times, key=times.__getitem__)
 
 
 def load(folder: str | Path) -> tuple[GPT, Tokenizer]:
     """The model of a run with its best weights, ready to predict, and its tokenizer"""
     return Run.open(folder).load_best()
-
-
-@contextlib.contextmanager
-def _damaged(path: Path):
-    """Turn what a missing or broken file raises into a message that names it."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        reason = str(error).replace("\n", " ")
-        raise ValueError(
-            f"run: {path.name} must be as it was written.\n  got {path}: {reason}\n"
-            "  try another run, or train again"
-        ) from error
-
-
-def write_json(path: Path, data: Any) -> None:
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
-
-
-def _read_json(path: Path) -> Any:
-    with _damaged(path):
-        return json.loads(path.read_text("utf-8"))

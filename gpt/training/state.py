@@ -4,24 +4,25 @@ import itertools
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError, closest, require
 from gpt.model import GPT
+from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import evaluate
 from tinygrad_lite import Tensor, jit, optim, precision
 
-# Evaluations in a row, each above the one before, after which a run ends: it learns its text by
-# heart, and the best weights lie behind it.
-RISES = 3
+FINAL = 1 << 20  # tokens of the validation split that the last evaluation reads, at most
 
 
 @dataclass(frozen=True)
 class EvalRecord:
     """One evaluation after `step` steps: the loss on config.eval_tokens of the validation split,
-    the same each time, and after config.steps on all of it. best: on those no earlier was lower."""
+    the same each time, and after config.steps on all of it (of more than FINAL, on so many). best:
+    on those no earlier was lower."""
 
     step: int
     val_loss: float
@@ -42,7 +43,7 @@ class TrainState:
         self.step = 0
         self.best_loss = math.inf  # on config.eval_tokens of the validation split
         self.best_step = 0
-        self.recent: list[float] = []  # the last losses on those, RISES + 1 at most
+        self.recent: list[float] = []  # the last losses on those, one more than config.patience
         # Recorded at the first step, then replayed
         self.compute_gradients = jit(self.gradients)
         self.update = jit(self.apply)
@@ -65,23 +66,25 @@ class TrainState:
         return self.step == self.config.steps or self.step % interval == 0
 
     def overtrained(self) -> bool:
-        """Whether the validation loss has risen RISES times in a row; never without a split that
-        is kept for validation"""
+        """Whether the validation loss has risen config.patience times in a row: the model learns
+        its text by heart, and the best weights lie behind it. Never without a split that is kept
+        for validation"""
         rises = [b > a for a, b in itertools.pairwise(self.recent)]
-        return self.config.validation > 0 and len(rises) == RISES and all(rises)
+        patience = self.config.patience
+        return self.config.validation > 0 and 0 < patience <= len(rises) and all(rises)
 
     def done(self) -> bool:
         return self.step >= self.config.steps or self.overtrained()
 
-    def evaluate(self, validation: np.ndarray) -> EvalRecord:
+    def evaluate(self, validation: TokenIds) -> EvalRecord:
         """Take note of the loss, and whether it is the best so far."""
         with precision(self.config.precision):
             loss = evaluate(self.model, validation, self.config.eval_tokens)
             last = self.step == self.config.steps
-            whole = evaluate(self.model, validation) if last else loss
+            whole = evaluate(self.model, validation, FINAL) if last else loss
         if not (math.isfinite(loss) and math.isfinite(whole)):  # before it is saved
             raise NonFiniteError(blame(self, whole))
-        self.recent = [*self.recent, loss][-RISES - 1 :]
+        self.recent = [*self.recent, loss][-self.config.patience - 1 :]
         best = loss <= self.best_loss
         if best:
             self.best_loss, self.best_step = loss, self.step
@@ -113,15 +116,32 @@ class TrainState:
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = array
+        data = json.loads(progress)
+        _check_progress(data)
         self.model.load_state_dict(parts["model"])
         for name, (optimizer, _) in self.optimizers.items():
             optimizer.load_state_dict(parts[name])
-        data = json.loads(progress)
         self.step, self.best_step = data["step"], data["best_step"]
         self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
+
+    @staticmethod
+    def step_of(progress: str) -> int:
+        """The step that `progress` of a state was saved after"""
+        return int(json.loads(progress)["step"])
+
+
+def _check_progress(data: dict[str, Any]) -> None:
+    """ValueError unless the numbers are such as a run has"""
+    data.setdefault("recent", [])  # the first runs did not keep them
+    whole = all(type(data[n]) is int and data[n] >= 0 for n in ("step", "best_step"))
+    losses = [*data["recent"], *([] if data["best_loss"] is None else [data["best_loss"]])]
+    if not whole or data["best_step"] > data["step"]:
+        raise ValueError(f"step {data['step']!r} and best step {data['best_step']!r}")
+    if not all(isinstance(loss, int | float) and math.isfinite(loss) for loss in losses):
+        raise ValueError(f"losses {str(losses)[:80]}")
 
 
 def freeze_all_but(model: GPT, name: str) -> None:
@@ -163,8 +183,8 @@ def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.O
     return optimizers
 
 
-def blame(state: TrainState, loss: float) -> str:
-    """Name the first tensor that is not finite."""
+def blame(state: TrainState, loss: float, norm: float | None = None) -> str:
+    """Name the first tensor that is not finite, and what to do."""
     named = list(state.model.named_parameters())
     bad = [n for n, p in named if not np.isfinite(p.data).all()]
     bad += [
@@ -173,9 +193,11 @@ def blame(state: TrainState, loss: float) -> str:
         if p.grad is not None and not np.isfinite(p.grad.data).all()
     ]
     first = bad[0] if bad else "the logits"
+    lr = max(optimizer.lr for optimizer, _ in state.optimizers.values())
+    gradient = "" if norm is None else f" and a gradient of norm {norm:.3g}"
     return (
         "train: the loss must be finite at every step.\n"
-        f"  got loss {loss} after {state.step} steps;"
+        f"  got loss {loss}{gradient} after {state.step} steps, at a learning rate of {lr:.2g};"
         f" the first tensor that is not finite: {first}\n"
-        "  try a smaller --lr; weights that are not finite were not saved"
+        f"  try --lr {state.config.lr / 3:.1g}; weights that are not finite were not saved"
     )

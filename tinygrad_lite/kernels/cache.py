@@ -52,9 +52,9 @@ class KernelCache(FunctionCache):
 
     def __init__(self, function: Callable, stamp: tuple):
         super().__init__(function)
-        files = self._cache_file
+        files: Any = self._cache_file
         name = f"{self._impl.filename_base}.sealed"  # Numba would stumble over such files
-        self._cache_file = SealedFiles(self._cache_path, name, (*files._source_stamp, *stamp))
+        self._cache_file: Any = SealedFiles(self._cache_path, name, (*files._source_stamp, *stamp))
 
     @contextlib.contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:

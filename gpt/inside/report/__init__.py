@@ -16,7 +16,8 @@ MOST = 800  # points of a curve
 
 def report_of(run: Run) -> str:
     """The page as a text, of what the run's folder holds"""
-    model, config, tokenizer, corpus = run.read_setup()
+    setup = run.read_setup()
+    model, config, tokenizer = setup.model, setup.train, setup.tokenizer
     history = read_history(run.log)
     header, probes = read_probes(run.probes)
     header["steps"] = config.steps
@@ -27,7 +28,7 @@ def report_of(run: Run) -> str:
         "history": _curves(history),
         "tables": {
             "model": dataclasses.asdict(model) | {"tokenizer": tokenizer.kind},
-            "training": dataclasses.asdict(config) | {"corpus": ", ".join(corpus)},
+            "training": dataclasses.asdict(config) | {"corpus": ", ".join(setup.corpus)},
         },
     }
     files = resources.files("gpt") / "inside" / "report"

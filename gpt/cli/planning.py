@@ -1,0 +1,192 @@
+"""What `gpt train` is asked for: a new run, one that goes on, or one that begins with weights."""
+
+import dataclasses
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt.cli import console
+from gpt.cli.common import find_corpus, has_corpus, surveyed, tokens_of
+from gpt.config import GPTConfig, TrainConfig
+from gpt.errors import require
+from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
+from gpt.size import describe
+from gpt.text.corpus import Corpus, Source, Survey
+from gpt.text.named import gpt2_folder
+from gpt.text.tokenizers import build_tokenizer
+from gpt.text.tokens import Tokens, cut
+from gpt.training.loop import check_lengths, windows_of
+from gpt.training.room import check_room
+from gpt.training.run import Run, default_folder, latest_run
+from gpt.training.setup import Setup
+from tinygrad_lite import Tensor
+
+# What a resumed run cannot change: it would not be the same run
+FIXED = ("seed", "optimizer", "train_only", "validation", "split", "batches")
+OF_NEW_RUNS = ("preset", "out", "name", "force", "tokenizer", "vocab_size", "include", "errors",
+               "validation_file")  # fmt: skip
+ENOUGH = 8  # tokens of training text for each of the vocabulary
+
+
+@dataclass
+class Plan:
+    """What is going to be trained, on what, and where"""
+
+    run: Run
+    setup: Setup
+    tokens: Tokens
+    name: str  # of the corpus, or of the run
+    weights: dict[str, Tensor] | None = None  # that a run begins with
+    text: Path | None = None  # standard input in a file, which the run keeps
+
+
+def new(args: Namespace) -> Plan:
+    chosen = preset(args.preset or DEFAULT_PRESET)
+    config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
+    source, corpus = find_corpus(_source(args, [chosen.corpus] if chosen.corpus else []))
+    name, run = _place(args, source, corpus)
+    survey = surveyed(corpus)
+    training, _ = corpus.splits(survey.lengths, config.validation, config.split)
+    kind = args.tokenizer or chosen.tokenizer
+    tokenizer = build_tokenizer(
+        kind,
+        survey.characters,
+        cut(piece for span in training for piece in span.pieces()),
+        args.vocab_size or 0,
+        gpt2_folder() if kind == "gpt2" else None,
+        sum(span.stop - span.start for span in training),
+    )
+    options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
+    setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
+    return _planned(run, setup, corpus, survey, name)
+
+
+def resumed(args: Namespace) -> Plan:
+    """A run that goes on where it stopped"""
+    folder = args.resume or latest_run()
+    require(
+        not args.corpus and not args.start,
+        "train: a resumed run keeps its corpus and its weights.",
+        f"--resume with {' '.join(args.corpus) or f'--from {args.start}'}",
+        f"gpt train --resume {folder}",
+    )
+    run = Run.open(folder)
+    setup = run.read_setup()
+    _check_kept(args, setup, folder)
+    require(
+        has_corpus(run),
+        "train: a run is resumed on the text that it was trained on.",
+        f"--resume {folder}, whose text is not kept",
+        f"gpt train CORPUS --from {folder}",
+    )
+    run.check_last()
+    _, corpus = find_corpus(setup.source, run.text)
+    survey = surveyed(corpus)
+    require(
+        not setup.format or survey.sha256 == setup.corpus_sha256 or args.allow_changed_corpus,
+        "train: a run goes on with the text that it began with.",
+        f"{', '.join(setup.corpus)}, which has changed since",
+        f"gpt train CORPUS --from {folder}, or --allow-changed-corpus",
+    )
+    config = dataclasses.replace(setup.train, **_given(args, TrainConfig))
+    setup = dataclasses.replace(setup, train=config, corpus_sha256=survey.sha256)
+    return _planned(run, setup, corpus, survey, args.name or corpus.name)
+
+
+def tuned(args: Namespace) -> Plan:
+    """A new run that begins with the weights, the tokenizer and the settings of another"""
+    other = Run.open(args.start)
+    model, tokenizer = other.load_best()
+    config = TrainConfig(**preset(args.preset).train) if args.preset else other.read_setup().train
+    wrong = [name for name in _given(args, GPTConfig) if name not in ("dropout", "block_size")]
+    wrong += [n for n in ("tokenizer", "vocab_size") if getattr(args, n)]
+    require(
+        not wrong,
+        "train: weights are those of one model and one vocabulary.",
+        f"--from {args.start} with --{wrong[0].replace('_', '-') if wrong else ''}",
+        "none of the model's options but --dropout and --block-size",
+    )
+    weights = model.state_dict()
+    options = dataclasses.asdict(model.config) | _given(args, GPTConfig)
+    size, most = options["block_size"], model.config.block_size
+    require(
+        size <= most,
+        "train: a model has learned no positions beyond its block_size.",
+        f"--block-size {size} with --from a model of block_size={most}",
+        f"--block-size {most}",
+    )
+    learned = "position.embedding.weight"
+    if learned in weights:
+        weights[learned] = weights[learned][:size].detach()
+    source, corpus = find_corpus(_source(args, []))
+    name, run = _place(args, source, corpus)
+    survey = surveyed(corpus)
+    config = dataclasses.replace(config, **_given(args, TrainConfig))
+    setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
+    plan = _planned(run, setup, corpus, survey, name)
+    plan.weights = weights
+    return plan
+
+
+def _planned(run: Run, setup: Setup, corpus: Corpus, survey: Survey, name: str) -> Plan:
+    """With the tokens, after checks that it can be trained"""
+    model, config = setup.model, setup.train
+    tokens = tokens_of(corpus, survey, setup.tokenizer, config)
+    training = len(tokens.training)
+    check_lengths(training, len(tokens.validation) - 1, model.block_size)
+    windows = windows_of(training, config, model.block_size)
+    check_room(
+        describe(model, windows)["training_mb"],
+        f"a step of {windows:,} x {model.block_size} tokens, {model.n_layer} layers, {model.n_embd}"
+        " wide",
+        "a smaller --batch-size, --block-size or model"
+        + ("" if config.batches == "random" else ", or --batches random"),
+    )
+    piped = [d.path for d in corpus.documents if d.name == "standard input"]
+    if training < ENOUGH * setup.tokenizer.vocab_size:
+        console.complain(
+            f"a vocabulary of {setup.tokenizer.vocab_size:,} is large for {training:,} tokens of"
+            " training text: most occur too seldom to be learned\n  try --tokenizer characters"
+        )
+    return Plan(run, setup, tokens, name, text=piped[0] if piped else None)
+
+
+def _place(args: Namespace, source: Source, corpus: Corpus) -> tuple[str, Run]:
+    """The name and the folder of a new run"""
+    name = args.name or corpus.name
+    made_from = [n for n in source.names + source.validation if Path(n).is_absolute()]
+    made_from += [args.start] if args.start else []
+    made_from += [args.tokenizer] if args.tokenizer not in (None, *TOKENIZERS) else []
+    return name, Run.create(args.out or default_folder(name), args.force, made_from)
+
+
+def _source(args: Namespace, default: list[str]) -> Source:
+    return Source(
+        tuple(args.corpus or default),
+        tuple(args.include or ()),
+        args.errors or "strict",
+        tuple(args.validation_file or ()),
+    )
+
+
+def _given(args: Namespace, config: type) -> dict:
+    """The options of a configuration that were given on the command line"""
+    names = (f.name for f in dataclasses.fields(config) if f.name != "vocab_size")
+    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _check_kept(args: Namespace, setup: Setup, folder: Path | str) -> None:
+    """ValueError for options that a resumed run cannot take"""
+    wrong = [
+        f"--{n.replace('_', '-')}" for n in OF_NEW_RUNS if getattr(args, n) not in (None, False, [])
+    ]
+    kept = dataclasses.asdict(setup.model) | {n: getattr(setup.train, n) for n in FIXED}
+    for name, value in (_given(args, GPTConfig) | _given(args, TrainConfig)).items():
+        if name in kept and value != kept[name]:
+            wrong.append(f"--{name.replace('_', '-')} {value} (it has {kept[name]})")
+    require(
+        not wrong,
+        "train: a resumed run keeps its model, its text, its folder and its random numbers.",
+        f"--resume {folder} with {', '.join(wrong)}",
+        f"--resume without it, or gpt train CORPUS --from {folder}",
+    )

@@ -1,0 +1,257 @@
+"""From a corpus to token ids, in memory or, where there are many, in a file of the user's cache.
+
+Text is tokenised once, piece by piece. The file is known by the SHA-256 of the text, the tokenizer
+and the split, appears in one piece, and is checked by its own SHA-256 when it is used again.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpt.text.corpus import SEPARATOR, Corpus, Span, Survey
+from gpt.text.named import Progress, cache_folder
+from gpt.text.tokenizers import Tokenizer
+
+IN_MEMORY = 1 << 23  # characters of a corpus whose tokens are kept in memory
+PIECE = 1 << 16  # characters that are tokenised at once
+LONGEST = 1 << 22  # characters without white space after which a piece ends all the same
+PIECES = 64  # that a tokenizer with threads is given together
+FORMAT = 1  # of the files
+# Where every kind of tokenizer ends a token: before white space that follows something else
+BOUNDARY = re.compile(r"(?<=\S)(?=\s)")
+
+
+class TokenIds(Protocol):
+    """int64 ids that are indexed like an array of one axis, by slices and by arrays"""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """Token ids in a file: what an index asks for is read, and nothing stays in memory."""
+
+    path: Path
+    dtype: str
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        # Mapped anew each time: pages that stayed mapped would count as memory of this process
+        return np.memmap(self.path, self.dtype, "r", shape=(self.count,))[index].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A corpus as a model sees it.
+
+    training     ids to train on
+    validation   ids to predict, after one that is only context
+    characters, bytes   how long the text is that validation[1:] stands for
+    """
+
+    training: TokenIds
+    validation: TokenIds
+    characters: int
+    bytes: int
+
+
+def tokenized(
+    corpus: Corpus,
+    survey: Survey,
+    tokenizer: Tokenizer,
+    share: float,
+    split: str = "each",
+    progress: Progress | None = None,
+) -> Tokens:
+    """The tokens of both splits; share and split as in Corpus.splits."""
+    before, after = corpus.splits(survey.lengths, share, split)
+    both = [("training", before)] if before == after else [("training", before), ("rest", after)]
+    write = _in_memory if survey.length <= IN_MEMORY else _in_files
+    known = [survey.sha256, share, split, tokenizer.as_json()]
+    ids = write(both, tokenizer, known, _Counter(survey.length, progress))
+    training = ids["training"]
+    if before == after:  # its first token has none before it
+        first = tokenizer.decode(training[:1])
+        return Tokens(training, training, *_length(after, len(first)))
+    validation = _WithContext(training[-1:], ids["rest"]) if len(training) else ids["rest"]
+    whole = validation[:] if isinstance(ids["rest"], np.ndarray) else validation
+    return Tokens(training, whole, *_length(after))
+
+
+@dataclass(frozen=True)
+class _WithContext:
+    """One token, and the ids that follow it"""
+
+    first: np.ndarray
+    rest: TokenIds
+
+    def __len__(self) -> int:
+        return 1 + len(self.rest)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if isinstance(index, slice):
+            index = np.arange(*index.indices(len(self)))
+        index = np.asarray(index)
+        found = self.rest[np.maximum(index - 1, 0)] if len(self.rest) else index * 0
+        return np.where(index == 0, self.first[0], found)
+
+
+def all_tokens(corpus: Corpus, tokenizer: Tokenizer, progress: Progress | None = None) -> Tokens:
+    """All of a corpus as both splits: to measure a model on a text that it was not trained on"""
+    return tokenized(corpus, corpus.survey(), tokenizer, 0.0, progress=progress)
+
+
+def _length(spans: list[Span], skipped: int = 0) -> tuple[int, int]:
+    """Characters and bytes, but for the first characters"""
+    characters, size = -skipped, 0
+    for piece in itertools.chain.from_iterable(span.pieces() for span in spans):
+        characters += len(piece)
+        size += len(piece[skipped:].encode("utf-8", "surrogatepass"))
+        skipped = max(0, skipped - len(piece))
+    return characters, size
+
+
+class _Counter:
+    """Tells a callback how many characters are done"""
+
+    def __init__(self, total: int, progress: Progress | None):
+        self.total, self.progress, self.done = total, progress, 0
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(min(self.done, self.total), self.total)
+
+
+def encoded(spans: Iterable[Span], tokenizer: Tokenizer, counter: Any = None) -> Iterator[Any]:
+    """Arrays of ids, one after the other; between documents the tokenizer's end of a text, or
+    SEPARATOR."""
+    for number, span in enumerate(spans):
+        if number:
+            end = tokenizer.end_of_text
+            yield tokenizer.encode(SEPARATOR) if end is None else np.array([end])
+        pieces = cut(span.pieces()) if tokenizer.splittable else iter(["".join(span.pieces())])
+        while batch := list(itertools.islice(pieces, PIECES)):
+            yield from tokenizer.encode_batch(batch)
+            if counter is not None:
+                counter.add(sum(map(len, batch)))
+
+
+def cut(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in pieces of about PIECE characters that end where tokens end, so that their
+    tokens are those of the whole"""
+    held, looked = "", 0  # up to where no end of a token is
+    for piece in pieces:
+        held += piece
+        start = 0
+        while len(held) - start > PIECE:
+            found = BOUNDARY.search(held, max(start + PIECE, looked))
+            if found is None and len(held) - start < LONGEST:
+                looked = len(held)
+                break
+            end = found.start() if found else len(held)
+            yield held[start:end]
+            start = looked = end
+        held, looked = held[start:], max(looked - start, 0)
+    if held:
+        yield held
+
+
+def _in_memory(
+    both: list[tuple[str, list[Span]]], tokenizer: Tokenizer, known: list, counter: _Counter
+) -> dict[str, TokenIds]:
+    none = [np.empty(0, np.int64)]
+    return {
+        name: np.concatenate([*none, *encoded(spans, tokenizer, counter)]) for name, spans in both
+    }
+
+
+def _in_files(
+    both: list[tuple[str, list[Span]]], tokenizer: Tokenizer, known: list, counter: _Counter
+) -> dict[str, TokenIds]:
+    size = tokenizer.vocab_size
+    dtype = "u1" if size <= 1 << 8 else "<u2" if size <= 1 << 16 else "<u4"
+    key = hashlib.sha256(json.dumps([FORMAT, dtype, *known]).encode()).hexdigest()[:32]
+    home = cache_folder() / "tokens"
+    folder = home / key
+    found = _open(folder, dtype)
+    if found is None:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            for old in home.glob("*.unfinished"):  # what a killed process has left
+                _remove_old(old)
+            building = Path(tempfile.mkdtemp(prefix=f"{key[:8]}-", suffix=".unfinished", dir=home))
+            try:
+                about = {n: _write(building / n, s, tokenizer, dtype, counter) for n, s in both}
+                (building / "about.json").write_text(json.dumps(about))
+                shutil.rmtree(folder, ignore_errors=True)  # damaged
+                with contextlib.suppress(OSError):  # another process was faster
+                    os.rename(building, folder)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+        except OSError as error:
+            raise OSError(
+                "corpus: the tokens of a long text are kept in the cache.\n"
+                f"  got {home}: {error.strerror}\n"
+                "  try XDG_CACHE_HOME=FOLDER, where there is room for two bytes a token"
+            ) from error
+        found = _open(folder, dtype)
+        assert found is not None, folder
+    return found
+
+
+def _remove_old(folder: Path) -> None:
+    import time
+
+    with contextlib.suppress(OSError):
+        if time.time() - folder.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    path: Path, spans: list[Span], tokenizer: Tokenizer, dtype: str, counter: _Counter
+) -> dict[str, Any]:
+    total, count = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for ids in encoded(spans, tokenizer, counter):
+            data = ids.astype(dtype).tobytes()
+            total.update(data)
+            file.write(data)
+            count += len(ids)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"count": count, "sha256": total.hexdigest()}
+
+
+def _open(folder: Path, dtype: str) -> dict[str, TokenIds] | None:
+    """What a folder of the cache holds; None where it is not there, or damaged"""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        files: dict[str, TokenIds] = {}
+        for name, said in about.items():
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != said["sha256"]:
+                return None
+            if said["count"] == 0:
+                files[name] = np.empty(0, np.int64)
+            else:
+                files[name] = TokenFile(folder / name, dtype, said["count"])
+        return files
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -14,8 +14,8 @@ import numba
 import numpy as np
 
 import tinygrad_lite as tg
-from benchmarks.peak import bandwidth_gb_s, peak_gflops, reading_gb_s
 from gpt.training.measure import peak_memory_mb
+from tinygrad_lite.kernels.peak import bandwidth_gb_s, peak_gflops, reading_gb_s
 
 
 @dataclass

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpt.presets import PRESETS as PRESETS
     from gpt.presets import preset as preset
     from gpt.text.corpus import load_corpus as load_corpus
-    from gpt.text.tokenizers import build_tokenizer as build_tokenizer
+    from gpt.text.tokenizer_files import build_tokenizer as build_tokenizer
     from gpt.training.evaluate import evaluate as evaluate
     from gpt.training.loop import train as train
     from gpt.training.run import Run as Run
@@ -38,7 +38,7 @@ _PLACES = {
     "Sampling": "writing.sampling",
     "TrainConfig": "config",
     "TrainState": "training.state",
-    "build_tokenizer": "text.tokenizers",
+    "build_tokenizer": "text.tokenizer_files",
     "evaluate": "training.evaluate",
     "generate": "writing.sampling",
     "generate_batch": "writing.sampling",

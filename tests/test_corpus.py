@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from gpt.text import corpus, named
 from gpt.text.corpus import Corpus, Document, default_corpus, load_corpus
 from gpt.text.named import download, shakespeare, shipped
-from gpt.text.tokenizers import CharTokenizer, tokenizer_from_json
+from gpt.text.tokenizer_files import tokenizer_from_json
+from gpt.text.tokenizers import CharTokenizer
 
 # A failed request leaves its socket to the garbage collector, which warns of it, in whichever test
 # it happens to run: `no_data` makes it run here.

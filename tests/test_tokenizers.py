@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 from gpt.cli import run
 from gpt.presets import PRESETS
 from gpt.text.named import shipped
-from gpt.text.tokenizers import (
-    END_OF_TEXT,
-    UNKNOWN,
-    ByteTokenizer,
-    CharTokenizer,
-    WordTokenizer,
-    build_tokenizer,
-    tokenizer_from_files,
-    tokenizer_from_json,
-)
+from gpt.text.tokenizer_files import build_tokenizer, tokenizer_from_files, tokenizer_from_json
+from gpt.text.tokenizers import END_OF_TEXT, UNKNOWN, ByteTokenizer, CharTokenizer, WordTokenizer
 from gpt.writing.stream import TextStream
 
 TEXT = shipped("mini")

@@ -4,6 +4,7 @@ from inspect import ismodule as _is_module
 
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
+from tinygrad_lite.examine import Finding, examine
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
 from tinygrad_lite.fused.cross_entropy import cross_entropy
@@ -17,7 +18,7 @@ from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.jit import jit
-from tinygrad_lite.kernels.ahead import compile_ahead
+from tinygrad_lite.kernels.ahead import compile_ahead, count_missing
 from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
 from tinygrad_lite.kernels.cpu import has_bfloat16
 from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory

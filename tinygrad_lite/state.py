@@ -1,7 +1,9 @@
 """Save and load named arrays with safetensors: no code in the file, none run when it is read.
 
 Beside the strings of a file stand two checksums, SHA-256 of its arrays and of its strings. A file
-that has them is checked when it is read; files of other programs have none.
+that has them is checked when it is read; files of other programs have none. Files are read by the
+safetensors library, which checks their form, and written here: the library gives the strings in
+another order each time, and needs the whole file in memory once more.
 """
 
 import contextlib
@@ -11,10 +13,11 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from tinygrad_lite.tensor import Tensor
 
@@ -67,7 +70,36 @@ def save_state(
         arrays[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
     strings = {**(metadata or {}), OF_ARRAYS: _sum_of_arrays(arrays)}
     strings[OF_STRINGS] = _sum_of_strings(strings)
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(arrays, strings)))
+    write_atomically(path, lambda temporary: _write(temporary, arrays, strings))
+
+
+KINDS = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",
+         "int16": "I16", "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16",
+         "uint8": "U8", "bool": "BOOL"}  # fmt: skip
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray], strings: Mapping[str, str]) -> None:
+    """The safetensors format: the header's length, the header as JSON, the bytes of the arrays"""
+    header: dict[str, Any] = {"__metadata__": dict(sorted(strings.items()))}
+    # Wide numbers first, so that each array begins at a multiple of its numbers' size
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    end = 0
+    for name in order:
+        array = arrays[name]
+        if str(array.dtype) not in KINDS:
+            raise TypeError(
+                f"save_state: arrays have one of the dtypes {', '.join(KINDS)}.\n"
+                f"  got {array.dtype} for {name!r}\n  try astype(np.float32)"
+            )
+        start, end = end, end + array.nbytes
+        shape, kind = list(array.shape), KINDS[str(array.dtype)]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(arrays[name].reshape(-1).view(np.uint8).data)
 
 
 def load_state(path: str | Path) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,10 @@ COMMANDS = {
     "eval": "evaluate",
     "ablate": "ablate",
     "plot": "plot",
+    "runs": "runs",
+    "compare": "compare",
+    "verify-resume": "verify_resume",
+    "doctor": "doctor",
     "report": "report",
     "info": "info",
     "tokenize": "tokenize",
@@ -39,6 +44,12 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    for name in ("stdout", "stderr"):  # closed, or of an encoding that lacks some signs
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
@@ -48,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
         args = parse(argv)
         module = importlib.import_module(f"gpt.cli.{COMMANDS[args.command]}")
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
-            getattr(module, f"{args.command}_command")(args)
+            getattr(module, f"{args.command.replace('-', '_')}_command")(args)
     except NonFiniteError as error:
         console.complain(str(error))
         return 1
@@ -62,6 +73,12 @@ def run(argv: Sequence[str]) -> int:
         return 128 + signal.SIGPIPE
     except (UsageError, ValueError, OSError) as error:
         console.complain(_told(error))
+        return 2
+    except MemoryError as error:
+        console.complain(
+            f"memory: what is asked for must fit.\n  got {str(error) or 'no more of it'}\n"
+            "  try a smaller model, --batch-size or --block-size"
+        )
         return 2
     return 0
 

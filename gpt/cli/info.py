@@ -9,7 +9,7 @@ from gpt.config import GPTConfig
 from gpt.presets import Preset, preset
 from gpt.size import describe
 from gpt.text.named import shipped
-from gpt.text.tokenizers import build_tokenizer
+from gpt.text.tokenizer_files import build_tokenizer
 
 
 def info_command(args: Namespace) -> None:

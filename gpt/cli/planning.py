@@ -13,7 +13,7 @@ from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.size import describe
 from gpt.text.corpus import Corpus, Source, Survey
 from gpt.text.named import gpt2_folder
-from gpt.text.tokenizers import build_tokenizer
+from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokens import Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
 from gpt.training.room import check_room
@@ -59,6 +59,13 @@ def new(args: Namespace) -> Plan:
     options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     return _planned(run, setup, corpus, survey, name)
+
+
+def asked_for(corpus: list[str], chosen: str, out: str) -> Namespace:
+    """The arguments of `gpt train CORPUS --preset NAME --out RUN`, without any other option"""
+    from gpt.cli.grammar import parse
+
+    return parse(["train", *corpus, "--preset", chosen, "--out", out])
 
 
 def resumed(args: Namespace) -> Plan:

@@ -8,7 +8,8 @@ from gpt.cli.console import number, say
 from gpt.errors import require
 from gpt.presets import PRESETS
 from gpt.text.named import gpt2_folder
-from gpt.text.tokenizers import Tokenizer, tokenizer_from_files
+from gpt.text.tokenizer_files import tokenizer_from_files
+from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 
 

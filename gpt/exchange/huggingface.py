@@ -16,13 +16,10 @@ from safetensors import SafetensorError, safe_open
 
 from gpt.config import GPTConfig
 from gpt.errors import require
-from gpt.text.tokenizers import (
-    ByteTokenizer,
-    CharTokenizer,
-    Tokenizer,
-    WordTokenizer,
-    tokenizer_from_files,
-)
+from gpt.size import describe
+from gpt.text.tokenizer_files import tokenizer_from_files
+from gpt.text.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from gpt.training.room import check_room
 from gpt.training.setup import write_json
 from tinygrad_lite import save_state
 
@@ -43,7 +40,8 @@ def config_from(data: Mapping[str, Any]) -> GPTConfig:
     )
     activation = data.get("activation_function", "gelu_new")
     require(
-        activation in ACTIVATIONS and data.get("layer_norm_epsilon", LAYERNORM_EPS) == LAYERNORM_EPS
+        activation in list(ACTIVATIONS)
+        and data.get("layer_norm_epsilon", LAYERNORM_EPS) == LAYERNORM_EPS
         and data.get("scale_attn_weights", True)
         and not data.get("scale_attn_by_inverse_layer_idx", False),
         "import: the model must compute what GPT-2 does.",
@@ -132,6 +130,12 @@ def _transposed(name: str) -> bool:
 def state_from(tensors: Mapping[str, Any], config: GPTConfig) -> dict[str, np.ndarray]:
     """Our parameters, for theirs by name; ValueError lists what is missing, extra or misshapen."""
     given = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    require(
+        len(given) == len(tensors),
+        "import: the file must hold each tensor once.",
+        f"{len(tensors)} tensors with {len(given)} names, with and without {PREFIX!r}",
+        "another copy of the checkpoint",
+    )
     expected = {theirs: shape for _, theirs, shape in _pairs(config)}
     masks = (".attn.bias", ".attn.masked_bias")  # constants in old files
     extra = [n for n in given if n not in expected and not n.endswith(masks)]
@@ -153,6 +157,12 @@ def state_from(tensors: Mapping[str, Any], config: GPTConfig) -> dict[str, np.nd
     state = {}
     for ours, theirs, _ in _pairs(config):
         array = np.asarray(given[theirs][...], np.float32)
+        require(
+            bool(np.isfinite(array).all()),
+            "import: weights must be finite.",
+            f"NaN or infinity in {theirs}",
+            "another copy of the checkpoint",
+        )
         parts = np.split(array, len(ours), -1) if len(ours) > 1 else [array]
         for name, part in zip(ours, parts, strict=True):
             state[name] = np.ascontiguousarray(part.T if _transposed(theirs) else part)
@@ -201,6 +211,13 @@ def _read_tensors(folder: Path) -> dict[str, _Tensor]:
     names = {"model.safetensors"}
     if index.is_file():
         names = set(_read_json(index)["weight_map"].values())
+        outside = [n for n in names if not isinstance(n, str) or Path(n).name != n]
+        require(
+            not outside,
+            "import: the index names files of its own folder.",
+            f"{outside[0] if outside else ''!r} in {index}",
+            "a folder that save_pretrained has written",
+        )
     tensors: dict[str, _Tensor] = {}
     for name in sorted(names):
         path = folder / name
@@ -222,6 +239,13 @@ def _read_tensors(folder: Path) -> dict[str, _Tensor]:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
+        twice = [n for n in header if n in tensors]
+        require(
+            not twice,
+            "import: each tensor is in one file.",
+            f"{twice[0] if twice else ''} in {name} and in another",
+            "another copy of the checkpoint",
+        )
         tensors |= {n: _Tensor(path, about, 8 + length) for n, about in header.items()}
     return tensors
 
@@ -229,7 +253,7 @@ def _read_tensors(folder: Path) -> dict[str, _Tensor]:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(
             f"import: {path.name} must be there, and JSON.\n  got {path}: {error}\n"
             "  try a folder that save_pretrained has written"
@@ -242,11 +266,13 @@ def load_checkpoint(folder: str | Path) -> tuple[GPTConfig, dict[str, np.ndarray
     data = _read_json(folder / "config.json")
     try:
         config = config_from(data)
-    except KeyError as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        told = f"none of {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
-            f"import: config.json must describe the model.\n  got none of {error} in {folder}\n"
+            f"import: config.json must describe the model.\n  got {told} in {folder}\n"
             "  try another copy of the checkpoint"
         ) from error
+    check_room(2 * describe(config, 1)["inference_mb"], f"the model in {folder}")
     tokenizer = tokenizer_from_files(folder)
     require(
         tokenizer.vocab_size <= config.vocab_size,
@@ -254,7 +280,13 @@ def load_checkpoint(folder: str | Path) -> tuple[GPTConfig, dict[str, np.ndarray
         f"{tokenizer.vocab_size} tokens and vocab_size={config.vocab_size} in {folder}",
         "the tokenizer files of this model",
     )
-    return config, state_from(_read_tensors(folder), config), tokenizer
+    try:
+        return config, state_from(_read_tensors(folder), config), tokenizer
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"import: files must be as save_pretrained writes them.\n  got {folder}: {error}\n"
+            "  try another copy of the checkpoint"
+        ) from error
 
 
 def save_checkpoint(

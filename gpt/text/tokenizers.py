@@ -9,13 +9,11 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from gpt.errors import closest, require, short
-from gpt.presets import TOKENIZERS
+from gpt.errors import require, short
 
 END_OF_TEXT = "<|endoftext|>"
 UNKNOWN = "<unk>"
@@ -252,96 +250,3 @@ def _valid(text: str) -> str:
             f"  got {text[error.start]!r} at position {error.start}\n  try a text in UTF-8"
         ) from error
     return text
-
-
-def build_tokenizer(
-    kind: str,
-    text: str,
-    training: str | Iterable[str],
-    vocab_size: int = 0,
-    folder: Path | None = None,
-    length: int = 0,
-) -> Tokenizer:
-    """A tokenizer for a corpus.
-
-    kind         one of TOKENIZERS, or the path of tokenizer files
-    text         all of the corpus, or the characters in it: each has a token
-    training     its training split, or pieces of that, from which words and merges are taken
-    vocab_size   of "bytes", 0 to choose by the length of the text
-    folder       where "gpt2" finds GPT-2's vocabulary
-    length       characters of the training split, where pieces are given
-    """
-    require(
-        vocab_size == 0 or kind == "bytes",
-        "tokenizer: only a vocabulary of merged bytes has a size to choose.",
-        f"--vocab-size {short(vocab_size)} with --tokenizer {kind}",
-        "--tokenizer bytes",
-    )
-    if kind == "characters":
-        return CharTokenizer(text)
-    if kind == "words":
-        return WordTokenizer.of_text(training)
-    if kind == "bytes":
-        return ByteTokenizer.of_text(training, vocab_size, length)
-    if kind == "gpt2" and folder is not None:
-        return tokenizer_from_files(folder)
-    require(
-        Path(kind).exists(),
-        f"tokenizer: there are {', '.join(TOKENIZERS)}, and files of one.",
-        f"{kind!r}",
-        closest(kind, TOKENIZERS),
-    )
-    return tokenizer_from_files(kind)
-
-
-def tokenizer_from_files(path: str | Path) -> Tokenizer:
-    """Of a tokenizer.json, or a folder that holds one or GPT-2's vocab.json and merges.txt"""
-    from tokenizers import Tokenizer as Inner
-    from tokenizers import decoders, models, pre_tokenizers
-
-    path = Path(path)
-    whole = path / "tokenizer.json" if path.is_dir() else path
-    vocabulary, merges = path / "vocab.json", path / "merges.txt"
-    try:
-        if whole.is_file():
-            inner = Inner.from_file(str(whole))
-            if not isinstance(inner.model, models.WordLevel):
-                return ByteTokenizer(inner)
-            words = sorted(inner.get_vocab(), key=inner.get_vocab().__getitem__)
-            one_each = all(len(word) == 1 for word in words)
-            return CharTokenizer("".join(words)) if one_each else WordTokenizer(words)
-        inner = Inner(models.BPE.from_file(str(vocabulary), str(merges)))
-    except Exception as error:  # the library raises nothing more special
-        raise ValueError(
-            "tokenizer: there must be a tokenizer.json, or vocab.json with merges.txt.\n"
-            f"  got {path}: {error}\n  try the folder of a GPT-2 model"
-        ) from error
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    inner.add_special_tokens([END_OF_TEXT])
-    return ByteTokenizer(inner)
-
-
-def tokenizer_from_json(data: Any) -> Tokenizer:
-    """The tokenizer whose `as_json` gave `data`"""
-    data = data if isinstance(data, dict) else {}
-    kind = data.get("kind")
-    if kind == CharTokenizer.kind and "characters" in data:
-        return CharTokenizer(data["characters"])
-    if kind == WordTokenizer.kind and "words" in data:
-        return WordTokenizer(data["words"])
-    if kind == ByteTokenizer.kind and "tokenizer" in data:
-        from tokenizers import Tokenizer
-
-        try:
-            return ByteTokenizer(Tokenizer.from_str(json.dumps(data["tokenizer"])))
-        except Exception as error:  # the library raises nothing more special
-            raise ValueError(
-                f"tokenizer: the merges must be as they were written.\n  got {error}\n"
-                "  try the tokenizer.json of a run"
-            ) from error
-    raise ValueError(
-        "tokenizer: a tokenizer file is an object with a kind, one of"
-        f" {', '.join(TOKENIZERS[:3])}, and what that kind needs.\n"
-        f"  got {str(data)[:80]}\n  try the tokenizer.json of a run"
-    )

@@ -5,13 +5,33 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
 from gpt.text.tokens import TokenIds
 from gpt.training.loop import batch, train_step, windows_of
 from gpt.training.state import FINAL, TrainState
-from tinygrad_lite import compile_ahead, precision
+from tinygrad_lite import compile_ahead, count_missing, precision
+
+
+def _a_step(model: GPTConfig, config: TrainConfig, training: TokenIds) -> Callable[[], None]:
+    """A step that is not recorded, of a model of its own"""
+
+    def step() -> None:
+        state = TrainState(model, config)
+        inputs, targets = batch(training, config, model.block_size, state.rng)
+        with precision(config.precision):
+            *_, grad_scale = state.gradients(inputs, targets)
+            state.apply(grad_scale)
+
+    return step
+
+
+def missing_kernels(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[int, int]:
+    """(kernels that a step would compile, all that it needs)"""
+    return count_missing(_a_step(model, config, training))
+
 
 ENOUGH = 1.0  # seconds of steps, after which the median of them is trusted
 STEPS = (3, 60)  # that are done, at least and at most
@@ -19,15 +39,7 @@ STEPS = (3, 60)  # that are done, at least and at most
 
 def measure(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[float, float]:
     """(seconds a step, peak memory of this process in MB) after a first step that compiles."""
-
-    def whole_step() -> None:
-        state = TrainState(model, config)
-        inputs, targets = batch(training, config, model.block_size, state.rng)
-        with precision(config.precision):
-            *_, grad_scale = state.gradients(inputs, targets)
-            state.apply(grad_scale)
-
-    compile_ahead(whole_step)
+    compile_ahead(_a_step(model, config, training))
     state = TrainState(model, config)
     seconds: list[float] = []
     while len(seconds) <= STEPS[0] or (sum(seconds[1:]) < ENOUGH and len(seconds) <= STEPS[1]):

@@ -18,7 +18,8 @@ from typing import Any
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import require
 from gpt.text.corpus import Source
-from gpt.text.tokenizers import Tokenizer, tokenizer_from_json
+from gpt.text.tokenizer_files import tokenizer_from_json
+from gpt.text.tokenizers import Tokenizer
 from tinygrad_lite import write_atomically
 
 FORMAT = 1  # of a run's files; 0, without checksums, is read too

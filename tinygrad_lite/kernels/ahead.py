@@ -63,6 +63,14 @@ def compile_ahead(function: Callable[[], object]) -> None:
         helper.wait()
 
 
+def count_missing(function: Callable[[], object]) -> tuple[int, int]:
+    """(kernels that `function()` would compile, all that it would call); none is run"""
+    if numba.config.DISABLE_JIT:
+        return 0, 0
+    needed = planned(function)
+    return sum(not _is_cached(*task) for task in needed), len(needed)
+
+
 class _Planner(Watcher):
     """Notes the kernels, and with which kinds of arguments, instead of running them"""
 

@@ -179,6 +179,11 @@ def _count_task(task, done):
 _pool = _Pool()
 
 
+def threads_work() -> bool:
+    """Whether kernels run on several threads"""
+    return _pool.works()
+
+
 def calls_can_be_chained() -> bool:
     """Whether kernels may be called by compiled code, see chain.py: not where calls take turns"""
     return not numba.config.DISABLE_JIT and _pool.works() and numba.threading_layer() != "workqueue"

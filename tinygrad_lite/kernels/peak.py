@@ -1,6 +1,6 @@
 """What this machine can do at most: products of matrices, and bytes to and from memory.
 
-Both with the engine's own threads, the fastest of some tries: what the benchmarks are fractions of.
+Both with the engine's own threads, the fastest of some tries: what speeds are fractions of.
 """
 
 import time
@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_lite import get_num_threads
-from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
+from tinygrad_lite.kernels.compile import CHUNKS, get_num_threads, kernel, part_of
 from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, ROWS
 from tinygrad_lite.kernels.rows import total
 from tinygrad_lite.kernels.tile import tile_rows

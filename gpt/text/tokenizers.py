@@ -45,7 +45,8 @@ class CharTokenizer:
     def __init__(self, characters: str):
         self.characters = "".join(sorted(set(characters)))
         codes = [ord(c) for c in self.characters]
-        self._ids = np.full(max(codes, default=0) + 2, -1, np.int64)  # the last: of all above
+        # By code point; the last: of all above. ASCII always has places
+        self._ids = np.full(max(128, *codes) + 2 if codes else 130, -1, np.int64)
         self._ids[codes] = np.arange(len(codes))
 
     @property
@@ -55,10 +56,10 @@ class CharTokenizer:
     def encode(self, text: str) -> np.ndarray:
         """Ids (len(text),) int64"""
         if text.isascii():
-            codes = np.frombuffer(text.encode(), np.uint8)
+            ids = self._ids[np.frombuffer(text.encode(), np.uint8)]
         else:
             codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
+            ids = self._ids[np.minimum(codes, np.uint32(len(self._ids) - 1))]
         if len(ids) and ids.min() < 0:
             at = int(np.argmin(ids))
             raise ValueError(

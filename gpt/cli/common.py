@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,20 @@ def tokens_of(corpus: Corpus, survey: Survey, tokenizer: Tokenizer, config: Trai
     """The tokens of both splits of a run's corpus"""
     with console.WorkBar("characters made tokens") as bar:
         return tokenized(corpus, survey, tokenizer, config.validation, config.split, bar)
+
+
+def confirm_replacing(run: Run) -> None:
+    """On a terminal, ask before --force removes a run; ValueError unless the answer is yes"""
+    if run.is_there() and sys.stdin is not None and sys.stdin.isatty():
+        told = f"{console.number(run.told()['steps'])} steps" if run.is_whole() else "damaged"
+        console.errors.print(f"replace the run in {run.folder} ({told})? [y/N] ", end="",
+                             markup=False)  # fmt: skip
+        require(
+            sys.stdin.readline().strip().lower() in ("y", "yes"),
+            f"{run.folder} is kept.",
+            "no yes",
+            "another --out",
+        )
 
 
 def check_target(path: Path, beginning: bytes) -> None:

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+from gpt.cli.common import confirm_replacing
 from gpt.cli.console import number, say
 from gpt.config import TrainConfig
 from gpt.errors import require
@@ -21,6 +22,7 @@ def import_command(args: Namespace) -> None:
     config, state, tokenizer = load_checkpoint(source)
     folder = args.out or default_folder(base_name(args.model))
     run = Run.create(folder, args.force, [source])
+    confirm_replacing(run)
     with run.locked():
         run.begin(Setup(config, FINE_TUNING, tokenizer), weights=state)
     say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")

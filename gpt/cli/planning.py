@@ -25,6 +25,7 @@ from tinygrad_lite import Tensor
 FIXED = ("seed", "optimizer", "train_only", "validation", "split", "batches")
 OF_NEW_RUNS = ("preset", "out", "name", "force", "tokenizer", "vocab_size", "include", "errors",
                "validation_file")  # fmt: skip
+MOST_WINDOWS = 1 << 16
 ENOUGH = 8  # tokens of training text for each of the vocabulary
 
 
@@ -142,6 +143,12 @@ def _planned(run: Run, setup: Setup, corpus: Corpus, survey: Survey, name: str) 
     training = len(tokens.training)
     check_lengths(training, len(tokens.validation) - 1, model.block_size)
     windows = windows_of(training, config, model.block_size)
+    require(
+        config.batches == "random" or windows <= MOST_WINDOWS,
+        f"train: a step takes all windows of a text only where they are {MOST_WINDOWS:,} or fewer.",
+        f"{windows:,} windows",
+        "--batches random",
+    )
     check_room(
         describe(model, windows)["training_mb"],
         f"a step of {windows:,} x {model.block_size} tokens, {model.n_layer} layers, {model.n_embd}"

@@ -21,4 +21,4 @@ def report_command(args: Namespace) -> None:
 
 def write_report(run: Run, path: Path) -> None:
     page = report_of(run)
-    write_atomically(path, lambda temporary: temporary.write_text(page, "utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(page, "utf-8", "replace"))

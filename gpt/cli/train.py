@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from gpt.cli import console, planning
-from gpt.cli.common import announce_compilation, check_target
+from gpt.cli.common import announce_compilation, check_target, confirm_replacing
 from gpt.cli.console import say
 from gpt.cli.planning import Plan
 from gpt.cli.report import write_report
@@ -68,6 +68,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         else:
             _show_card(plan, state)
         if not resumes:
+            confirm_replacing(run)
             held.enter_context(run.locked())
             began = time.monotonic()
             run.begin(plan.setup, state, text=plan.text)
@@ -121,7 +122,7 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
             run.save_best(state)
     if not state.done():  # a run that is stopped once more knows what was asked of it
         plan.setup.write(run.folder)
-    run.setup = plan.setup
+    run.setup, run.begun = plan.setup, True
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:

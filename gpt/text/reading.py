@@ -29,9 +29,9 @@ def read_text(path: Path, errors: str = "strict", source: str = "") -> Iterator[
     lines = io.IncrementalNewlineDecoder(None, translate=True)
     before = 0  # bytes that were decoded
     with _opened(path) as file:
-        block = _next_block(file, name)
-        skipped = len(codecs.BOM_UTF8) if block.startswith(codecs.BOM_UTF8) else 0
-        block, before = block[skipped:], skipped
+        block, mark = _next_block(file, name), codecs.BOM_UTF8
+        if block.startswith(mark):
+            block, before = block[len(mark) :] or _next_block(file, name), len(mark)
         while True:
             final = not block
             pending = len(decoder.getstate()[0])

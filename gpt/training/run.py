@@ -66,6 +66,7 @@ class Run:
         self.report = folder / "report.html"
         self.text = folder / "corpus.txt"
         self.setup: Setup | None = None  # as it was read or written
+        self.begun = False  # it is whole, and stays so
 
     @classmethod
     def create(
@@ -134,6 +135,18 @@ class Run:
         )
         return run
 
+    def is_there(self) -> bool:
+        """Whether there is a run in the folder, which `begin` would replace"""
+        return (self.folder / "config.json").exists()
+
+    def is_whole(self) -> bool:
+        """Whether what describes the run can be read"""
+        with contextlib.suppress(ValueError):
+            self.read_setup()
+            self.told()
+            return True
+        return False
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Within this context no other process writes into the folder, which is made if needed."""
@@ -166,6 +179,7 @@ class Run:
             if weights is not None:
                 save_state(self.weights, weights, self._signed({}))
             setup.write(self.folder)
+            self.begun = True
         except BaseException:
             remove(self.folder)
             raise
@@ -195,6 +209,8 @@ class Run:
     def save_last(self, state: TrainState) -> None:
         """Save all that resuming needs; what was logged before it is on the disk first."""
         self.checkpoint.parent.mkdir(exist_ok=True)
+        if self.setup is not None and self.begun and not (self.folder / "config.json").exists():
+            self.setup.write(self.folder)  # somebody has removed it
         for log in (self.log, self.probes, self.samples):
             sync(log)
         if state.config.keep > 1 and self.checkpoint.exists():

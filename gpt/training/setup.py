@@ -55,6 +55,8 @@ class Setup:
         data = json.loads(json.dumps(data))  # tuples become lists
         if self.format:
             data["sha256"] = _sum_of(data)
+        else:
+            data = {"model": data["model"], "train": data["train"], "corpus": self.corpus}
         write_text(folder / "tokenizer.json", tokenizer)
         write_text(folder / "config.json", as_text(data))  # last: a run is known by it
 
@@ -78,10 +80,11 @@ class Setup:
                     f" gpt train CORPUS --from {folder}"
                 )
             model, train = GPTConfig(**data["model"]), TrainConfig(**data["train"])
-            corpus = data["corpus"] if version else {"names": data["corpus"]}
+            corpus = dict(data["corpus"]) if version else {"names": data["corpus"]}
             given = {n: _words(corpus[n]) for n in ("names", "include", "validation")
                      if n in corpus}  # fmt: skip
             source = Source(**given, errors=str(corpus.get("errors", "strict")))
+            corpus_sha256, own = str(corpus.get("sha256", "")), str(data.get("id", ""))
         with damaged(folder / "tokenizer.json"):
             raw = (folder / "tokenizer.json").read_bytes()
             if version and hashlib.sha256(raw).hexdigest() != data["tokenizer_sha256"]:
@@ -95,8 +98,7 @@ class Setup:
             f"{tokenizer.vocab_size} tokens and vocab_size={model.vocab_size} in {folder}",
             "the tokenizer.json that was written with this run",
         )
-        own = str(data.get("id", ""))
-        return cls(model, train, tokenizer, source, str(corpus.get("sha256", "")), own, version)
+        return cls(model, train, tokenizer, source, corpus_sha256, own, version)
 
 
 def is_setup(path: Path) -> bool:
@@ -135,7 +137,12 @@ def damaged(path: Path) -> Iterator[None]:
 
 
 def as_text(data: Any) -> str:
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # the name of a file may be no UTF-8
+        text = json.dumps(data, indent=2) + "\n"
+    return text
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,0 +1,430 @@
+"""The worst that happens to a run: kills, full disks, damaged and hostile files, no memory, clocks
+that jump, two at once. Always the right bits, or a clear message.
+
+KILLS=200 DAMAGES=4000 pytest tests/test_worst.py tries more; python -m tests.kills --minutes 30
+is a soak.
+"""
+
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import gpt.training.loop
+import tinygrad_lite as tg
+from gpt.cli import run
+from gpt.training.run import Run
+from tests import damage, kills
+from tests.damage import TEXT, TINY, last_bits, told
+
+ROOT = Path(__file__).parent.parent
+STEPS = ["--steps", "8", "--eval-interval", "4"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """(a run, another one, what commands give on the first, a folder to work in)"""
+    folder = tmp_path_factory.mktemp("runs")
+    whole, other = damage.make(folder / "a"), damage.make(folder / "b", seed=7)
+    return whole, other, damage.expected(whole, folder), folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT)
+    return tmp_path
+
+
+def test_killed_runs_end_with_the_same_bits(tmp_path):
+    count = int(os.environ.get("KILLS", "6"))
+    killed = number = 0
+    while killed < count:
+        number += 1
+        folder = tmp_path / str(number)
+        asked = kills.undisturbed(folder, 400, seed=number)
+        rng = random.Random(number)
+        more, _ = kills.kill_and_resume(folder, asked, "killed", count - killed, rng, 0.5)
+        killed += more
+        assert kills.same(folder, "killed")
+
+
+def test_damaged_files_are_noticed(runs):
+    whole, other, right, folder = runs
+    wrong = []
+    for seed in range(int(os.environ.get("DAMAGES", "250"))):
+        *what, said = damage.trial(whole, other, right, folder, seed)
+        if said:
+            wrong.append((seed, *what, said))
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", damage.FILES)
+@pytest.mark.parametrize("kind", ["delete", "swap", "empty", "nested"])
+def test_each_file_deleted_swapped_emptied(runs, name, kind):
+    whole, other, right, folder = runs
+    for command in damage.COMMANDS:
+        place = damage.copied(whole, folder / f"{kind}-{command}")
+        damage.damage(place, name, kind, other, random.Random(0))
+        said = damage.verdict(command, damage.outcome(command, place), right[command])
+        shutil.rmtree(place)
+        assert not said, command
+
+
+def test_every_bit_of_the_weights_counts(runs):
+    """Flips all over the file: each is noticed by whoever reads it"""
+    whole, _, right, folder = runs
+    place = damage.copied(whole, folder / "bits")
+    path = place / "run" / "model.safetensors"
+    data = path.read_bytes()
+    rng = random.Random(0)
+    for at in [*range(0, 1500, 37), *rng.sample(range(len(data)), 60)]:
+        path.write_bytes(data[:at] + bytes([data[at] ^ (1 << rng.randrange(8))]) + data[at + 1 :])
+        assert not damage.verdict("eval", damage.outcome("eval", place), right["eval"]), at
+    shutil.rmtree(place)
+
+
+def test_settings_are_not_edited_behind_the_weights_back(runs):
+    whole, _, _, folder = runs
+    place = damage.copied(whole, folder / "edited")
+    path = place / "run" / "config.json"
+    setup = json.loads(path.read_text())
+    for name, value in (("n_head", 1), ("dropout", 0.5)):
+        path.write_text(json.dumps({**setup, "model": {**setup["model"], name: value}}))
+        status, _, error = damage.outcome("eval", place)
+        assert status == 2
+        assert "its checksum differs; other settings are given to" in error
+    for version, message in ((2, "newest that is known"), (True, ""), ("1", "newest that is")):
+        path.write_text(json.dumps({**setup, "format": version}))
+        status, _, error = damage.outcome("eval", place)
+        assert status == 2
+        assert message in error
+    shutil.rmtree(place)
+
+
+def limited(arguments, folder, **limits):
+    """The command in a process with limits of the resource module, by name"""
+
+    def apply():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "gpt", *arguments], cwd=folder, preexec_fn=apply,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        capture_output=True, text=True, errors="replace", timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bytes_of_a_file", [100, 900, 2000, 20_000, 45_000])
+def test_a_full_disk_loses_nothing(home, bytes_of_a_file):
+    """Files may grow so far: the log, the weights or the checkpoint meet the end"""
+    assert limited(["train", "text.txt", "--out", "a", *TINY, *STEPS], home).returncode == 0
+    asked = ["train", "text.txt", "--out", "b", *TINY, *STEPS, "--save-every", "1"]
+    done = limited(asked, home, RLIMIT_FSIZE=bytes_of_a_file)
+    assert "Traceback" not in done.stderr
+    if done.returncode == 0:
+        pytest.skip("there was room enough")
+    assert done.returncode == 2
+    assert "\n  got " in done.stderr
+    assert "File too large" in done.stderr
+    assert not list(Path(home).rglob(".*.????????"))
+    if Path("b/config.json").exists():
+        assert "gpt train --resume b" in done.stderr
+        assert limited(["train", "--resume", "b", "--sample-tokens", "8"], home).returncode == 0
+    else:
+        assert limited(asked, home).returncode == 0  # nothing is in the way
+    assert last_bits(home / "a") == last_bits(home / "b")
+    weights = [tg.load_state(home / name / "model.safetensors") for name in "ab"]
+    assert all((weights[0][n] == weights[1][n]).all() for n in weights[0])
+
+
+def test_a_folder_that_cannot_be_written_is_named(home, capsys):
+    (home / "file").write_text("mine")
+    for out in ("file/run", "/proc/nowhere/run"):
+        assert run(["train", "text.txt", "--out", out, *TINY, *STEPS]) == 2
+        assert "\n  try " in capsys.readouterr().err
+    assert (home / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("megabytes", [700, 900, 1100, 1500])
+def test_without_memory_there_is_a_message(home, megabytes):
+    done = limited(["train", "text.txt", "--out", "a", "--steps", "20", "--threads", "1"], home,
+                   RLIMIT_AS=megabytes * 1_000_000)  # fmt: skip
+    assert done.returncode in (0, 2), done.stderr[-1500:]
+    if done.returncode == 2:
+        assert "Traceback" not in done.stderr
+        assert "\n  try " in done.stderr
+
+
+TOO_LARGE = [
+    ["--batch-size", "200000000"],
+    ["--d-ff", "2147483648"],
+    ["--n-embd", "8000000", "--n-head", "1"],
+    ["--n-layer", "1000000000"],
+    ["--block-size", "9" * 4000],
+    ["--batch-size", "9" * 4000],
+    ["--seed", "9" * 4000],
+    ["--steps", str(1 << 70)],
+    ["--tokenizer", "bytes", "--vocab-size", "2147483648"],
+    ["--tokenizer", "bytes", "--vocab-size", "9" * 4000],
+    ["--batch-size", "16000000", "--n-embd", "4096"],
+]
+
+
+@pytest.mark.parametrize("options", TOO_LARGE, ids=lambda o: " ".join(o)[:40])
+def test_what_cannot_fit_is_refused_before_it_is_tried(home, options, capsys):
+    start = time.monotonic()
+    assert run(["train", "text.txt", *options]) == 2
+    error = capsys.readouterr().err
+    assert "\n  got " in error
+    assert len(error) < 1000
+    assert time.monotonic() - start < 10
+    assert not Path("runs").exists()
+
+
+def test_a_clock_that_jumps_changes_nothing(home, monkeypatch):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    clock, jump = time.time, random.Random(0)
+    monkeypatch.setattr(time, "time", lambda: clock() + jump.uniform(-1e9, 1e9))
+    assert run(["train", "text.txt", "--out", "b", *TINY, *STEPS]) == 0
+    monkeypatch.undo()
+    assert last_bits(home / "a") == last_bits(home / "b")
+    os.utime(home / "b" / "last" / "checkpoint.safetensors", (0, 4e9))
+    assert run(["runs", "."]) == 0
+
+
+def test_two_trainings_do_not_share_a_folder(home, monkeypatch, capsys):
+    does, began, goes_on = gpt.training.loop.train_step, threading.Event(), threading.Event()
+
+    def waits(state, training):
+        began.set()
+        assert goes_on.wait(60)
+        return does(state, training)
+
+    monkeypatch.setattr(gpt.training.loop, "train_step", waits)
+    first = threading.Thread(target=lambda: run(["train", "text.txt", "--out", "a", *TINY, *STEPS]))
+    monkeypatch.setattr("gpt.cli.train.measure", lambda *a: (1.0, 1.0))
+    first.start()
+    assert began.wait(60)
+    for command in (["train", "--resume", "a"],
+                    ["train", "text.txt", "--out", "a", "--force", *TINY, *STEPS]):  # fmt: skip
+        assert limited(command, home).returncode == 2
+        assert "where another is at work" in limited(command, home).stderr
+    goes_on.set()
+    first.join()
+    assert len(Path("a/log.jsonl").read_text().splitlines()) == 8 + 2
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 0  # the lock that is left is no lock
+
+
+def test_a_lock_goes_with_its_process(home):
+    asked = ["train", "text.txt", "--out", "a", *TINY, "--steps", "100000", "--save-every", "1"]
+    process = kills.gpt(*asked, folder=home)
+    saved = home / "a" / "log.jsonl"
+    while not (saved.exists() and saved.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.05)
+    assert "where another is at work" in limited(["train", "--resume", "a"], home).stderr
+    process.kill()
+    process.communicate()
+    done = limited(["train", "--resume", "a", "--steps", "3"], home)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_that_nobody_reads_is_saved(home):
+    asked = [sys.executable, "-P", "-m", "gpt", "train", "text.txt", "--out", "a", *TINY,
+             "--steps", "100000"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:  # fmt: skip
+        while not process.stdout.readline().startswith("step 1/"):
+            assert process.poll() is None
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 128 + signal.SIGPIPE, error
+    assert "gpt train --resume a" in error
+    assert limited(["eval", "a"], home).returncode in (0, 2)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_encoding_of_the_terminal_will_do(home, encoding, monkeypatch):
+    name = os.fsdecode(b"na\xefve-\xff.txt")
+    Path(name).write_text(TEXT + "é你🙂" * 30)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    done = limited(["train", name, "--out", "a", *TINY, *STEPS], home)
+    assert done.returncode == 0, done.stderr
+    assert limited(["generate", "a", "--tokens", "9"], home).returncode == 0
+    assert limited(["train", "--resume", "a", "--steps", "10"], home).returncode == 0
+
+
+def test_closed_standard_output(home):
+    command = f"{sys.executable} -P -m gpt train text.txt --out a {' '.join(TINY + STEPS)} >&- 2>&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(["sh", "-c", command], env=environment, check=False).returncode == 0
+    assert Path("a/model.safetensors").is_file()
+
+
+def test_a_run_whose_setup_was_deleted_while_it_trains_is_whole(home, monkeypatch):
+    does = gpt.training.loop.train_step
+
+    def deletes(state, training):
+        if state.step == 5:
+            Path("a/config.json").unlink()
+        return does(state, training)
+
+    monkeypatch.setattr(gpt.training.loop, "train_step", deletes)
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    assert run(["eval", "a"]) == 0
+
+
+def test_best_weights_that_are_gone_are_told_and_kept_anew(home, capsys):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    for more in ([], ["--steps", "12"]):
+        Path("a/model.safetensors").unlink()
+        assert run(["train", "--resume", "a", *more]) == 0
+        assert "the best weights, after step 8, are gone from a" in capsys.readouterr().err
+        assert run(["eval", "a"]) == 0
+
+
+def test_older_states_are_kept_where_they_are_asked_for(home, capsys):
+    asked = ["--steps", "12", "--save-every", "2", "--keep", "3"]
+    assert run(["train", "text.txt", "--out", "a", *TINY, *asked]) == 0
+    assert [p.name for p in Run(Path("a")).older()] == ["step-10.safetensors", "step-8.safetensors"]
+    shutil.copytree("a", "b")
+    newest = Path("b/last/checkpoint.safetensors")
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert run(["train", "--resume", "b"]) == 2
+    assert "try rm b/last/checkpoint.safetensors: an earlier one" in capsys.readouterr().err
+    newest.unlink()
+    assert run(["train", "--resume", "b"]) == 0
+    assert last_bits(Path("a")) == last_bits(Path("b"))
+    assert run(["train", "text.txt", "--out", "b", "--force", *TINY, *STEPS]) == 0
+    assert not list(Path("b/last").glob("step-*"))
+
+
+def test_saves_are_at_most_an_interval_apart(home, monkeypatch):
+    saves, does = [], Run.save_last
+
+    def noted(self, state):
+        saves.append(state.step)
+        does(self, state)
+
+    monkeypatch.setattr(Run, "save_last", noted)
+    assert run(["train", "text.txt", "--out", "a", *TINY, "--steps", "10", "--save-every", "4",
+                "--eval-interval", "10"]) == 0  # fmt: skip
+    assert saves == [0, 4, 8, 10]
+    saves.clear()
+    clock = iter(np.arange(0.0, 1e6, 2.0))  # each look at the clock comes two seconds later
+    fake = SimpleNamespace(monotonic=lambda: float(next(clock)))
+    monkeypatch.setattr("gpt.training.saving.time", fake)
+    assert run(["train", "text.txt", "--out", "b", *TINY, "--steps", "200",
+                "--eval-interval", "200"]) == 0  # fmt: skip
+    # At first after LEAST seconds; then a save took 2 seconds, so 200 lie between
+    assert saves == [0, saves[1], saves[1] + 100, 200]
+    assert saves[1] <= 4
+
+
+OLD = {"config.json", "tokenizer.json", "model.safetensors", "last/checkpoint.safetensors"}
+
+
+def test_a_run_of_before_there_were_formats_is_read_and_goes_on(home):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    shutil.copytree("a", "b")
+    setup = json.loads(Path("b/config.json").read_text())
+    train = {n: v for n, v in setup["train"].items()
+             if n not in ("split", "patience", "save_every", "keep")}  # fmt: skip
+    old = {"model": setup["model"], "train": train, "corpus": setup["corpus"]["names"]}
+    Path("b/config.json").write_text(json.dumps(old, indent=2))
+    for name in ("model.safetensors", "last/checkpoint.safetensors"):
+        path = Path("b", name)
+        strings = {n: s for n, s in tg.load_metadata(path).items() if n not in ("run", "format")}
+        from safetensors.numpy import save_file
+
+        save_file(tg.load_state(path), path, strings)
+    assert told(["eval", "a"])[1].splitlines()[2:] == told(["eval", "b"])[1].splitlines()[2:]
+    for name in "ab":
+        assert run(["train", "--resume", name, "--steps", "12"]) == 0
+    assert last_bits(Path("a")) == last_bits(Path("b"))
+
+
+CONFLICTS = {
+    "--n-layer 6 (it has 1)": ["--n-layer", "6"],
+    "--preset": ["--preset", "baby"],
+    "--out": ["--out", "elsewhere"],
+    "--name": ["--name", "other"],
+    "--force": ["--force"],
+    "--tokenizer": ["--tokenizer", "words"],
+    "--seed 5 (it has 1337)": ["--seed", "5"],
+    "--optimizer muon (it has adamw)": ["--optimizer", "muon"],
+    "--validation 0.2 (it has 0.1)": ["--validation", "0.2"],
+}
+
+
+@pytest.mark.parametrize("said", CONFLICTS)
+def test_options_that_a_resumed_run_cannot_take_are_named(home, said, capsys):
+    assert run(["train", "text.txt", "--out", "a", "--preset", "baby", *TINY, *STEPS]) == 0
+    before = last_bits(Path("a"))
+    assert run(["train", "--resume", "a", *CONFLICTS[said]]) == 2
+    error = capsys.readouterr().err
+    assert "a resumed run keeps its model" in error
+    assert said in error
+    assert last_bits(Path("a")) == before
+    assert run(["train", "--resume", "a", "--n-layer", "1", "--steps", "9"]) == 0  # as it is
+
+
+def test_a_text_that_has_changed_is_refused_unless_told_otherwise(home, capsys):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    Path("text.txt").write_text(TEXT.replace("lazy", "lady", 1))
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 2
+    assert "text.txt, which has changed since" in capsys.readouterr().err
+    assert run(["train", "--resume", "a", "--steps", "9", "--allow-changed-corpus"]) == 0
+    assert run(["train", "--resume", "a", "--steps", "10"]) == 0  # it is the run's text now
+    Path("text.txt").write_text(TEXT)
+    capsys.readouterr()
+    assert run(["eval", "a"]) == 0
+    assert "has changed since" in capsys.readouterr().err
+
+
+def test_the_latest_run_goes_on_by_default(home, capsys):
+    assert run(["train", "--resume"]) == 2
+    assert "there must be a run to go on with" in capsys.readouterr().err
+    for name in "ab":
+        assert run(["train", "text.txt", "--out", f"runs/{name}", *TINY, *STEPS]) == 0
+    os.utime("runs/a/last/checkpoint.safetensors", (4e9, 4e9))
+    assert run(["train", "--resume", "--steps", "9"]) == 0
+    assert len(Path("runs/a/log.jsonl").read_text().splitlines()) == 9 + 3
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("", 2)])
+def test_force_asks_on_a_terminal(home, monkeypatch, capsys, answer, status):
+    asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS]
+    assert run(asked) == 0
+    before = last_bits(Path("a"))
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    assert run([*asked, "--seed", "3", "--force"]) == status
+    assert "replace the run in a (8 steps)? [y/N]" in capsys.readouterr().err
+    assert (last_bits(Path("a")) == before) == (status == 2)
+
+
+def test_all_windows_are_for_short_texts(home, capsys):
+    Path("long.txt").write_text(TEXT * 30)
+    assert run(["train", "long.txt", "--preset", "hello", "--steps", "2"]) == 2
+    assert "try --batches random" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 
 from gpt.text.tokens import TokenIds
 
-COUNTED = 1 << 22  # tokens of a split that are counted, at most: the first
+COUNTED = 1 << 21  # tokens of a split that are counted, at most: the first
 
 
 def ngram_losses(

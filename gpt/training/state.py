@@ -15,7 +15,7 @@ from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import evaluate
 from tinygrad_lite import Tensor, jit, optim, precision
 
-FINAL = 1 << 20  # tokens of the validation split that the last evaluation reads, at most
+FINAL = 1 << 18  # tokens of the validation split that the last evaluation reads, at most
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import gpt.training.loop
 import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.text.corpus import base_name
-from gpt.training.run import Run, default_folder
+from gpt.training.places import default_folder
+from gpt.training.run import Run
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
 TINY = ["--n-layer", "1", "--n-head", "2", "--n-embd", "16", "--block-size", "16",

@@ -9,7 +9,8 @@ from gpt.config import TrainConfig
 from gpt.errors import require
 from gpt.exchange.huggingface import load_checkpoint
 from gpt.text.corpus import base_name
-from gpt.training.run import Run, default_folder
+from gpt.training.places import default_folder
+from gpt.training.run import Run
 from gpt.training.setup import Setup
 
 # For training that goes on from such weights

@@ -16,8 +16,9 @@ from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokens import Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
+from gpt.training.places import default_folder, latest_run
 from gpt.training.room import check_room
-from gpt.training.run import Run, default_folder, latest_run
+from gpt.training.run import Run
 from gpt.training.setup import Setup
 from tinygrad_lite import Tensor
 

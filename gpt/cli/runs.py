@@ -10,7 +10,8 @@ from gpt.cli.console import duration, number, say
 from gpt.errors import require
 from gpt.inside.history import read_history
 from gpt.size import describe
-from gpt.training.run import Run, runs_in
+from gpt.training.places import runs_in
+from gpt.training.run import Run
 
 
 def runs_command(args: Namespace) -> None:

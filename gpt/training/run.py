@@ -30,26 +30,15 @@ from gpt.config import GPTConfig
 from gpt.errors import require
 from gpt.model import GPT
 from gpt.size import describe
-from gpt.text.corpus import base_name
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.folder import LOCK, OLDER, foreign, locked, remove, sweep
 from gpt.training.log import append_record, read_records, rewind, sync
 from gpt.training.loop import StepRecord
+from gpt.training.places import runs_near
 from gpt.training.room import check_room
 from gpt.training.setup import Setup, damaged, is_setup, write_text
 from gpt.training.state import EvalRecord, TrainState
-from tinygrad_lite import Tensor, load_metadata, load_state, save_state
-
-
-def default_folder(name: str) -> Path:
-    """The folder of the run called `name`: runs/NAME"""
-    require(
-        name not in ("", ".", "..") and "/" not in name and "\0" not in name,
-        "run: the name of a run must be the name of a folder in runs/.",
-        f"{name!r}",
-        f"--name {base_name(name)}, or --out for a folder elsewhere",
-    )
-    return Path("runs") / name
+from tinygrad_lite import Tensor, load_metadata, load_state, save_state, write_atomically
 
 
 class Run:
@@ -125,7 +114,7 @@ class Run:
             setup.is_file(),
             "run: RUN must be the folder of a training run.",
             f"{folder}, which " + ("has no config.json" if run.folder.is_dir() else "is no folder"),
-            _runs_near(run.folder) or "gpt train first",
+            runs_near(run.folder) or "gpt train first",
         )
         require(
             is_setup(setup) or '"model_type"' not in setup.read_text("utf-8", "replace"),
@@ -173,7 +162,7 @@ class Run:
         self.setup = setup
         try:
             if text is not None:
-                shutil.copyfile(text, self.text)
+                _copy(text, self.text)
             if state is not None:
                 self.save_last(state)
             if weights is not None:
@@ -223,7 +212,7 @@ class Run:
             step = TrainState.step_of(load_metadata(self.checkpoint)["progress"])
         path = self.checkpoint.with_name(f"step-{step}.safetensors")
         if not path.exists():
-            shutil.copyfile(self.checkpoint, path)
+            _copy(self.checkpoint, path)
         for old in self.older()[count:]:
             old.unlink()
 
@@ -336,6 +325,10 @@ class Run:
         return step - len({r["step"] for r in read_records(self.log) if r.get("loss")})
 
 
+def _copy(source: Path, path: Path) -> None:
+    write_atomically(path, lambda temporary: shutil.copyfile(source, temporary))
+
+
 def _sample(step: int, text: str) -> str:
     return f"--- after step {step}\n{text}\n\n"
 
@@ -352,34 +345,6 @@ def _check_finite(model: GPT) -> None:
     for name, p in model.named_parameters():
         if not np.isfinite(p.data).all():
             raise ValueError(f"{name} holds NaN or infinity")
-
-
-def _runs_near(folder: Path) -> str:
-    """The runs in a folder that is not one itself, or beside it, to choose from"""
-    for home in (folder, folder.parent):
-        if found := [str(p) for p in runs_in(home)]:
-            return found[0] if len(found) == 1 else f"one of {', '.join(found)}"
-    return ""
-
-
-def runs_in(home: Path) -> list[Path]:
-    """The folders of runs in a folder"""
-    with contextlib.suppress(OSError):
-        return sorted(p.parent for p in home.glob("*/config.json") if is_setup(p))
-    return []
-
-
-def latest_run(home: Path = Path("runs")) -> Path:
-    """The folder of the run that was saved last"""
-    found = [(Run(p).checkpoint, p) for p in runs_in(home)]
-    times = {p: checkpoint.stat().st_mtime for checkpoint, p in found if checkpoint.is_file()}
-    require(
-        bool(times),
-        "run: there must be a run to go on with.",
-        f"{home} without any",
-        "gpt train --resume RUN, or gpt train",
-    )
-    return max(times, key=times.__getitem__)
 
 
 def load(folder: str | Path) -> tuple[GPT, Tokenizer]:

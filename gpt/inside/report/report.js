@@ -46,24 +46,24 @@ function chart(id, title, xs, ys, { width = 900, height = 340, levels = {} } = {
     picture.append(svg("text", { x: x(s), y: height - 14, "text-anchor": s === 0 ? "start" : "middle" }, s.toLocaleString("en")));
   }
   picture.append(svg("text", { x: width - right, y: height - 14, "text-anchor": "end" }, `step ${last.toLocaleString("en")}`));
-  const placed = [];
+  const placed = [], names = [];  // names are drawn last, above the curves
   for (const [name, v] of Object.entries(levels).sort((a, b) => b[1] - a[1])) {
     picture.append(svg("line", { class: "level", x1: left, x2: width - right, y1: y(v), y2: y(v) }));
     let at = y(v) - 4;
     while (placed.some((other) => Math.abs(other - at) < 14)) at += 14;  // labels never cross
     placed.push(at);
-    picture.append(svg("text", { x: width - right, y: at, "text-anchor": "end" }, `${name}, ${v.toFixed(3)}`));
+    names.push(svg("text", { class: "name", x: width - right, y: at, "text-anchor": "end" }, `${name}, ${v.toFixed(3)}`));
   }
   $(id).replaceChildren(picture);
   const line = (points, kind) => picture.append(svg("polyline", { class: kind, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
-  return { picture, x, y, line };
+  return { picture, x, y, line, names };
 }
 const pairs = (xs, ys) => xs.map((x, i) => [x, ys[i]]).filter(([, v]) => Number.isFinite(v));
 
 function drawLoss() {
   const width = Math.max(360, Math.min(1100, $("loss").clientWidth));
   const values = [...history.loss, ...history.evaluations.map((e) => e[2])];
-  const { picture, x, y, line } = chart("loss", "loss", history.step, values, { width, levels: header.levels || {} });
+  const { picture, x, y, line, names } = chart("loss", "loss", history.step, values, { width, levels: header.levels || {} });
   line(pairs(history.step, history.loss), "faint");
   line(pairs(history.step, history.smooth), "curve");
   line(history.evaluations.map(([step, , loss]) => [step, loss]), "validation");
@@ -73,6 +73,7 @@ function drawLoss() {
     point.append(svg("title", {}, `validation ${loss.toFixed(4)} after step ${step}`));
     picture.append(point);
   }
+  picture.append(...names);
   $("legend").textContent = "Blue: training, each step and smoothed; orange: validation" + (history.best ? `, the best ${history.best[2].toFixed(4)} after step ${history.best[0].toLocaleString("en")}, ringed.` : ".");
 }
 

@@ -75,7 +75,7 @@ def kill_and_resume(
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             killed += 1
-            in_save += any(run.rglob(".*.safetensors.????????"))
+            in_save += any(run.rglob(".*.unfinished"))
         else:
             assert process.returncode == 0, process.communicate()[1][-2000:]
             return killed, in_save
@@ -95,7 +95,7 @@ def same(folder: Path, out: str) -> bool:
         and all((best[0][name] == best[1][name]).all() for name in best[0])
         and logs[0] == logs[1]
         and (whole / "samples.txt").read_text() == (other / "samples.txt").read_text()
-        and not any(other.rglob(".*.safetensors.????????"))
+        and not any(other.rglob(".*.unfinished"))
     )
 
 

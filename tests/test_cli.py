@@ -164,7 +164,7 @@ MISTAKES = {
     "sample-tokens must not": ["train", "text.txt", "--sample-tokens", "-1"],
     "number of threads must lie": ["train", "text.txt", "--threads", "0"],
     "RUN must be the folder": ["generate", "runs/none"],
-    "a resumed run keeps its corpus": ["train", "text.txt", "--resume", "runs/none"],
+    "a resumed run keeps its weights": ["train", "--from", "x", "--resume", "runs/none"],
     "temperature must be": ["generate", "runs/none", "--temperature", "-1"],
     "top_k must be": ["generate", "runs/none", "--top-k", "0"],
     "seed must be finite and not negative": ["train", "text.txt", "--seed", "-1"],

@@ -247,3 +247,23 @@ def test_a_saved_state_is_checked_bit_by_bit(tmp_path):
     safetensors.numpy.save_file({"a": state["a"]}, path, {"of": "another program"})
     assert tg.load_metadata(path) == {"of": "another program"}
     assert tg.load_state(path)["a"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("state", "strings"),
+    [
+        ({"a": np.ones(3)}, {"step": 5}),
+        ({"a": np.ones(3)}, {"x": None}),
+        ({0: np.ones(3)}, {}),
+        ({"__metadata__": np.ones(3)}, {}),
+        ({"\ud800": np.ones(3)}, {}),
+        ({"a": np.ones(3, complex)}, {}),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, state, strings):
+    path = tmp_path / "x.safetensors"
+    tg.save_state(path, {"a": np.zeros(2)})
+    with pytest.raises(TypeError, match="save_state: "):
+        tg.save_state(path, state, strings)
+    assert tg.load_state(path)["a"].tolist() == [0, 0]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]

@@ -121,10 +121,12 @@ def trained(home, capsys):
 
 def test_force_removes_what_a_run_and_a_plot_have_written(trained):
     assert run(["plot", "a"]) == 0
-    (trained / ".log.jsonl.ab_12xyz").write_text("left by a power cut")
-    (trained / "last" / ".checkpoint.safetensors.ab_12xyz").write_text("left by a power cut")
+    (trained / ".log.jsonl.0123abcd.unfinished").write_text("left by a power cut")
+    (trained / "last" / ".checkpoint.safetensors.0123abcd.unfinished").write_text(
+        "left by a power cut"
+    )
     assert run(["train", "text.txt", "--out", "a", "--force", *TINY, "--steps", "1"]) == 0
-    assert not [p for p in trained.rglob("*") if "12xyz" in p.name or p.name == "loss.png"]
+    assert not [p for p in trained.rglob("*") if "0123abcd" in p.name or p.name == "loss.png"]
 
 
 def keep_notes(folder):
@@ -276,7 +278,7 @@ def test_a_signal_before_the_first_step_stops_at_once(home, monkeypatch, capsys)
     assert run(["train", "text.txt", "--out", "a", *TINY]) == 143
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     monkeypatch.undo()
-    assert not Path("a").exists()
+    assert not (home / "work" / "a").exists()
 
 
 def test_a_stopped_run_on_standard_input_goes_on(home, monkeypatch, send, capsys):

@@ -308,3 +308,65 @@ def test_folders_patterns_and_long_names_from_the_command_line(tmp_path, monkeyp
     assert run(["eval", "v"]) == 0
     assert run(["train", "src/*.rs", *tiny]) == 2
     assert "a pattern must fit the names of files" in capsys.readouterr().err
+
+
+def test_characters_count_what_stands_between_documents(tmp_path):
+    for i in range(50):
+        (tmp_path / f"{i:02d}.txt").write_text("abcd\n")
+    corpus = load_corpus([str(tmp_path)])
+    survey = corpus.survey()
+    tokenizer = CharTokenizer(survey.characters)
+    found = tokenized(corpus, survey, tokenizer, 0.1)
+    assert found.characters == len(found.validation) - 1  # a token for each character
+    whole = tokenized(corpus, survey, tokenizer, 0.0)
+    assert whole.characters == len(whole.training) - 1
+    _, after = corpus.splits(survey.lengths, 0.1)
+    assert sum(span.stop - span.start for span in after) == 25  # a tenth of 250
+
+
+def test_the_first_word_may_be_unknown(tmp_path):
+    (tmp_path / "x.txt").write_text("hi there")
+    corpus = load_corpus([str(tmp_path / "x.txt")])
+    found = tokenized(corpus, corpus.survey(), WordTokenizer(["there"]), 0.0)
+    assert (found.characters, found.bytes) == (6, 6)
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(tokens, "IN_MEMORY", 0)
+    path = tmp_path / "x.txt"
+    path.write_text("abcd \n" * 90)
+    corpus = load_corpus([str(path)])
+    survey = corpus.survey()
+    path.write_text("dcba \n" * 90)
+    os.utime(path, (5, 5))
+    with pytest.raises(ValueError, match="a text stays as it is while it is read"):
+        tokenized(corpus, survey, CharTokenizer(survey.characters), 0.1)
+    assert not list((tmp_path / "cache" / "tokens").iterdir())
+    same = load_corpus([str(path)], validation=[str(path)])
+    copy = tmp_path / "y.txt"
+    copy.write_bytes(path.read_bytes())
+    other = load_corpus([str(path)], validation=[str(copy)])
+    for one in (same, other):
+        found = tokenized(one, one.survey(), CharTokenizer(survey.characters), 0.1)
+        assert len(found.training) == 540
+
+
+def test_links_to_folders_are_told(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "e").mkdir()
+    (tmp_path / "d" / "x.txt").write_text("text")
+    (tmp_path / "d" / "more").symlink_to("../e")
+    assert load_corpus([str(tmp_path / "d")]).left_out == (
+        f"{tmp_path / 'd' / 'more'}: a link to a folder",
+    )
+
+
+def test_one_name_needs_no_list():
+    assert load_corpus("mini").name == "mini"
+
+
+def test_small_ids_do_not_overflow():
+    rng = np.random.default_rng(0)
+    ids, held_out = rng.integers(0, 60, 500), rng.integers(0, 60, 100)
+    expected = ngram_losses(ids, held_out, 60)
+    assert ngram_losses(ids.astype(np.uint8), held_out.astype(np.uint8), 60) == expected

@@ -93,7 +93,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, config):
     ]
     assert logs[0] == logs[1]
     assert set(logs[0][0]) == {"step", "loss", "lr", "grad_norm"}
-    assert set(logs[0][5]) == {"step", "val_loss"}
+    assert set(logs[0][5]) == {"step", "val_loss", "best"}
 
 
 def test_the_best_weights_are_loaded_with_their_tokenizer(tmp_path):

@@ -141,7 +141,7 @@ def test_a_full_disk_loses_nothing(home, bytes_of_a_file):
     assert done.returncode == 2
     assert "\n  got " in done.stderr
     assert "File too large" in done.stderr
-    assert not list(Path(home).rglob(".*.????????"))
+    assert not list(Path(home).rglob(".*.unfinished"))
     if Path("b/config.json").exists():
         assert "gpt train --resume b" in done.stderr
         assert limited(["train", "--resume", "b", "--sample-tokens", "8"], home).returncode == 0
@@ -428,3 +428,196 @@ def test_all_windows_are_for_short_texts(home, capsys):
     Path("long.txt").write_text(TEXT * 30)
     assert run(["train", "long.txt", "--preset", "hello", "--steps", "2"]) == 2
     assert "try --batches random" in capsys.readouterr().err
+
+
+def test_a_run_that_was_made_meanwhile_is_not_replaced(home, capsys, monkeypatch):
+    """Two runs of one name, of which one takes longer to begin"""
+    asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS]
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr("gpt.cli.train.measure", lambda *a: (1.0, 1.0))
+        assert run([*asked, "--seed", "3"]) == 0
+        return 1.0, 1.0
+
+    monkeypatch.setattr("gpt.cli.train.measure", meanwhile)
+    assert run(asked) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert Run.open("a").read_setup().train.seed == 3
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_moved_while_it_is_trained(home, monkeypatch, capsys, replaced):
+    does = gpt.training.loop.train_step
+
+    def moves(state, training):
+        if state.step == 5:
+            monkeypatch.setattr(gpt.training.loop, "train_step", does)
+            Path("a").rename("b")
+            if replaced:
+                assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS, "--seed", "3"]) == 0
+        return does(state, training)
+
+    monkeypatch.setattr(gpt.training.loop, "train_step", moves)
+    asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS, "--save-every", "1"]
+    assert run(asked) == 2
+    assert "a, which was moved, removed or replaced" in capsys.readouterr().err
+    assert Path("a").exists() == replaced
+    if replaced:
+        assert run(["eval", "a"]) == 0
+        assert len(Path("a/log.jsonl").read_text().splitlines()) == 8 + 2
+    monkeypatch.undo()
+    monkeypatch.chdir(home)
+    assert run(["train", "--resume", "b"]) == 0
+
+
+def test_best_weights_are_compared_by_the_same_measure(home, capsys):
+    asked = ["train", "text.txt", "--out", "a", *TINY, "--steps", "60", "--eval-interval", "10",
+             "--eval-tokens", "16", "--patience", "0"]  # fmt: skip
+    assert run(asked) == 0
+    more = ["--steps", "120", "--eval-tokens", "20000", "--eval-interval", "20"]
+    assert run(["train", "--resume", "a", *more]) == 0
+    log = [json.loads(line) for line in Path("a/log.jsonl").read_text().splitlines()]
+    later = {r["step"]: r["val_loss"] for r in log if "val_loss" in r and r["step"] > 60}
+    capsys.readouterr()
+    assert run(["eval", "a", "--json"]) == 0
+    loss = json.loads(capsys.readouterr().out)["val_loss"]
+    assert loss <= min(later.values()) + 1e-6
+
+
+def test_better_weights_that_were_saved_after_the_state_are_kept(home, monkeypatch, capsys):
+    """A kill between the best weights and the state, then a resume with other settings"""
+    saves = Run.save_last
+    monkeypatch.setattr(Run, "save_last", lambda s, state: state.step <= 20 and saves(s, state))
+    asked = ["train", "text.txt", "--out", "a", *TINY, "--steps", "60", "--eval-interval", "20",
+             "--lr", "1e-2"]  # fmt: skip
+    assert run(asked) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(home)
+    step, loss = Run.open("a").kept_best()
+    assert step == 60
+    capsys.readouterr()
+    assert run(["train", "--resume", "a", "--lr", "1e-9", "--steps", "30"]) == 0
+    assert Run.open("a").kept_best() == (60, loss)
+    assert "after step 60" in capsys.readouterr().out
+
+
+def test_a_trained_run_without_its_setup_is_not_replaced(home, capsys):
+    asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS]
+    assert run(asked) == 0
+    Path("a/config.json").unlink()
+    assert run(asked) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert Path("a/model.safetensors").exists()
+    assert run([*asked, "--force"]) == 0
+
+
+def test_a_run_that_was_not_completely_made_is_in_nobodys_way(home, monkeypatch):
+    def dies(*arguments):
+        raise SystemExit(9)  # a kill leaves even more
+
+    monkeypatch.setattr("gpt.training.setup.Setup.write", dies)
+    monkeypatch.setattr("gpt.training.run.remove", lambda folder: None)
+    with pytest.raises(SystemExit):
+        run(["train", "text.txt", "--out", "a", *TINY, *STEPS])
+    (home / "a" / ".being-made").touch()
+    assert (home / "a" / "last" / "checkpoint.safetensors").exists()
+    monkeypatch.undo()
+    monkeypatch.chdir(home)
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+
+
+def test_hidden_files_of_the_user_stay(home):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    names = (".config.json.original", ".log.jsonl.20261125", ".model.safetensors.mybackup")
+    for name in names:
+        Path("a", name).write_text("precious")
+    assert run(["train", "--resume", "a", "--steps", "10"]) == 0
+    assert all(Path("a", name).read_text() == "precious" for name in names)
+
+
+def test_files_have_the_permissions_that_the_user_wants(home):
+    before = os.umask(0o077)
+    try:
+        assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    finally:
+        os.umask(before)
+    assert {oct(p.stat().st_mode & 0o777) for p in Path("a").rglob("*") if p.is_file()} == {"0o600"}
+
+
+def test_samples_go_back_with_the_log_also_before_the_first_evaluation(home):
+    asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS, "--save-every", "3", "--keep", "9"]
+    assert run(asked) == 0
+    text = Path("a/samples.txt").read_text()
+    for name in ("checkpoint", "step-6"):
+        Path(f"a/last/{name}.safetensors").unlink()
+    assert run(["train", "--resume", "a", "--sample-tokens", "8"]) == 0  # from step 3
+    assert Path("a/samples.txt").read_text() == text
+
+
+@pytest.mark.parametrize("ms", ["1e400", "NaN", "1" + "0" * 400, '"x"', "-Infinity"])
+def test_odd_lines_of_a_log_are_left_out(home, ms, capsys):
+    assert run(["train", "text.txt", "--out", "runs/a", *TINY, *STEPS]) == 0
+    with Path("runs/a/log.jsonl").open("a") as file:
+        file.write(f'{{"step": 5, "loss": 1, "lr": 1, "grad_norm": 1, "ms": {ms}, '
+                   '"tokens_per_second": 1}\n')  # fmt: skip
+    for command in (["runs"], ["compare", "runs/a"], ["plot", "runs/a"], ["report", "runs/a"],
+                    ["train", "--resume", "runs/a", "--steps", "9"]):  # fmt: skip
+        assert run(command) == 0, command
+
+
+def test_a_text_that_was_moved_is_named_and_taken(home, capsys):
+    (home / "d[1]").mkdir()
+    Path("text.txt").rename("d[1]/text.txt")
+    os.chdir("d[1]")
+    assert run(["train", "*.txt", "--out", "../a", *TINY, *STEPS]) == 0
+    os.chdir("..")
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 0
+    (home / "d[1]").rename("e")
+    assert run(["train", "--resume", "a", "--steps", "10"]) == 2
+    error = capsys.readouterr().err
+    assert "gpt train CORPUS --resume a, if it is elsewhere" in error
+    assert run(["train", "e/text.txt", "--resume", "a", "--steps", "10"]) == 0
+    assert run(["train", "--resume", "a", "--steps", "11"]) == 0
+    Path("other.txt").write_text("another text\n" * 200)
+    assert run(["train", "other.txt", "--resume", "a", "--steps", "12"]) == 2
+
+
+def test_pipes_are_refused_with_what_to_do(home, capsys):
+    os.mkfifo("pipe")
+    assert run(["train", "pipe", *TINY, *STEPS]) == 2
+    assert "which is a pipe or a device" in capsys.readouterr().err
+
+
+def test_what_runs_have_written_is_no_text(home, capsys):
+    assert run(["train", "**/*.txt", "--out", "runs/a", *TINY, *STEPS]) == 0
+    assert run(["train", "--resume", "runs/a", "--steps", "9"]) == 0
+    assert run(["train", ".", "--include", "*.txt", "--out", "runs/b", *TINY, *STEPS]) == 0
+    (home / "runs" / "b" / "log.jsonl").unlink()  # killed before the first step
+    assert run(["train", "--resume", "runs/b", "--steps", "9"]) == 0
+    assert run(["train", "**/*.txt", "--out", "c", *TINY, *STEPS]) == 0
+    assert "written by a training run" in capsys.readouterr().err
+
+
+def test_given_validation_texts_are_held_out_whatever_the_share(home, capsys):
+    Path("v.txt").write_text(TEXT[:300])
+    asked = ["train", "text.txt", "--validation-file", "v.txt", *TINY, *STEPS]
+    assert run([*asked, "--validation", "0", "--out", "a"]) == 0
+    assert Run.open("a").read_setup().train.validation == 0.1
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 0
+    capsys.readouterr()
+    assert run(["eval", "a"]) == 0
+    assert "characters of validation text" in capsys.readouterr().out
+
+
+def test_runs_and_comparisons_tell_the_same_best(home, capsys):
+    Path("text.txt").write_text(TEXT * 3)
+    asked = ["train", "text.txt", "--out", "runs/a", *TINY, *STEPS, "--eval-tokens", "40"]
+    assert run(asked) == 0
+    capsys.readouterr()
+    assert run(["runs", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)[0]
+    assert run(["compare", "runs/a", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)["runs"][0]
+    assert (listed["best_loss"], listed["best_step"]) == pytest.approx(
+        (compared["best_val_loss"], compared["best_step"])
+    )

@@ -10,8 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_lite.tensor import Tensor
 
+UNFINISHED = ".unfinished"  # how the names of files end while they are written
 OF_ARRAYS, OF_STRINGS = "sha256.arrays", "sha256.strings"  # names of the checksums
 
 
@@ -28,15 +29,13 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call write(temporary), sync the file and rename it to `path`: the old file or the new one
     exists at every moment, whatever happens in between."""
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
             write(temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -64,6 +63,7 @@ def save_state(
             f"  got {type(state).__name__} in place of the dictionary\n"
             "  try save_state(path, model.state_dict())"
         )
+    _check_words([*state, *(metadata or {}), *(metadata or {}).values()])
     arrays = {}
     for name, value in state.items():
         array = np.asarray(value.data if isinstance(value, Tensor) else value, order="C")
@@ -71,6 +71,20 @@ def save_state(
     strings = {**(metadata or {}), OF_ARRAYS: _sum_of_arrays(arrays)}
     strings[OF_STRINGS] = _sum_of_strings(strings)
     write_atomically(path, lambda temporary: _write(temporary, arrays, strings))
+
+
+def _check_words(words: Iterable[object]) -> None:
+    """Before anything is written: names and strings are such as the format has"""
+    for word in words:
+        try:
+            fits = isinstance(word, str) and word != "__metadata__" and word.encode() is not None
+        except UnicodeEncodeError:
+            fits = False
+        if not fits:
+            raise TypeError(
+                "save_state: the names of arrays, and the strings beside them, are strings.\n"
+                f"  got {word!r}\n  try str(...), and json.dumps(...) for what has parts"
+            )
 
 
 KINDS = {"float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32",

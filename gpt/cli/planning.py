@@ -11,7 +11,7 @@ from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import require
 from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.size import describe
-from gpt.text.corpus import Corpus, Source, Survey
+from gpt.text.corpus import Corpus, Source, Survey, is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokens import Tokens, cut
@@ -44,7 +44,7 @@ class Plan:
 
 def new(args: Namespace) -> Plan:
     chosen = preset(args.preset or DEFAULT_PRESET)
-    config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
+    config = _with_validation(args, TrainConfig(**{**chosen.train, **_given(args, TrainConfig)}))
     source, corpus = find_corpus(_source(args, [chosen.corpus] if chosen.corpus else []))
     name, run = _place(args, source, corpus)
     survey = surveyed(corpus)
@@ -74,22 +74,26 @@ def resumed(args: Namespace) -> Plan:
     """A run that goes on where it stopped"""
     folder = args.resume or latest_run()
     require(
-        not args.corpus and not args.start,
-        "train: a resumed run keeps its corpus and its weights.",
-        f"--resume with {' '.join(args.corpus) or f'--from {args.start}'}",
+        not args.start,
+        "train: a resumed run keeps its weights.",
+        f"--resume with --from {args.start}",
         f"gpt train --resume {folder}",
     )
     run = Run.open(folder)
     setup = run.read_setup()
     _check_kept(args, setup, folder)
+    source = setup.source
+    if args.corpus:  # the same text in another place
+        source = dataclasses.replace(source, names=tuple(args.corpus))
+    gone = [n for n in (*source.names, *source.validation) if not is_known(n)]
     require(
-        has_corpus(run),
+        bool(args.corpus) or (has_corpus(run) and not gone),
         "train: a run is resumed on the text that it was trained on.",
-        f"--resume {folder}, whose text is not kept",
-        f"gpt train CORPUS --from {folder}",
+        f"--resume {folder}, whose text " + (f"was {gone[0]}" if gone else "is not kept"),
+        f"gpt train CORPUS --resume {folder}, if it is elsewhere",
     )
     run.check_last()
-    _, corpus = find_corpus(setup.source, run.text)
+    source, corpus = find_corpus(source, run.text)
     survey = surveyed(corpus)
     require(
         not setup.format or survey.sha256 == setup.corpus_sha256 or args.allow_changed_corpus,
@@ -98,7 +102,7 @@ def resumed(args: Namespace) -> Plan:
         f"gpt train CORPUS --from {folder}, or --allow-changed-corpus",
     )
     config = dataclasses.replace(setup.train, **_given(args, TrainConfig))
-    setup = dataclasses.replace(setup, train=config, corpus_sha256=survey.sha256)
+    setup = dataclasses.replace(setup, train=config, source=source, corpus_sha256=survey.sha256)
     return _planned(run, setup, corpus, survey, args.name or corpus.name)
 
 
@@ -130,7 +134,7 @@ def tuned(args: Namespace) -> Plan:
     source, corpus = find_corpus(_source(args, []))
     name, run = _place(args, source, corpus)
     survey = surveyed(corpus)
-    config = dataclasses.replace(config, **_given(args, TrainConfig))
+    config = _with_validation(args, dataclasses.replace(config, **_given(args, TrainConfig)))
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     plan = _planned(run, setup, corpus, survey, name)
     plan.weights = weights
@@ -188,6 +192,13 @@ def _given(args: Namespace, config: type) -> dict:
     """The options of a configuration that were given on the command line"""
     names = (f.name for f in dataclasses.fields(config) if f.name != "vocab_size")
     return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _with_validation(args: Namespace, config: TrainConfig) -> TrainConfig:
+    """Where texts are given for validation, it is no part of the training text, whatever share"""
+    if args.validation_file and config.validation == 0:
+        return dataclasses.replace(config, validation=TrainConfig.validation)
+    return config
 
 
 def _check_kept(args: Namespace, setup: Setup, folder: Path | str) -> None:

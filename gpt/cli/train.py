@@ -24,6 +24,7 @@ from gpt.training.loop import StepRecord, train
 from gpt.training.measure import measure, predicted_seconds
 from gpt.training.run import Run
 from gpt.training.saving import Saver
+from gpt.training.setup import Setup
 from gpt.training.signs import Signs
 from gpt.training.state import FINAL, EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
@@ -111,18 +112,45 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
     lost = run.rewind(state.step)
     if lost:
         console.complain(f"{run.log} has lost {console.many(lost, 'step')} of {state.step}")
-    if state.best_step and not run.check_best():
+    _match_best(plan, state)
+    if not state.done():  # a run that is stopped once more knows what was asked of it
+        plan.setup.write(run.folder)
+    run.setup, run.begun = plan.setup, True
+
+
+def _match_best(plan: Plan, state: TrainState) -> None:
+    """Make what a resumed state knows of the best weights true of those that are there: they may be
+    gone, or were saved after the state, or were measured in another way."""
+    run, before = plan.run, plan.run.read_setup()
+    kept = run.kept_best()
+    # Of what was done after the state was saved, all will be done again in the same way, unless
+    # other settings were given
+    changed = before.train != plan.setup.train
+    if changed and kept is not None and kept[0] > state.step and kept[1] <= state.best_loss:
+        state.best_step, state.best_loss = kept
+    if kept is not None and state.best_step and _measured_anew(before, plan.setup):
+        state.recent = []
+        with precision(state.config.precision):
+            best = run.load_best()[0]
+            state.best_loss = evaluate(best, plan.tokens.validation, state.config.eval_tokens)
+    if state.best_step and kept is None:
         console.complain(
             f"the best weights, after step {state.best_step}, are gone from {run.folder}: the best"
             " of what follows will be kept"
         )
         state.best_loss, state.best_step = math.inf, 0
         if state.done():
-            state.evaluate(plan.tokens.validation)
-            run.save_best(state)
-    if not state.done():  # a run that is stopped once more knows what was asked of it
-        plan.setup.write(run.folder)
-    run.setup, run.begun = plan.setup, True
+            record = state.evaluate(plan.tokens.validation)
+            run.save_best(state, record.val_loss)
+
+
+def _measured_anew(before: Setup, after: Setup) -> bool:
+    """Whether losses of evaluations cannot be compared with those of before"""
+    one, other = before.train, after.train
+    return (one.eval_tokens, one.precision) != (
+        other.eval_tokens,
+        other.precision,
+    ) or before.corpus_sha256 != after.corpus_sha256
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:
@@ -184,7 +212,7 @@ def _train_and_show(
             run.add_sample(record.step, sample)
             run.add_probe(probe.measure(state.model, record.step, record.val_loss, sample))
             if record.best:
-                run.save_best(state)
+                run.save_best(state, record.val_loss)
             if stopping.signal or state.done():
                 break
             saver.step_done(state.step)
@@ -215,7 +243,7 @@ def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | No
     """The loss of the best weights on the whole validation split"""
     if last is not None and last.best and last.step == state.config.steps:
         loss = last.val_loss
-    elif not run.check_best():
+    elif run.kept_best() is None:
         say(f"no best weights are in {run.folder}")
         return
     else:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from gpt.training.log import read_records
 
 SPARKS = "▁▂▃▄▅▆▇█"
 NUMBERS = ("loss", "lr", "grad_norm", "ms", "tokens_per_second")  # of a step
+
+
+Evaluation = tuple[int, float, float]  # step, seconds, validation loss
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,14 @@ class History:
     lr: np.ndarray
     grad_norm: np.ndarray
     speed: np.ndarray
-    evaluations: list[tuple[int, float, float]]
-
-    @property
-    def best(self) -> tuple[int, float, float] | None:
-        """The evaluation with the lowest validation loss"""
-        return min(self.evaluations, key=lambda e: e[2], default=None)
+    evaluations: list[Evaluation]
+    best: Evaluation | None  # whose weights were kept
 
 
 def read_history(log: Path) -> History:
     """The history of a log.jsonl; ValueError if it holds no step"""
     records = [r for r in read_records(log) if "step" in r]
-    steps = [r for r in records if all(isinstance(r.get(n), int | float) for n in NUMBERS)]
+    steps = [r for r in records if all(_is_number(r.get(n)) for n in NUMBERS)]
     require(bool(steps), "plot: a log must hold at least one step.", f"{log}", "a run with steps")
     columns = {n: np.array([r[n] for r in steps], float) for n in ("loss", "lr", "grad_norm")}
     seconds = np.cumsum([r["ms"] / 1000 for r in steps])
@@ -49,10 +49,25 @@ def read_history(log: Path) -> History:
         evaluations=[
             (r["step"], time_of[r["step"]], r["val_loss"])
             for r in records
-            if isinstance(r.get("val_loss"), int | float) and r["step"] in time_of
+            if _is_number(r.get("val_loss")) and r["step"] in time_of
         ],
+        best=_best(records, time_of),
         **columns,
     )  # fmt: skip
+
+
+def _is_number(value: object) -> bool:
+    """Such as a log holds: damaged lines may have any"""
+    return isinstance(value, int | float) and abs(value) < 1e30
+
+
+def _best(records: list[dict[str, Any]], time_of: dict[int, float]) -> Evaluation | None:
+    """The evaluation whose weights were kept; of old logs, which do not say it, the lowest"""
+    measured = [r for r in records if _is_number(r.get("val_loss")) and r["step"] in time_of]
+    marked = [r for r in measured if r.get("best") is True]
+    lowest = min(measured, key=lambda r: r["val_loss"], default=None)
+    best = marked[-1] if marked else lowest
+    return None if best is None else (best["step"], time_of[best["step"]], best["val_loss"])
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:

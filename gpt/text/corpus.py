@@ -51,6 +51,14 @@ class Document:
         return read_text(self.path, self.errors, self.name)
 
     @property
+    def stamp(self) -> tuple[int, ...]:
+        """Changes with the file"""
+        if self.path is None:
+            return ()
+        found = self.path.stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+    @property
     def size(self) -> int:
         """Bytes in the file: how long reading it takes"""
         return 0 if self.path is None else self.path.stat().st_size
@@ -78,11 +86,12 @@ class Span:
 @dataclass(frozen=True)
 class Survey:
     """What one pass over a corpus tells: characters in each document, the characters that occur,
-    in order, and the SHA-256 of all of it"""
+    in order, the SHA-256 of all of it, and what the system says of the files"""
 
     lengths: tuple[int, ...]
     characters: str
     sha256: str
+    stamps: tuple[tuple[int, ...], ...] = ()
 
     @property
     def length(self) -> int:
@@ -110,7 +119,7 @@ class Corpus:
     def survey(self, progress: Progress | None = None) -> Survey:
         """Read everything once."""
         seen = np.zeros(sys.maxunicode + 1, bool)
-        total, lengths, done = hashlib.sha256(), [], 0
+        total, lengths, done, stamps = hashlib.sha256(), [], 0, self.stamps()
         for document in self.documents:
             length = 0
             for piece in document.pieces():
@@ -136,7 +145,11 @@ class Corpus:
             f"an empty text from {self.name}",
             "gpt train sample",
         )
-        return Survey(tuple(lengths), "".join(map(chr, np.flatnonzero(seen))), total.hexdigest())
+        characters = "".join(map(chr, np.flatnonzero(seen)))
+        return Survey(tuple(lengths), characters, total.hexdigest(), stamps)
+
+    def stamps(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(document.stamp for document in self.documents)
 
     def splits(
         self, lengths: Sequence[int], share: float, split: str = "each"
@@ -153,7 +166,10 @@ class Corpus:
         if share == 0:
             return spans, spans
         if split == "each":
-            cuts = [int(n * (1 - share)) for n in lengths]
+            cuts, rest = [], 0.0  # of short documents the parts add up to whole characters
+            for n in lengths:
+                cuts.append(int(n * (1 - share) + rest))
+                rest += n * (1 - share) - cuts[-1]
             before = [Span(s.document, 0, cut) for s, cut in zip(spans, cuts, strict=True)]
             after = [Span(s.document, c, s.stop) for s, c in zip(spans, cuts, strict=True)]
             return [s for s in before if s.stop], [s for s in after if s.stop > s.start]
@@ -182,6 +198,7 @@ def load_corpus(
     progress         of a download
     standard_input   the file in which standard input was kept, to read it once more
     """
+    names = [names] if isinstance(names, str) else names
     left_out: list[str] = []
 
     def found(names: Sequence[str]) -> list[Document]:
@@ -212,12 +229,20 @@ def base_name(path: str) -> str:
 
 def located(name: str) -> str:
     """The name by which a corpus is found again from any folder: paths become absolute."""
-    known = name == "-" or name in NAMES
-    return name if known else str(Path(name).absolute() if _is_pattern(name) else _real(name))
+    if name == "-" or name in NAMES:
+        return name
+    if _is_pattern(name):  # only what the user wrote is one, not the names of folders above
+        return name if os.path.isabs(name) else os.path.join(glob.escape(os.getcwd()), name)
+    return str(Path(name).resolve())
 
 
-def _real(name: str) -> Path:
-    return Path(name).resolve()
+def is_known(name: str) -> bool:
+    """Whether a name of a text leads to something now"""
+    return name == "-" or name in NAMES or os.path.exists(name) or bool(_matches(name))
+
+
+def _matches(pattern: str) -> list[Path]:
+    return sorted(Path(p) for p in glob.glob(pattern, recursive=True) if os.path.isfile(p))
 
 
 def _name_of(names: Iterable[str]) -> str:
@@ -265,7 +290,9 @@ def _find(
     elif name in SHIPPED:
         yield Document(name)
     elif _is_pattern(name):
-        paths = sorted(Path(p) for p in glob.glob(name, recursive=True) if os.path.isfile(p))
+        found = _matches(name)
+        paths = [p for p in found if not _is_of_run(p, {f.name for f in p.parent.iterdir()})]
+        left_out += [f"{p}: written by a training run" for p in found if p not in paths]
         require(
             bool(paths),
             "corpus: a pattern must fit the names of files.",
@@ -285,6 +312,12 @@ def _find(
                 f"{name!r}, which does not exist",
                 hint,
             )
+        require(
+            Path(name).is_file(),
+            "corpus: a text is read more than once, from a file.",
+            f"{name}, which is a pipe or a device",
+            "gpt train -, which keeps what it reads from standard input",
+        )
         yield Document(name, Path(name), errors)
 
 
@@ -296,11 +329,12 @@ def _in_folder(
     for place, folders, files in os.walk(folder):
         hidden = [f for f in folders if f.startswith(".") or f == "__pycache__"]
         left_out += [f"{Path(place, f)}: a hidden folder" for f in sorted(hidden)]
+        links = [f for f in folders if Path(place, f).is_symlink() and f not in hidden]
+        left_out += [f"{Path(place, f)}: a link to a folder" for f in sorted(links)]
         folders[:] = sorted(set(folders) - set(hidden))
-        run = "log.jsonl" in files and bool({"samples.txt", "tokenizer.json"} & set(files))
         for file in sorted(files):
             path = Path(place, file)
-            reason = _unwanted(path, include, run)
+            reason = _unwanted(path, include, set(files))
             if reason:
                 left_out.append(f"{path}: {reason}")
             else:
@@ -315,13 +349,19 @@ def _in_folder(
     )
 
 
-def _unwanted(path: Path, include: Sequence[str], run: bool) -> str:
+def _is_of_run(path: Path, beside: set[str]) -> bool:
+    """Whether a training run has written a file; beside: the names of the files in its folder"""
+    logged = "log.jsonl" in beside and bool({"samples.txt", "tokenizer.json"} & beside)
+    return path.name in OF_RUNS and (logged or ".training.lock" in beside)
+
+
+def _unwanted(path: Path, include: Sequence[str], beside: set[str]) -> str:
     """Why a file of a folder is left out; empty where it is not"""
     if include and not any(path.match(pattern) for pattern in include):
         return "another name"
     if path.name.startswith("."):
         return "hidden"
-    if run and path.name in OF_RUNS:
+    if _is_of_run(path, beside):
         return "written by a training run"
     try:
         if not path.is_file():

@@ -19,7 +19,7 @@ def ngram_losses(
     Single tokens are each counted once more than they occur (Laplace). To the followers of each
     context one more is added, spread like the model of shorter contexts (MacKay and Peto 1995).
     """
-    training, validation = training[:COUNTED], validation[:COUNTED]
+    training, validation = (np.asarray(ids[:COUNTED], np.int64) for ids in (training, validation))
     wanted = validation[1:]
     counts = np.bincount(training, minlength=vocab_size) + 1
     probability = (counts / counts.sum())[wanted]

@@ -12,16 +12,17 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from gpt.errors import require
 from gpt.text.corpus import SEPARATOR, Corpus, Span, Survey
 from gpt.text.named import Progress, cache_folder
-from gpt.text.tokenizers import Tokenizer
+from gpt.text.tokenizers import Tokenizer, WordTokenizer
 
 IN_MEMORY = 1 << 23  # characters of a corpus whose tokens are kept in memory
 PIECE = 1 << 16  # characters that are tokenised at once
@@ -82,15 +83,18 @@ def tokenized(
     before, after = corpus.splits(survey.lengths, share, split)
     both = [("training", before)] if before == after else [("training", before), ("rest", after)]
     write = _in_memory if survey.length <= IN_MEMORY else _in_files
-    known = [survey.sha256, share, split, tokenizer.as_json()]
-    ids = write(both, tokenizer, known, _Counter(survey.length, progress))
+    known = [survey.sha256, share, split, tokenizer.as_json(), [name for name, _ in both]]
+    check = _Unchanged(corpus, survey)
+    ids = write(both, tokenizer, known, _Counter(survey.length, progress), check)
+    check()
     training = ids["training"]
+    between = 0 if tokenizer.end_of_text is not None else len(SEPARATOR)
     if before == after:  # its first token has none before it
-        first = tokenizer.decode(training[:1])
-        return Tokens(training, training, *_length(after, len(first)))
+        size = _length(after, between, _first_length(after, tokenizer, training))
+        return Tokens(training, training, *size)
     validation = _WithContext(training[-1:], ids["rest"]) if len(training) else ids["rest"]
     whole = validation[:] if isinstance(ids["rest"], np.ndarray) else validation
-    return Tokens(training, whole, *_length(after))
+    return Tokens(training, whole, *_length(after, between))
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,44 @@ def all_tokens(corpus: Corpus, tokenizer: Tokenizer, progress: Progress | None =
     return tokenized(corpus, corpus.survey(), tokenizer, 0.0, progress=progress)
 
 
-def _length(spans: list[Span], skipped: int = 0) -> tuple[int, int]:
-    """Characters and bytes, but for the first characters"""
-    characters, size = -skipped, 0
+def _first_length(spans: list[Span], tokenizer: Tokenizer, ids: TokenIds) -> int:
+    """Characters that the first token stands for"""
+    if isinstance(tokenizer, WordTokenizer):  # whatever it is, also an unknown word
+        text = next((piece for span in spans for piece in span.pieces()), "")
+        found = tokenizer.pattern.search(text)
+        return found.end() if found else 0
+    return len(tokenizer.decode(ids[:1]))
+
+
+def _length(spans: list[Span], between: int, skipped: int = 0) -> tuple[int, int]:
+    """Characters and bytes, with so many between documents, and without the first characters"""
+    characters = between * max(len(spans) - 1, 0) - skipped
+    size = between * max(len(spans) - 1, 0)
     for piece in itertools.chain.from_iterable(span.pieces() for span in spans):
         characters += len(piece)
         size += len(piece[skipped:].encode("utf-8", "surrogatepass"))
         skipped = max(0, skipped - len(piece))
     return characters, size
+
+
+class _Unchanged:
+    """ValueError where files of a corpus are not any more those that were surveyed"""
+
+    def __init__(self, corpus: Corpus, survey: Survey):
+        self.corpus, self.survey = corpus, survey
+
+    def __call__(self) -> None:
+        changed = [
+            document.name
+            for document, stamp in zip(self.corpus.documents, self.survey.stamps, strict=False)
+            if document.stamp != stamp
+        ]
+        require(
+            not changed,
+            "corpus: a text stays as it is while it is read.",
+            f"{changed[0] if changed else ''}, which has changed meanwhile",
+            "the same command once more",
+        )
 
 
 class _Counter:
@@ -173,7 +207,11 @@ def cut(pieces: Iterable[str]) -> Iterator[str]:
 
 
 def _in_memory(
-    both: list[tuple[str, list[Span]]], tokenizer: Tokenizer, known: list, counter: _Counter
+    both: list[tuple[str, list[Span]]],
+    tokenizer: Tokenizer,
+    known: list,
+    counter: _Counter,
+    check: Callable[[], None],
 ) -> dict[str, TokenIds]:
     none = [np.empty(0, np.int64)]
     return {
@@ -182,7 +220,11 @@ def _in_memory(
 
 
 def _in_files(
-    both: list[tuple[str, list[Span]]], tokenizer: Tokenizer, known: list, counter: _Counter
+    both: list[tuple[str, list[Span]]],
+    tokenizer: Tokenizer,
+    known: list,
+    counter: _Counter,
+    check: Callable[[], None],
 ) -> dict[str, TokenIds]:
     size = tokenizer.vocab_size
     dtype = "u1" if size <= 1 << 8 else "<u2" if size <= 1 << 16 else "<u4"
@@ -199,6 +241,7 @@ def _in_files(
             try:
                 about = {n: _write(building / n, s, tokenizer, dtype, counter) for n, s in both}
                 (building / "about.json").write_text(json.dumps(about))
+                check()  # or wrong tokens would be kept under the name of the right text
                 shutil.rmtree(folder, ignore_errors=True)  # damaged
                 with contextlib.suppress(OSError):  # another process was faster
                     os.rename(building, folder)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from gpt.errors import require
 from gpt.model import GPT
 from gpt.text.tokens import TokenIds
 from tinygrad_lite import no_grad
@@ -18,6 +19,12 @@ def evaluate(model: GPT, tokens: TokenIds, most: int | None = None) -> float:
     tokens (n,); most   only about so many tokens, in windows spread evenly over the split
     """
     size, count = model.config.block_size, len(tokens) - 1
+    require(
+        count > 0,
+        "evaluate: the first token is context, and the others are predicted.",
+        f"{count + 1} tokens",
+        "two or more",
+    )
     starts = windows(count, size, most)
     was_training = model.training
     model.eval()

@@ -8,13 +8,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = ".training.lock"  # the first file of a run, and empty
+MAKING = ".being-made"  # is there until a run is whole for the first time
 FILES = (
     *("tokenizer.json", "model.safetensors", "log.jsonl", "probes.jsonl", "samples.txt"),
     *("corpus.txt", "loss.png", "ablation.png", "report.html"),
-    *("last/checkpoint.safetensors", "last", "config.json", LOCK),
+    *("last/checkpoint.safetensors", "last", "config.json", MAKING, LOCK),
 )
 OLDER = re.compile(r"last/step-(\d+)\.safetensors")  # states that are kept beside the last one
-_UNFINISHED = re.compile(r"(^|/)\.(.+)\.[a-z0-9_]{8}$")  # as tempfile names what is being written
+_UNFINISHED = re.compile(r"(^|/)\.(.+)\.[0-9a-f]{8}\.unfinished$")  # as write_atomically names them
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -45,13 +46,13 @@ def sweep(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove the files of a run but its lock; config.json, by which it is known, at the end"""
+    """Remove the files of a run but its marks; config.json, by which it is known, at the end"""
     ours = [(name, path) for name, path in _entries(folder) if _is_ours(name, path)]
     for name, path in sorted(ours, key=lambda e: FILES.index(e[0]) if e[0] in FILES else 0):
         if path.is_dir():
             with contextlib.suppress(OSError):  # not empty: somebody else's is in it
                 path.rmdir()
-        elif name != LOCK:
+        elif name not in (LOCK, MAKING):
             path.unlink()
 
 

@@ -31,7 +31,7 @@ from gpt.errors import require
 from gpt.model import GPT
 from gpt.size import describe
 from gpt.text.tokenizers import Tokenizer
-from gpt.training.folder import LOCK, OLDER, foreign, locked, remove, sweep
+from gpt.training.folder import LOCK, MAKING, OLDER, foreign, locked, remove, sweep
 from gpt.training.log import append_record, read_records, rewind, sync
 from gpt.training.loop import StepRecord
 from gpt.training.places import runs_near
@@ -56,6 +56,8 @@ class Run:
         self.text = folder / "corpus.txt"
         self.setup: Setup | None = None  # as it was read or written
         self.begun = False  # it is whole, and stays so
+        self.force = False  # whether another run may be replaced
+        self.place: tuple[int, int] | None = None  # that is locked, as the system knows it
 
     @classmethod
     def create(
@@ -83,18 +85,20 @@ class Run:
             f"{inside[0] if inside else ''} and --out {folder}, which holds it",
             "another --out",
         )
-        run._check_free(force)
+        run.force = force
+        run._check_free()
         return run
 
-    def _check_free(self, force: bool) -> None:
+    def _check_free(self) -> None:
         real = Path(os.path.realpath(self.folder))
         holds = sorted(p.name for p in real.iterdir()) if real.exists() else []
         config = real / "config.json"
         begun = LOCK in holds or is_setup(config)  # by a run
         others = foreign(real) if begun else holds
-        unmade = begun and not config.exists()
+        empty = not set(holds) - {LOCK}
+        unmade = MAKING in holds and not config.exists()
         require(
-            not others and (force or unmade or not holds),
+            not others and (self.force or unmade or empty),
             "run: --out must not hold anything yet; what no run has written is never overwritten.",
             f"{self.folder} with {', '.join((others or holds)[:5])}",
             "another --out"
@@ -141,6 +145,7 @@ class Run:
         """Within this context no other process writes into the folder, which is made if needed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
+            self.place = _place_of(self.folder)
             yield
 
     def begin(
@@ -157,7 +162,8 @@ class Run:
         weights   or those of another program
         text      a file that is kept, because it will not be found again
         """
-        self._check_free(force=True)
+        self._check_free()
+        (self.folder / MAKING).touch()
         remove(self.folder)
         self.setup = setup
         try:
@@ -168,10 +174,21 @@ class Run:
             if weights is not None:
                 save_state(self.weights, weights, self._signed({}))
             setup.write(self.folder)
+            (self.folder / MAKING).unlink()
             self.begun = True
         except BaseException:
             remove(self.folder)
+            (self.folder / MAKING).unlink(missing_ok=True)
             raise
+
+    def _check_place(self) -> None:
+        """ValueError where the folder is not any more the one that was locked"""
+        if self.place is not None and _place_of(self.folder) != self.place:
+            raise ValueError(
+                "run: the folder of a run stays where it is while it is trained.\n"
+                f"  got {self.folder}, which was moved, removed or replaced\n"
+                "  try gpt train --resume with its new name"
+            )
 
     def read_setup(self) -> Setup:
         self.setup = Setup.read(self.folder)
@@ -191,12 +208,18 @@ class Run:
             raise ValueError("it is a file of another run")
         return strings
 
-    def save_best(self, state: TrainState) -> None:
-        strings = {"step": str(state.best_step), "val_loss": repr(state.best_loss)}
+    def save_best(self, state: TrainState, val_loss: float | None = None) -> None:
+        """val_loss: on more of the split than the loss that evaluations are compared by"""
+        self._check_place()
+        loss = state.best_loss if val_loss is None else val_loss
+        strings = {
+            "step": str(state.best_step), "val_loss": repr(loss), "compared": repr(state.best_loss)
+        }  # fmt: skip
         save_state(self.weights, state.model.state_dict(), self._signed(strings))
 
     def save_last(self, state: TrainState) -> None:
         """Save all that resuming needs; what was logged before it is on the disk first."""
+        self._check_place()
         self.checkpoint.parent.mkdir(exist_ok=True)
         if self.setup is not None and self.begun and not (self.folder / "config.json").exists():
             self.setup.write(self.folder)  # somebody has removed it
@@ -248,14 +271,16 @@ class Run:
         model.eval()
         return model, setup.tokenizer
 
-    def check_best(self) -> bool:
-        """Whether the best weights are there, and whole"""
+    def kept_best(self) -> tuple[int, float] | None:
+        """(step, loss that evaluations are compared by) of the best weights, which are whole; None
+        where there are none"""
         if not self.weights.is_file():
-            return False
+            return None
         with damaged(self.weights):
-            self._strings(self.weights)
+            strings = self._strings(self.weights)
             load_state(self.weights)
-        return True
+            loss = strings.get("compared", strings.get("val_loss", "inf"))
+            return int(strings.get("step", 0)), float(loss)
 
     def check_last(self) -> None:
         """ValueError unless there is a checkpoint to go on from."""
@@ -300,8 +325,8 @@ class Run:
 
     def append(self, record: StepRecord | EvalRecord) -> None:
         """Add a record to the log."""
+        self._check_place()
         data = dataclasses.asdict(record)
-        data.pop("best", None)
         append_record(self.log, data)
 
     def add_probe(self, found: dict[str, Any]) -> None:
@@ -320,9 +345,17 @@ class Run:
             if log.exists():
                 rewind(log, step)
         probes = [p for p in read_records(self.probes) if isinstance(p.get("sample"), str)]
-        if self.samples.exists() and probes:
+        if self.samples.exists() and self.probes.exists():
             write_text(self.samples, "".join(_sample(p["step"], p["sample"]) for p in probes))
         return step - len({r["step"] for r in read_records(self.log) if r.get("loss")})
+
+
+def _place_of(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -138,7 +138,7 @@ def _check_progress(data: dict[str, Any]) -> None:
     data.setdefault("recent", [])  # the first runs did not keep them
     whole = all(type(data[n]) is int and data[n] >= 0 for n in ("step", "best_step"))
     losses = [*data["recent"], *([] if data["best_loss"] is None else [data["best_loss"]])]
-    if not whole or data["best_step"] > data["step"]:
+    if not whole:
         raise ValueError(f"step {data['step']!r} and best step {data['best_step']!r}")
     if not all(isinstance(loss, int | float) and math.isfinite(loss) for loss in losses):
         raise ValueError(f"losses {str(losses)[:80]}")

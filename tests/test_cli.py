@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt.cli import COMMANDS, grammar, run
+from gpt.cli import COMMANDS, grammar, parser, run
 from gpt.cli.console import TrainingLine
 from gpt.cli.grammar import parse
 from gpt.text import corpus, named
@@ -249,14 +249,15 @@ def test_as_a_process(tmp_path):
 def parsers():
     """Each command's parser, by name"""
     found = {}
-    original = grammar.command
+    original = parser.command
 
     def noted(commands, name, about, examples):
         found[name] = original(commands, name, about, examples)
         return found[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grammar, "command", noted)
+        for module in (grammar.training, grammar.writing, grammar.measuring, grammar.models):
+            patch.setattr(module, "command", noted)
         parse(["info", "hello"])
     return found
 

@@ -265,9 +265,9 @@ def parsers():
 def test_every_option_of_every_command_has_a_sentence():
     found = parsers()
     assert set(found) == set(COMMANDS)
-    for name, parser in found.items():
-        assert "examples:" in parser.epilog
-        for action in parser._actions:
+    for name, one in found.items():
+        assert "examples:" in one.epilog
+        for action in one._actions:
             where = f"{name} {action.option_strings or action.dest}"
             assert len((action.help or "").split("(default")[0].split()) >= 2, where
 
@@ -413,3 +413,12 @@ def test_info_of_a_run_tells_of_its_training(trained, capsys):
     )
     assert run(["info", "runs/a", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best_step"] in (3, 6)
+
+
+def test_help_is_there_at_once():
+    """It waits for neither NumPy nor the engine"""
+    code = "import sys; from gpt.cli import run\ntry: run(['--help'])\nexcept SystemExit: pass\n"
+    code += "print(sorted(sys.modules.keys() & {'numpy', 'numba', 'matplotlib', 'tokenizers'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"

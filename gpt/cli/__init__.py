@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from gpt.cli import console
 from gpt.cli.grammar import parse
 from gpt.cli.parser import UsageError
@@ -57,6 +55,8 @@ def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     try:
         args = parse(argv)
+        import numpy as np  # not before it is needed: help is there at once
+
         module = importlib.import_module(f"gpt.cli.{COMMANDS[args.command]}")
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
             getattr(module, f"{args.command.replace('-', '_')}_command")(args)

@@ -24,10 +24,10 @@ from rich.text import Text
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.plain_json import dumps
-from gpt.text.tokenizers import Tokenizer
-from gpt.text.tokens import TokenIds
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # help needs neither NumPy nor the engine
+    from gpt.text.tokenizers import Tokenizer
+    from gpt.text.tokens import TokenIds
     from gpt.training.loop import StepRecord
     from gpt.training.state import EvalRecord
 
@@ -268,7 +268,7 @@ def show_json(data: Any) -> None:
     console.out(dumps(data), highlight=False)
 
 
-def unit(tokenizer: Tokenizer) -> str:
+def unit(tokenizer: "Tokenizer") -> str:
     """What a token is: a character, or a token"""
     return "character" if tokenizer.kind == "characters" else "token"
 
@@ -283,7 +283,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(drawn)
 
 
-def windows(tokenizer: Tokenizer, tokens: TokenIds, size: int) -> None:
+def windows(tokenizer: "Tokenizer", tokens: "TokenIds", size: int) -> None:
     """The vocabulary, and the first windows of a text: inputs, targets, shapes"""
     pieces = [repr(piece) for piece in tokenizer.pieces(range(min(tokenizer.vocab_size, 64)))]
     listed = ", ".join(f"{i} {piece}" for i, piece in enumerate(pieces))

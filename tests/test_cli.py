@@ -419,6 +419,8 @@ def test_help_is_there_at_once():
     """It waits for neither NumPy nor the engine"""
     code = "import sys; from gpt.cli import run\ntry: run(['--help'])\nexcept SystemExit: pass\n"
     code += "print(sorted(sys.modules.keys() & {'numpy', 'numba', 'matplotlib', 'tokenizers'}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)})  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"

@@ -5,16 +5,19 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import gpt.training.verify
 from gpt.cli import run
-from gpt.config import TrainConfig
+from gpt.cli.console import Pace
+from gpt.config import GPTConfig, TrainConfig
 from gpt.training.loop import StepRecord
+from gpt.training.measure import predicted_seconds
 from gpt.training.signs import Signs
-from gpt.training.state import EvalRecord
+from gpt.training.state import EvalRecord, TrainState
 from tests.damage import TEXT, TINY
 
 STEPS = ["--steps", "8", "--eval-interval", "4"]
@@ -197,12 +200,23 @@ def test_another_form_of_unicode_is_named(home, capsys):
     assert "the same text in Unicode's form NFC: 'café'" in capsys.readouterr().err
 
 
-def test_what_is_predicted_is_near_what_it_takes(home, capsys):
-    """The card's time, from enough steps, beside the log's"""
-    asked = ["train", "text.txt", "--out", "a", "--preset", "baby", "--steps", "150",
-             "--n-layer", "2", "--sample-tokens", "1", "--eval-tokens", "64"]  # fmt: skip
-    assert run(asked) == 0
-    said = re.search(r"here +about (\d+) s", capsys.readouterr().out)
-    log = [json.loads(line) for line in Path("a/log.jsonl").read_text().splitlines()]
-    took = sum(record.get("ms", 0) for record in log) / 1000
-    assert float(said[1]) < 3 * took + 2
+def test_what_is_predicted_has_evaluations_in_it():
+    model = GPTConfig(29, n_layer=1, n_head=1, n_embd=8, block_size=10)
+    config = TrainConfig(steps=100, batch_size=10, eval_interval=25, eval_tokens=500)
+    state = TrainState(model, config)
+    state.step = 50
+    # 50 steps of 0.3 s, a step is 100 tokens; then 2 times 500 and once all 2000, at a third
+    assert predicted_seconds(0.3, state, model, (10_000, 2000)) == pytest.approx(15 + 3)
+
+
+def test_the_pace_is_that_of_the_last_seconds(monkeypatch):
+    times = iter([0.0, *np.arange(1.0, 101.0), *np.arange(100.1, 110.0, 0.1)])
+    fake = SimpleNamespace(monotonic=lambda: float(next(times)))
+    monkeypatch.setattr("gpt.cli.console.time", fake)
+    pace = Pace()
+    for _ in range(100):
+        pace.step()
+    assert pace.seconds == pytest.approx(1.0)
+    for _ in range(99):
+        pace.step()
+    assert 0.1 < pace.seconds < 0.3  # of the last 20 seconds half had short steps

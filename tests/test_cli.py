@@ -12,6 +12,7 @@ import pytest
 
 from gpt.cli import COMMANDS, grammar, parser, run
 from gpt.cli.console import TrainingLine
+from gpt.cli.evaluate import _conclusion
 from gpt.cli.grammar import parse
 from gpt.text import corpus, named
 
@@ -394,7 +395,10 @@ def test_eval_concludes(trained, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["val_tokens"] == len(other) - 1  # all of it
     assert run(["eval", "runs/a", "other.txt"]) == 0
-    assert "this text is unlike the one it was trained on" in capsys.readouterr().out
+    assert "more steps, or a higher --lr, may help" in capsys.readouterr().out  # the text is alike
+    found = result | {"val_loss": 3.0, "train_loss": 2.0, "unigram_loss": 2.5, "bigram_loss": 2.4}
+    assert "this text is unlike the one it was trained on" in _conclusion(found, True)
+    assert "unlike" not in _conclusion(found | {"train_loss": 2.9}, True)
     assert run(["ablate", "runs/a", "other.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] == len(other) - 1
     assert result["bigram_loss"] < result["unigram_loss"] < result["uniform_loss"]

@@ -136,7 +136,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
 
 def test_missing_files_are_named(tmp_path):
     folder = damaged(tmp_path, "model.safetensors", lambda path: path.unlink())
-    with pytest.raises(ValueError, match=r"model\.safetensors must be as it was written"):
+    with pytest.raises(ValueError, match="a run has a model when it has been evaluated once"):
         Run.open(folder).load_best()
     (folder / "config.json").unlink()
     with pytest.raises(ValueError, match="RUN must be the folder of a training run"):

@@ -441,7 +441,7 @@ def test_a_run_that_was_made_meanwhile_is_not_replaced(home, capsys, monkeypatch
 
     monkeypatch.setattr("gpt.cli.train.measure", meanwhile)
     assert run(asked) == 2
-    assert "never overwritten" in capsys.readouterr().err
+    assert "a run is not overwritten unasked" in capsys.readouterr().err
     assert Run.open("a").read_setup().train.seed == 3
 
 
@@ -506,7 +506,7 @@ def test_a_trained_run_without_its_setup_is_not_replaced(home, capsys):
     assert run(asked) == 0
     Path("a/config.json").unlink()
     assert run(asked) == 2
-    assert "never overwritten" in capsys.readouterr().err
+    assert "a run is not overwritten unasked" in capsys.readouterr().err
     assert Path("a/model.safetensors").exists()
     assert run([*asked, "--force"]) == 0
 
@@ -621,3 +621,56 @@ def test_runs_and_comparisons_tell_the_same_best(home, capsys):
     assert (listed["best_loss"], listed["best_step"]) == pytest.approx(
         (compared["best_val_loss"], compared["best_step"])
     )
+
+
+def test_a_run_that_was_stopped_before_its_first_evaluation_says_so(home, monkeypatch, capsys):
+    does = gpt.training.loop.train_step
+
+    def stops(state, training):
+        if state.step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return does(state, training)
+
+    monkeypatch.setattr(gpt.training.loop, "train_step", stops)
+    asked = ["train", "text.txt", "--out", "a b", *TINY, "--steps", "9", "--eval-interval", "9"]
+    assert run(asked) == 130
+    monkeypatch.setattr(gpt.training.loop, "train_step", does)
+    capsys.readouterr()
+    assert run(["generate", "a b"]) == 2
+    assert "try gpt train --resume a b" in capsys.readouterr().err
+    assert run(["train", "--resume", "a b"]) == 0
+    out = capsys.readouterr().out
+    assert "a b goes on after step 3" in out
+    assert "next: gpt generate 'a b'" in out
+    assert run(["train", "--resume", "a b", "--steps", "5"]) == 0
+    assert "--steps 5 is not more" in capsys.readouterr().out
+
+
+def test_a_learning_rate_that_is_far_too_high_is_not_divided_by_three():
+    from gpt.training.state import lower
+
+    assert lower(3e-3) == pytest.approx(1e-3)
+    assert lower(1000.0) == 1e-3
+
+
+def test_patterns_give_no_odd_names_and_folders_take_what_is_replaced(home, capsys):
+    (home / "d").mkdir()
+    (home / "d" / "x.txt").write_text(TEXT)
+    (home / "d" / "latin.txt").write_bytes("é".encode("latin-1") * 40)
+    assert run(["train", "d/*.txt", "--errors", "replace", *TINY, *STEPS]) == 0
+    assert [p.name for p in Path("runs").iterdir()] == ["txt"]
+    capsys.readouterr()
+    assert run(["train", "d", "--out", "a", *TINY, *STEPS]) == 0
+    assert "latin.txt: not UTF-8 (--errors replace takes it)" in capsys.readouterr().err
+    assert run(["train", "d", "--errors", "replace", "--out", "b", *TINY, *STEPS]) == 0
+    assert "\ufffd" in Path("b/tokenizer.json").read_text()
+    assert run(["eval", "b", "d/latin.txt", "--errors", "replace"]) == 0
+
+
+def test_new_characters_of_a_changed_text_are_named(home, capsys):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    Path("text.txt").write_text(TEXT + "é")
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 2
+    assert "a new run: the model lacks characters" in capsys.readouterr().err
+    assert run(["train", "text.txt", "--from", "a", "--out", "b", *STEPS]) == 2
+    assert "got 'é' in text.txt" in capsys.readouterr().err

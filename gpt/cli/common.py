@@ -12,7 +12,7 @@ from gpt.config import TrainConfig
 from gpt.errors import require
 from gpt.model import GPT
 from gpt.text.corpus import Corpus, Source, Survey, default_corpus, load_corpus, located
-from gpt.text.tokenizers import Tokenizer
+from gpt.text.tokenizers import CharTokenizer, Tokenizer
 from gpt.text.tokens import Tokens, tokenized
 from gpt.training.run import Run
 from gpt.writing.sampling import Sampling
@@ -71,6 +71,15 @@ def surveyed(corpus: Corpus) -> Survey:
 
 def tokens_of(corpus: Corpus, survey: Survey, tokenizer: Tokenizer, config: TrainConfig) -> Tokens:
     """The tokens of both splits of a run's corpus"""
+    if isinstance(tokenizer, CharTokenizer):
+        unknown = sorted(set(survey.characters) - set(tokenizer.characters))
+        other = tokenizer.other_form(survey.characters)
+        require(
+            not unknown,
+            "encode: the model knows only the characters of the text it was trained on.",
+            f"{''.join(unknown[:20])!r} in {corpus.name}",
+            other or "a new run, or a text without them",
+        )
     with console.WorkBar("characters made tokens") as bar:
         return tokenized(corpus, survey, tokenizer, config.validation, config.split, bar)
 
@@ -134,7 +143,7 @@ def measured_tokens(run: Run, args: Namespace) -> tuple[list[str], Tokens]:
     names, or both splits of the run's own corpus"""
     setup = run.read_setup()
     if args.corpus:
-        source, corpus = find_corpus(Source(tuple(args.corpus)))
+        source, corpus = find_corpus(Source(tuple(args.corpus), errors=args.errors or "strict"))
         whole = TrainConfig(validation=0.0)
         return list(source.names), tokens_of(corpus, surveyed(corpus), setup.tokenizer, whole)
     require(

@@ -40,8 +40,7 @@ def compare_command(args: Namespace) -> None:
     different = differences(setups)
     found = []
     for name, setup in zip(names, setups, strict=True):
-        history = histories[name]
-        best = history.best
+        history, told = histories[name], Run(Path(name)).told()
         found.append(
             {
                 "run": name,
@@ -49,8 +48,8 @@ def compare_command(args: Namespace) -> None:
                 "steps": int(history.step[-1]),
                 "seconds": float(history.seconds[-1]),
                 "loss": float(history.smooth[-1]),
-                "best_val_loss": None if best is None else best[2],
-                "best_step": None if best is None else best[0],
+                "best_val_loss": told["best_loss"],
+                "best_step": told["best_step"],
             }
         )
     if args.json:

@@ -68,6 +68,8 @@ def many(n: int, what: str) -> str:
 
 def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 120:
+        return f"{minutes // 60:,} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
@@ -182,7 +184,8 @@ class TrainingLine:
     def evaluation(self, record: "EvalRecord", sample: str, meaning: str) -> None:
         self.val_loss = record.val_loss
         best = ", the best so far" if record.best else ""
-        say(f"after step {record.step}: validation loss {record.val_loss:.4f}{best}", "bold")
+        whole = " on the whole split" if record.step == self.steps else ""
+        say(f"after step {record.step}: validation loss {record.val_loss:.4f}{whole}{best}", "bold")
         say(f"  {meaning}", "dim")
         say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
 
@@ -280,7 +283,8 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         drawn.add_column(title, justify="left" if i < 2 else "right")
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    console.print(drawn)
+    # What is piped to a program is not cut to the width of a terminal that is not there
+    console.print(drawn, width=None if console.is_terminal else 400)
 
 
 def windows(tokenizer: "Tokenizer", tokens: "TokenIds", size: int) -> None:

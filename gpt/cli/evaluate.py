@@ -85,17 +85,18 @@ def _conclusion(result: dict, foreign: bool) -> str:
     known = [(name, result[key]) for name, key in COMPARED if result[key] is not None]
     known = [one for one in known if one[1] <= result["uniform_loss"]]  # gzip of a few words
     worse = sorted((one for one in known if result["val_loss"] >= one[1]), key=lambda one: one[1])
-    if worse and foreign:
+    train = result["train_loss"]
+    if worse and foreign and train is not None and result["val_loss"] > train + UNLIKE:
         return f"worse than {SAID[worse[-1][0]]}: this text is unlike the one it was trained on"
     if worse:
         return f"worse than {SAID[worse[-1][0]]}: more steps, or a higher --lr, may help"
     said = f"better than {SAID[min(known, key=lambda one: one[1])[0]]}"
-    train = result["train_loss"]
     if train is not None and result["val_loss"] > train + 0.5:
         said += f"; it knows its training text {result['val_loss'] - train:.2f} nats better"
     return said
 
 
+UNLIKE = 0.3  # nats above the loss on training text
 COMPARED = (
     ("a uniform guess, ln V", "uniform_loss"),
     ("how often each occurs", "unigram_loss"),

@@ -1,5 +1,6 @@
 """gpt import: models from other programs"""
 
+import shlex
 from argparse import Namespace
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def import_command(args: Namespace) -> None:
     with run.locked():
         run.begin(Setup(config, FINE_TUNING, tokenizer), weights=state)
     say(f"{number(sum(a.size for a in state.values()))} parameters are in {run.folder}")
-    say(f"next: gpt generate {run.folder}, or gpt train CORPUS --from {run.folder}")
+    place = shlex.quote(str(run.folder))
+    say(f"next: gpt generate {place}, or gpt train CORPUS --from {place}")
 
 
 def _folder(model: str) -> Path:

@@ -14,6 +14,7 @@ from gpt.size import describe
 from gpt.text.corpus import Corpus, Source, Survey, is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
+from gpt.text.tokenizers import CharTokenizer
 from gpt.text.tokens import Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
 from gpt.training.places import default_folder, latest_run
@@ -98,8 +99,11 @@ def resumed(args: Namespace) -> Plan:
     require(
         not setup.format or survey.sha256 == setup.corpus_sha256 or args.allow_changed_corpus,
         "train: a run goes on with the text that it began with.",
-        f"{', '.join(setup.corpus)}, which has changed since",
-        f"gpt train CORPUS --from {folder}, or --allow-changed-corpus",
+        f"{', '.join(source.names)}, which has changed since",
+        f"gpt train CORPUS --from {folder}, or --allow-changed-corpus"
+        if not isinstance(setup.tokenizer, CharTokenizer)
+        or set(survey.characters) <= set(setup.tokenizer.characters)
+        else "gpt train CORPUS, a new run: the model lacks characters of this text",
     )
     config = dataclasses.replace(setup.train, **_given(args, TrainConfig))
     setup = dataclasses.replace(setup, train=config, source=source, corpus_sha256=survey.sha256)
@@ -161,6 +165,9 @@ def _planned(run: Run, setup: Setup, corpus: Corpus, survey: Survey, name: str) 
         "a smaller --batch-size, --block-size or model"
         + ("" if config.batches == "random" else ", or --batches random"),
     )
+    training_files = {d.path for d in corpus.documents[: -corpus.given or None] if d.path}
+    if corpus.given and training_files & {d.path for d in corpus.documents[-corpus.given :]}:
+        console.complain("a text is for training and for validation: the losses say little")
     piped = [d.path for d in corpus.documents if d.name == "standard input"]
     if training < ENOUGH * setup.tokenizer.vocab_size:
         console.complain(

@@ -25,7 +25,7 @@ def runs_command(args: Namespace) -> None:
     if not rows:
         say(f"no run is in {home}")
         return
-    titles = ("run", "corpus", "parameters", "steps", "training", "best loss", "saved", "MB")
+    titles = ("run", "corpus", "steps", "training", "best loss", "saved", "MB")
     console.table(titles, [_row(row) for row in rows])
 
 
@@ -57,15 +57,14 @@ def _told(folder: Path) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any]) -> list[str]:
-    saved = "" if row["saved"] is None else time.strftime("%Y-%m-%d %H:%M", _local(row["saved"]))
+    saved = "" if row["saved"] is None else time.strftime("%m-%d %H:%M", _local(row["saved"]))
     if "damaged" in row:
-        return [row["run"], "damaged", "", "", "", "", saved, f"{row['mb']:.1f}"]
+        return [row["run"], "damaged", "", "", "", saved, f"{row['mb']:.1f}"]
     corpus = ", ".join(Path(name).name for name in row["corpus"])
     return [
         row["run"],
-        corpus if len(corpus) <= 24 else f"{corpus[:23]}…",
-        number(row["parameters"]),
-        f"{number(row['steps'])} of {number(row['wanted_steps'])}",
+        corpus if len(corpus) <= 16 else f"{corpus[:15]}…",
+        f"{number(row['steps'])}/{number(row['wanted_steps'])}",
         "" if row["seconds"] is None else duration(row["seconds"]),
         "" if row["best_loss"] is None else f"{row['best_loss']:.4f}",
         saved,

@@ -22,15 +22,17 @@ from gpt.text.tokens import TokenIds, Tokens
 from gpt.training.evaluate import bits, evaluate
 from gpt.training.loop import StepRecord, train
 from gpt.training.measure import measure, predicted_seconds
+from gpt.training.room import busy_share
 from gpt.training.run import Run
 from gpt.training.saving import Saver
 from gpt.training.setup import Setup
 from gpt.training.signs import Signs
 from gpt.training.state import FINAL, EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
-from tinygrad_lite import precision, set_num_threads
+from tinygrad_lite import get_num_threads, precision, set_num_threads
 
 SAMPLE_SEED = 42
+BUSY = 0.3  # share of the cores that others use
 
 
 def train_command(args: Namespace) -> None:
@@ -65,7 +67,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             saver.started(state.step, 0.0)
         if state.done():
             more = 2 * max(state.step, config.steps)
-            say(f"nothing is left to do after step {state.step}; --steps {more} goes on")
+            fewer = f", and --steps {args.steps} is not more" if args.steps else ""
+            say(f"nothing is left to do after step {state.step}{fewer}; --steps {more} goes on")
         else:
             _show_card(plan, state)
         if not resumes:
@@ -88,7 +91,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         reported = _report(run)
     say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
     also = f", or open {run.report} in a browser" if reported else ""
-    say(f"next: gpt generate {run.folder}{also}")
+    if run.weights.is_file():
+        say(f"next: gpt generate {shlex.quote(str(run.folder))}{also}")
 
 
 def _say_what_is_odd(args: Namespace, plan: Plan) -> None:
@@ -107,6 +111,11 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
     """Bring a run back to where it was saved; call it while the run is locked."""
     run = plan.run
     run.load_last(state)
+    say(f"{run.folder} goes on after step {state.step}")
+    before = run.read_setup().train.steps
+    if before != state.config.steps and not state.done():
+        told = f"{state.config.steps:,} steps, not of {before:,}"
+        say(f"learning rates now follow the schedule of {told}")
     if args.steps:  # whoever says how far wants to go on, also where the loss has risen
         state.recent = []
     lost = run.rewind(state.step)
@@ -154,6 +163,8 @@ def _measured_anew(before: Setup, after: Setup) -> bool:
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:
+    if get_num_threads() > 1 and busy_share() > BUSY:
+        console.complain("other programs keep the cores busy: --threads 1 may be far faster")
     model, config, tokens = plan.setup.model, plan.setup.train, plan.tokens
     seconds, peak_mb = measure(model, config, tokens.training)
     counts = (len(tokens.training), len(tokens.validation) - 1)
@@ -247,8 +258,10 @@ def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | No
         say(f"no best weights are in {run.folder}")
         return
     else:
+        model = run.load_best()[0]
         with precision(state.config.precision):
-            loss = evaluate(run.load_best()[0], tokens.validation, FINAL)
+            loss = evaluate(model, tokens.validation, FINAL)
+        run.note_best(model, loss)
     tokenizer = run.read_setup().tokenizer
     say(
         f"best validation loss {loss:.4f} after step {state.best_step}:"

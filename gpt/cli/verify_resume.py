@@ -8,6 +8,7 @@ from gpt.cli import console, planning
 from gpt.cli.common import announce_compilation
 from gpt.cli.console import many, say
 from gpt.errors import require
+from gpt.presets import preset
 from gpt.training.verify import shortened, spread, verify_resume
 
 
@@ -21,9 +22,8 @@ def verify_resume_command(args: Namespace) -> None:
             f"--{name} 3",
         )
     with tempfile.TemporaryDirectory(prefix="gpt-verify-") as folder:
-        asked = planning.asked_for(
-            args.corpus or ["sample"], args.preset, str(Path(folder) / "unused")
-        )
+        corpus = args.corpus or [preset(args.preset).corpus or "sample"]
+        asked = planning.asked_for(corpus, args.preset, str(Path(folder) / "unused"))
         plan = planning.new(asked)
         setup = shortened(plan.setup, args.steps)
         stops = spread(args.steps, args.stops, args.seed)

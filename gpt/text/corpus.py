@@ -7,6 +7,7 @@ Of each document, or of all of them as a row, the end is kept for validation.
 import glob
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import numpy as np
 
 from gpt.errors import closest, require
 from gpt.text.named import NAMES, SHIPPED, Progress, cache_folder, shakespeare, shipped
-from gpt.text.reading import BLOCK, is_text, read_text
+from gpt.text.reading import BLOCK, read_text, what_is_wrong
 
 SEPARATOR = "\n\n"  # between documents, for tokenizers that have no token for the end of a text
 LONGEST_NAME = 60  # characters of the name of a corpus
@@ -247,7 +248,10 @@ def _matches(pattern: str) -> list[Path]:
 
 def _name_of(names: Iterable[str]) -> str:
     """One that fits into a folder's name"""
-    parts = [base_name(name) for name in dict.fromkeys(names)]
+    parts = [
+        re.sub(r"[*?\[\]]+", "", base_name(name)).strip(".") or "texts"
+        for name in dict.fromkeys(names)
+    ]
     whole = "+".join(parts)
     if len(whole) <= LONGEST_NAME:
         return whole
@@ -334,7 +338,7 @@ def _in_folder(
         folders[:] = sorted(set(folders) - set(hidden))
         for file in sorted(files):
             path = Path(place, file)
-            reason = _unwanted(path, include, set(files))
+            reason = _unwanted(path, include, errors, set(files))
             if reason:
                 left_out.append(f"{path}: {reason}")
             else:
@@ -355,7 +359,7 @@ def _is_of_run(path: Path, beside: set[str]) -> bool:
     return path.name in OF_RUNS and (logged or ".training.lock" in beside)
 
 
-def _unwanted(path: Path, include: Sequence[str], beside: set[str]) -> str:
+def _unwanted(path: Path, include: Sequence[str], errors: str, beside: set[str]) -> str:
     """Why a file of a folder is left out; empty where it is not"""
     if include and not any(path.match(pattern) for pattern in include):
         return "another name"
@@ -366,6 +370,6 @@ def _unwanted(path: Path, include: Sequence[str], beside: set[str]) -> str:
     try:
         if not path.is_file():
             return "no file"
-        return "" if is_text(path) else "not text"
+        return what_is_wrong(path, errors)
     except OSError as error:
         return error.strerror or "unreadable"

@@ -61,18 +61,20 @@ def read_text(path: Path, errors: str = "strict", source: str = "") -> Iterator[
             block = _next_block(file, name)
 
 
-def is_text(path: Path) -> bool:
-    """Whether the first bytes of a file look like text: UTF-8 without a zero byte"""
+def what_is_wrong(path: Path, errors: str) -> str:
+    """Why a file does not look like text by its first bytes; empty where it does"""
     with _opened(path) as file:
         try:
             beginning = file.read(1 << 13)
         except (OSError, EOFError, zlib.error):
-            return False
+            return "damaged"
+    if b"\0" in beginning:
+        return "not text"
     try:
         codecs.getincrementaldecoder("utf-8")().decode(beginning)
     except UnicodeDecodeError:
-        return False
-    return b"\0" not in beginning
+        return "" if errors == "replace" else "not UTF-8 (--errors replace takes it)"
+    return ""
 
 
 def _opened(path: Path) -> IO[bytes]:

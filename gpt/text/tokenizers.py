@@ -65,11 +65,11 @@ class CharTokenizer:
             raise ValueError(
                 "encode: the model knows only the characters of the text it was trained on.\n"
                 f"  got {text[at]!r} (U+{ord(text[at]):04X}) at position {at}\n"
-                f"  try {self._other_form(text) or f'a text of these: {self.characters!r}'}"
+                f"  try {self.other_form(text) or f'a text of these: {self.characters!r}'}"
             )
         return ids
 
-    def _other_form(self, text: str) -> str:
+    def other_form(self, text: str) -> str:
         """A hint, where the model knows the text in another form of Unicode"""
         known = set(self.characters)
         for form in ("NFC", "NFD", "NFKC", "NFKD"):

@@ -21,7 +21,7 @@ def default_folder(name: str) -> Path:
 
 def runs_near(folder: Path) -> str:
     """The runs in a folder that is not one itself, or beside it, to choose from"""
-    for home in (folder, folder.parent):
+    for home in (folder, folder.parent, Path("runs")):
         if found := [str(p) for p in runs_in(home)]:
             return found[0] if len(found) == 1 else f"one of {', '.join(found)}"
     return ""

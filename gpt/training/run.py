@@ -91,6 +91,9 @@ class Run:
 
     def _check_free(self) -> None:
         real = Path(os.path.realpath(self.folder))
+        if self.place is None and (real / LOCK).is_file():
+            with locked(real):  # or say that another is at work
+                pass
         holds = sorted(p.name for p in real.iterdir()) if real.exists() else []
         config = real / "config.json"
         begun = LOCK in holds or is_setup(config)  # by a run
@@ -98,15 +101,16 @@ class Run:
         empty = not set(holds) - {LOCK}
         unmade = MAKING in holds and not config.exists()
         require(
-            not others and (self.force or unmade or empty),
+            not others,
             "run: --out must not hold anything yet; what no run has written is never overwritten.",
-            f"{self.folder} with {', '.join((others or holds)[:5])}",
-            "another --out"
-            + (
-                ""
-                if others
-                else f", --force to replace that run, or --resume {self.folder} to go on"
-            ),
+            f"{self.folder} with {', '.join(others[:5])}",
+            "another --out",
+        )
+        require(
+            self.force or unmade or empty,
+            "run: --out must not hold anything yet, and a run is not overwritten unasked.",
+            f"{self.folder}, which holds a run",
+            f"another --out, --force to replace that run, or --resume {self.folder} to go on",
         )
 
     @classmethod
@@ -217,6 +221,12 @@ class Run:
         }  # fmt: skip
         save_state(self.weights, state.model.state_dict(), self._signed(strings))
 
+    def note_best(self, model: GPT, val_loss: float) -> None:
+        """Write down what the best weights, those of `model`, have lost on the whole split."""
+        self._check_place()
+        strings = self._strings(self.weights) | {"val_loss": repr(val_loss)}
+        save_state(self.weights, model.state_dict(), strings)
+
     def save_last(self, state: TrainState) -> None:
         """Save all that resuming needs; what was logged before it is on the disk first."""
         self._check_place()
@@ -260,6 +270,12 @@ class Run:
     def load_best(self) -> tuple[GPT, Tokenizer]:
         """The model with its best weights, and its tokenizer"""
         setup = self.read_setup()
+        require(
+            self.weights.is_file() or not self.checkpoint.is_file(),
+            "run: a run has a model when it has been evaluated once.",
+            f"{self.folder}, where no best weights are",
+            f"gpt train --resume {self.folder}",
+        )
         check_room(describe(setup.model, 1)["inference_mb"], f"the model in {self.folder}")
         with damaged(self.weights):
             self._strings(self.weights)

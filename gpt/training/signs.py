@@ -2,7 +2,7 @@
 
 from gpt.config import TrainConfig
 from gpt.training.loop import StepRecord
-from gpt.training.state import EvalRecord
+from gpt.training.state import EvalRecord, lower
 
 KEPT = 0.95  # share of the smoothed loss that a step leaves
 PATIENT = 40  # steps before a loss is judged
@@ -30,7 +30,7 @@ class Signs:
             "diverges",
             f"the loss, about {self.smooth:.2f} after step {record.step}, is far above that of a"
             f" uniform guess, {self.uniform:.2f}; the gradient has a norm of"
-            f" {record.grad_norm:.3g}\n  try --lr {self.config.lr / 3:.1g}",
+            f" {record.grad_norm:.3g}\n  try --lr {lower(self.config.lr):.1g}",
         )
 
     def evaluation(self, record: EvalRecord) -> str | None:

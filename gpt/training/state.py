@@ -183,6 +183,11 @@ def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.O
     return optimizers
 
 
+def lower(lr: float) -> float:
+    """A learning rate to try after one that was too high"""
+    return lr / 3 if lr <= 10 * TrainConfig.lr else TrainConfig.lr
+
+
 def blame(state: TrainState, loss: float, norm: float | None = None) -> str:
     """Name the first tensor that is not finite, and what to do."""
     named = list(state.model.named_parameters())
@@ -199,5 +204,5 @@ def blame(state: TrainState, loss: float, norm: float | None = None) -> str:
         "train: the loss must be finite at every step.\n"
         f"  got loss {loss}{gradient} after {state.step} steps, at a learning rate of {lr:.2g};"
         f" the first tensor that is not finite: {first}\n"
-        f"  try --lr {state.config.lr / 3:.1g}; weights that are not finite were not saved"
+        f"  try --lr {lower(state.config.lr):.1g}; weights that are not finite were not saved"
     )

@@ -55,6 +55,11 @@ def add_eval(commands: Any) -> None:
         metavar="CORPUS",
         help="another text, all of it (default: the validation split of the run's own)",
     )
+    parser.add_argument(
+        "--errors",
+        choices=("strict", "replace"),
+        help="bytes of CORPUS that are not UTF-8 end it, or become U+FFFD (default: strict)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -67,6 +72,11 @@ def add_ablate(commands: Any) -> None:
         nargs="*",
         metavar="CORPUS",
         help="another text, all of it (default: the validation split of the run's own)",
+    )
+    parser.add_argument(
+        "--errors",
+        choices=("strict", "replace"),
+        help="bytes of CORPUS that are not UTF-8 end it, or become U+FFFD (default: strict)",
     )
     parser.add_argument(
         "--tokens", type=int, default=4096, metavar="N", help="to predict (default: 4096)"

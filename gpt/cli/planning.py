@@ -169,7 +169,8 @@ def _planned(run: Run, setup: Setup, corpus: Corpus, survey: Survey, name: str) 
     if corpus.given and training_files & {d.path for d in corpus.documents[-corpus.given :]}:
         console.complain("a text is for training and for validation: the losses say little")
     piped = [d.path for d in corpus.documents if d.name == "standard input"]
-    if training < ENOUGH * setup.tokenizer.vocab_size:
+    few = training < ENOUGH * setup.tokenizer.vocab_size
+    if few and setup.tokenizer.kind != "characters":
         console.complain(
             f"a vocabulary of {setup.tokenizer.vocab_size:,} is large for {training:,} tokens of"
             " training text: most occur too seldom to be learned\n  try --tokenizer characters"

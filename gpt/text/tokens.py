@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +83,16 @@ def tokenized(
     """The tokens of both splits; share and split as in Corpus.splits."""
     before, after = corpus.splits(survey.lengths, share, split)
     both = [("training", before)] if before == after else [("training", before), ("rest", after)]
-    write = _in_memory if survey.length <= IN_MEMORY else _in_files
-    known = [survey.sha256, share, split, tokenizer.as_json(), [name for name, _ in both]]
-    check = _Unchanged(corpus, survey)
-    ids = write(both, tokenizer, known, _Counter(survey.length, progress), check)
-    check()
+    counter, check = _Counter(survey.length, progress), _Unchanged(corpus, survey)
+    if survey.length <= IN_MEMORY:
+        none = [np.empty(0, np.int64)]  # of a split without a document
+        ids: dict[str, TokenIds] = {
+            n: np.concatenate([*none, *encoded(s, tokenizer, counter)]) for n, s in both
+        }
+        check()
+    else:
+        known = [survey.sha256, share, split, tokenizer.as_json(), [name for name, _ in both]]
+        ids = _in_files(both, tokenizer, known, counter, check)
     training = ids["training"]
     between = 0 if tokenizer.end_of_text is not None else len(SEPARATOR)
     if before == after:  # its first token has none before it
@@ -113,11 +119,6 @@ class _WithContext:
         index = np.asarray(index)
         found = self.rest[np.maximum(index - 1, 0)] if len(self.rest) else index * 0
         return np.where(index == 0, self.first[0], found)
-
-
-def all_tokens(corpus: Corpus, tokenizer: Tokenizer, progress: Progress | None = None) -> Tokens:
-    """All of a corpus as both splits: to measure a model on a text that it was not trained on"""
-    return tokenized(corpus, corpus.survey(), tokenizer, 0.0, progress=progress)
 
 
 def _first_length(spans: list[Span], tokenizer: Tokenizer, ids: TokenIds) -> int:
@@ -206,19 +207,6 @@ def cut(pieces: Iterable[str]) -> Iterator[str]:
         yield held
 
 
-def _in_memory(
-    both: list[tuple[str, list[Span]]],
-    tokenizer: Tokenizer,
-    known: list,
-    counter: _Counter,
-    check: Callable[[], None],
-) -> dict[str, TokenIds]:
-    none = [np.empty(0, np.int64)]
-    return {
-        name: np.concatenate([*none, *encoded(spans, tokenizer, counter)]) for name, spans in both
-    }
-
-
 def _in_files(
     both: list[tuple[str, list[Span]]],
     tokenizer: Tokenizer,
@@ -259,8 +247,6 @@ def _in_files(
 
 
 def _remove_old(folder: Path) -> None:
-    import time
-
     with contextlib.suppress(OSError):
         if time.time() - folder.stat().st_mtime > 24 * 3600:
             shutil.rmtree(folder, ignore_errors=True)

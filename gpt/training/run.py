@@ -150,7 +150,10 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
             self.place = _place_of(self.folder)
-            yield
+            try:
+                yield
+            finally:
+                self.place = None
 
     def begin(
         self,
@@ -342,8 +345,7 @@ class Run:
     def append(self, record: StepRecord | EvalRecord) -> None:
         """Add a record to the log."""
         self._check_place()
-        data = dataclasses.asdict(record)
-        append_record(self.log, data)
+        append_record(self.log, dataclasses.asdict(record))
 
     def add_probe(self, found: dict[str, Any]) -> None:
         """Add to probes.jsonl what was seen at an evaluation, or its header."""

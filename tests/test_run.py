@@ -18,6 +18,7 @@ import gpt.training.loop
 import tinygrad_lite as tg
 from gpt.cli import run
 from gpt.text.corpus import base_name
+from gpt.training import folder
 from gpt.training.places import default_folder
 from gpt.training.run import Run
 
@@ -366,3 +367,13 @@ def test_weights_that_are_not_numbers_are_refused(home, capsys):
 def test_a_limit_that_is_infinite_is_zero(home, capsys):
     assert run(["train", "text.txt", *TINY, "--grad-clip", "inf"]) == 2
     assert "grad_clip=0" in capsys.readouterr().err
+
+
+def test_what_a_corpus_leaves_out_is_what_runs_write():
+    from gpt.text.corpus import OF_RUNS
+
+    assert set(OF_RUNS) <= set(folder.FILES)
+    assert {n for n in folder.FILES if n.endswith((".json", ".jsonl", ".txt", ".html"))} == set(
+        OF_RUNS
+    )
+    assert folder.LOCK == ".training.lock"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gpt.cli.parser import command
+from gpt.cli.parser import Parser, command
 from gpt.presets import PRESETS
 
 EVAL_EXAMPLES = """examples:
@@ -46,8 +46,8 @@ DOCTOR_EXAMPLES = """examples:
 """
 
 
-def add_eval(commands: Any) -> None:
-    parser = command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
+def _add_text(parser: Parser) -> None:
+    """What a model is measured on"""
     parser.add_argument("run", metavar="RUN", help="the run's folder")
     parser.add_argument(
         "corpus",
@@ -60,24 +60,18 @@ def add_eval(commands: Any) -> None:
         choices=("strict", "replace"),
         help="bytes of CORPUS that are not UTF-8 end it, or become U+FFFD (default: strict)",
     )
+
+
+def add_eval(commands: Any) -> None:
+    parser = command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
+    _add_text(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def add_ablate(commands: Any) -> None:
     about = "switch off each head and feed-forward layer, and see what is lost"
     parser = command(commands, "ablate", about, ABLATE_EXAMPLES)
-    parser.add_argument("run", metavar="RUN", help="the run's folder")
-    parser.add_argument(
-        "corpus",
-        nargs="*",
-        metavar="CORPUS",
-        help="another text, all of it (default: the validation split of the run's own)",
-    )
-    parser.add_argument(
-        "--errors",
-        choices=("strict", "replace"),
-        help="bytes of CORPUS that are not UTF-8 end it, or become U+FFFD (default: strict)",
-    )
+    _add_text(parser)
     parser.add_argument(
         "--tokens", type=int, default=4096, metavar="N", help="to predict (default: 4096)"
     )

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -370,3 +371,14 @@ def test_small_ids_do_not_overflow():
     ids, held_out = rng.integers(0, 60, 500), rng.integers(0, 60, 100)
     expected = ngram_losses(ids, held_out, 60)
     assert ngram_losses(ids.astype(np.uint8), held_out.astype(np.uint8), 60) == expected
+
+
+def test_many_files_take_no_more_than_their_number(tmp_path):
+    """3,000 files in a second, where comparing each with each took a quarter of a minute"""
+    for i in range(3000):
+        (tmp_path / f"{i:04d}.txt").write_text("a text of its own\n")
+    start = time.monotonic()
+    for name in (str(tmp_path), str(tmp_path / "*.txt")):
+        corpus = load_corpus([name])
+        assert len(corpus.survey(lambda *done: None).lengths) == 3000
+    assert time.monotonic() - start < 8

@@ -120,7 +120,8 @@ class Corpus:
     def survey(self, progress: Progress | None = None) -> Survey:
         """Read everything once."""
         seen = np.zeros(sys.maxunicode + 1, bool)
-        total, lengths, done, stamps = hashlib.sha256(), [], 0, self.stamps()
+        total, lengths, done = hashlib.sha256(), [], 0
+        stamps, size = self.stamps(), self.size
         for document in self.documents:
             length = 0
             for piece in document.pieces():
@@ -134,7 +135,7 @@ class Corpus:
                 length += len(piece)
                 done += len(data)
                 if progress is not None:
-                    progress(done, max(done, self.size))
+                    progress(done, max(done, size))
             total.update(length.to_bytes(8, "little"))  # where a document ends
             lengths.append(length)
         if len(self.documents) > 1:
@@ -295,15 +296,16 @@ def _find(
         yield Document(name)
     elif _is_pattern(name):
         found = _matches(name)
-        paths = [p for p in found if not _is_of_run(p, {f.name for f in p.parent.iterdir()})]
-        left_out += [f"{p}: written by a training run" for p in found if p not in paths]
+        beside = {place: set(os.listdir(place)) for place in {p.parent for p in found}}
+        of_runs = {p for p in found if _is_of_run(p, beside[p.parent])}
+        left_out += [f"{p}: written by a training run" for p in sorted(of_runs)]
         require(
-            bool(paths),
+            len(found) > len(of_runs),
             "corpus: a pattern must fit the names of files.",
             f"{name!r}, which fits none",
             "the path of a folder",
         )
-        yield from (Document(str(p), p, errors) for p in paths)
+        yield from (Document(str(p), p, errors) for p in found if p not in of_runs)
     elif Path(name).is_dir():
         yield from _in_folder(Path(name), include, errors, left_out)
     else:
@@ -336,9 +338,10 @@ def _in_folder(
         links = [f for f in folders if Path(place, f).is_symlink() and f not in hidden]
         left_out += [f"{Path(place, f)}: a link to a folder" for f in sorted(links)]
         folders[:] = sorted(set(folders) - set(hidden))
+        beside = set(files)
         for file in sorted(files):
             path = Path(place, file)
-            reason = _unwanted(path, include, errors, set(files))
+            reason = _unwanted(path, include, errors, beside)
             if reason:
                 left_out.append(f"{path}: {reason}")
             else:

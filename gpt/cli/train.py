@@ -196,11 +196,9 @@ def _train_and_show(
     """The steps that are left; returns the last evaluation"""
     run, tokens, config, tokenizer = plan.run, plan.tokens, state.config, plan.setup.tokenizer
     probe = Probe(plan.setup.model, tokenizer, tokens.validation)
-    header = read_probes(run.probes)[0]
-    if not header:
-        found = levels(tokenizer, tokens.training, tokens.validation)
-        header = probe.header(run.folder.resolve().name, found)
-        run.add_probe(header)
+    compared = levels(tokenizer, tokens.training, tokens.validation)
+    if not read_probes(run.probes)[0]:
+        run.add_probe(probe.header(run.folder.resolve().name, compared))
     signs = Signs(math.log(plan.setup.model.vocab_size), config)
     last = None
     with console.TrainingLine(config.steps, state.step) as line:
@@ -228,12 +226,12 @@ def _train_and_show(
                 break
             saver.step_done(state.step)
             with stopping.unread():
-                line.evaluation(record, sample, _meaning(record, tokens, tokenizer, header))
+                line.evaluation(record, sample, _meaning(record, tokens, compared))
                 _warn(signs.evaluation(record))
         saver.save(state.step)
         if last is not None and not stopping.signal:
             with stopping.unread():
-                line.evaluation(last, sample, _meaning(last, tokens, tokenizer, header))
+                line.evaluation(last, sample, _meaning(last, tokens, compared))
         stopping.patient = False
     return last
 
@@ -243,11 +241,11 @@ def _warn(sign: str | None) -> None:
         console.complain(sign)
 
 
-def _meaning(record: EvalRecord, tokens: Tokens, tokenizer: Tokenizer, header: dict) -> str:
+def _meaning(record: EvalRecord, tokens: Tokens, compared: dict[str, float]) -> str:
     """What a validation loss stands for"""
     per_character = (len(tokens.validation) - 1) / max(tokens.characters, 1)
     size = f"{bits(record.val_loss) * per_character:.3f} bits per character"
-    return f"{size}; {standing(record.val_loss, header['levels'])}"
+    return f"{size}; {standing(record.val_loss, compared)}"
 
 
 def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | None) -> None:

@@ -85,7 +85,7 @@ def test_eval_prints_one_json_object(trained, capsys):
     assert result["val_loss"] == pytest.approx(logged["val_loss"], abs=1e-6)
     assert run(["eval", "runs/a", "text.txt"]) == 0
     out = capsys.readouterr().out
-    for text in ("a uniform guess, ln V", "what followed the one before", "bits per byte"):
+    for text in ("a uniform guess", "what followed the one before", "bits per byte"):
         assert text in out
 
 
@@ -396,16 +396,24 @@ def test_eval_concludes(trained, capsys):
     assert result["val_tokens"] == len(other) - 1  # all of it
     assert run(["eval", "runs/a", "other.txt"]) == 0
     assert "more steps, or a higher --lr, may help" in capsys.readouterr().out  # the text is alike
-    found = result | {"val_loss": 3.0, "train_loss": 2.0, "unigram_loss": 2.5, "bigram_loss": 2.4}
-    assert "this text is unlike the one it was trained on" in _conclusion(found, True)
-    assert "unlike" not in _conclusion(found | {"train_loss": 2.9}, True)
+    compared = {"a uniform guess": 3.4, "how often each token occurs": 2.5, "gzip -9": 9.0}
+    assert _conclusion(3.0, 2.0, compared, True) == (
+        "better than guessing, worse than counting tokens: this text is unlike the one it was"
+        " trained on"
+    )
+    assert "unlike" not in _conclusion(3.0, 2.9, compared, True)
+    assert "unlike" not in _conclusion(3.0, 2.0, compared, False)
+    assert _conclusion(2.0, 1.0, compared, False) == (
+        "better than counting tokens; it knows its training text 1.00 nats better"
+    )
+    assert _conclusion(3.5, None, compared, False).startswith("worse than guessing: more steps")
     assert run(["ablate", "runs/a", "other.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] == len(other) - 1
     assert result["bigram_loss"] < result["unigram_loss"] < result["uniform_loss"]
     Path("text.txt").unlink()  # what the run was trained on
     assert run(["eval", "runs/a", "other.txt"]) == 0
     out = capsys.readouterr().out
-    assert "how often each occurs" not in out
+    assert "how often each token occurs" not in out
     assert re.search("than (guessing|gzip)", out)
 
 

@@ -16,7 +16,8 @@ from gpt.cli.stopping import Stopping
 from gpt.errors import Interrupted, require
 from gpt.inside.history import read_history, sparkline
 from gpt.inside.page import BEGINNING as PAGE
-from gpt.inside.probes import Probe, levels, read_probes, standing
+from gpt.inside.probes import Probe, read_probes
+from gpt.text.counts import levels, standing
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
 from gpt.training.evaluate import bits, evaluate
@@ -245,7 +246,7 @@ def _meaning(record: EvalRecord, tokens: Tokens, compared: dict[str, float]) -> 
     """What a validation loss stands for"""
     per_character = (len(tokens.validation) - 1) / max(tokens.characters, 1)
     size = f"{bits(record.val_loss) * per_character:.3f} bits per character"
-    return f"{size}; {standing(record.val_loss, compared)}"
+    return f"{size}; {standing(record.val_loss, compared)[0]}"
 
 
 def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | None) -> None:

@@ -5,7 +5,6 @@ the machine), then holds one object for each evaluation.
 """
 
 import base64
-import math
 import os
 import platform
 from pathlib import Path
@@ -18,22 +17,11 @@ from gpt.inside.forward import record_pass
 from gpt.inside.labels import labels
 from gpt.inside.predictions import likeliest
 from gpt.model import GPT
-from gpt.text.counts import gzip_loss, ngram_losses
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds
 from gpt.training.log import read_records
 from tinygrad_lite import get_num_threads
 
-# What a loss is compared with, and what it is called in a sentence
-SAID = {
-    "a uniform guess": "guessing",
-    "how often each token occurs": "counting tokens",
-    "what followed the one before": "counting pairs of tokens",
-    "what followed the two before": "counting triples of tokens",
-    "gzip -9": "gzip",
-}
-LEVELS = tuple(SAID)
-COMPRESSED = 1 << 20  # tokens whose text is given to gzip, at most
 LINE = 12  # tokens of the line that is looked at
 HEADER = {"name", "line", "layers", "levels", "machine"}
 PROBED = {"step", "val_loss", "sample", "next", "attention"}
@@ -50,6 +38,7 @@ class Probe:
         self.layers = list(range(1, config.n_layer + 1)) if all_layers else [1, config.n_layer]
 
     def header(self, name: str, levels: dict[str, float]) -> dict[str, Any]:
+        """levels: see gpt.text.counts"""
         return {
             "name": name,
             "line": labels(self.tokenizer, self.line),
@@ -76,28 +65,6 @@ class Probe:
                 "data": base64.b64encode(shares.tobytes()).decode(),
             },
         }
-
-
-def levels(tokenizer: Tokenizer, training: TokenIds, validation: TokenIds) -> dict[str, float]:
-    """What a loss is compared with, in nats for each token of the validation split: see LEVELS"""
-    size = tokenizer.vocab_size
-    uniform, counts = math.log(size), ngram_losses(training, validation, size)
-    packed = validation[1:COMPRESSED]
-    compressed = gzip_loss(tokenizer.decode(packed), len(packed))
-    return dict(zip(LEVELS, (uniform, *counts, compressed), strict=True))
-
-
-def standing(loss: float, levels: dict[str, float]) -> str:
-    """Where a loss stands, in a few words: the best that it is better than"""
-    uniform = levels["a uniform guess"]
-    levels = {n: level for n, level in levels.items() if level <= uniform}  # gzip of a few words
-    beaten = [name for name, level in levels.items() if loss < level]
-    if not beaten:
-        return "worse than a uniform guess"
-    best = min(beaten, key=lambda name: levels[name])
-    better = [name for name, level in levels.items() if level <= loss]
-    worse = f", worse than {SAID[max(better, key=lambda n: levels[n])]}" if better else ""
-    return f"better than {SAID[best]}{worse}"
 
 
 def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -5,8 +5,18 @@ import math
 
 import numpy as np
 
+from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds
 
+# The levels that a loss is compared with, and what they are called in a sentence
+SAID = {
+    "a uniform guess": "guessing",
+    "how often each token occurs": "counting tokens",
+    "what followed the one before": "counting pairs of tokens",
+    "what followed the two before": "counting triples of tokens",
+    "gzip -9": "gzip",
+}
+COMPRESSED = 1 << 20  # tokens whose text is given to gzip, at most
 COUNTED = 1 << 21  # tokens of a split that are counted, at most: the first
 
 
@@ -53,3 +63,26 @@ def gzip_loss(text: str, tokens: int) -> float:
     """Nats for each of `tokens` tokens in which gzip writes the text that they stand for"""
     data = gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0)
     return 8 * len(data) * math.log(2) / max(tokens, 1)
+
+
+def levels(tokenizer: Tokenizer, training: TokenIds, validation: TokenIds) -> dict[str, float]:
+    """The losses of SAID, in nats for each token of validation[1:]; without a training text those
+    that need none"""
+    uniform, *counted, packer = SAID
+    found = {uniform: math.log(tokenizer.vocab_size)}
+    if len(training) > 1:
+        losses = ngram_losses(training, validation, tokenizer.vocab_size, len(counted))
+        found |= dict(zip(counted, losses, strict=True))
+    packed = validation[1:COMPRESSED]
+    return found | {packer: gzip_loss(tokenizer.decode(packed), len(packed))}
+
+
+def standing(loss: float, levels: dict[str, float]) -> tuple[str, bool]:
+    """Where a loss stands between levels, in a few words; and whether it is better than all"""
+    highest = max(level for name, level in levels.items() if name != "gzip -9")
+    levels = {n: level for n, level in levels.items() if level <= highest}  # gzip of a few words
+    beaten = min((n for n in levels if loss < levels[n]), key=levels.__getitem__, default=None)
+    beats = max((n for n in levels if levels[n] <= loss), key=levels.__getitem__, default=None)
+    parts = [f"better than {SAID[beaten]}"] if beaten else []
+    parts += [f"worse than {SAID[beats]}"] if beats else []
+    return ", ".join(parts), beats is None

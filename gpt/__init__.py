@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpt.model import GPT as GPT
     from gpt.presets import PRESETS as PRESETS
     from gpt.presets import preset as preset
-    from gpt.text.corpus import load_corpus as load_corpus
+    from gpt.text.finding import load_corpus as load_corpus
     from gpt.text.tokenizer_files import build_tokenizer as build_tokenizer
     from gpt.training.evaluate import evaluate as evaluate
     from gpt.training.loop import train as train
@@ -43,7 +43,7 @@ _PLACES = {
     "generate": "writing.sampling",
     "generate_batch": "writing.sampling",
     "load": "training.run",
-    "load_corpus": "text.corpus",
+    "load_corpus": "text.finding",
     "preset": "presets",
     "record_pass": "inside.forward",
     "train": "training.loop",

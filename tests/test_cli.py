@@ -14,7 +14,7 @@ from gpt.cli import COMMANDS, grammar, parser, run
 from gpt.cli.console import TrainingLine
 from gpt.cli.evaluate import _conclusion
 from gpt.cli.grammar import parse
-from gpt.text import corpus, named
+from gpt.text import named
 
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
 TINY = [
@@ -81,7 +81,7 @@ def test_eval_prints_one_json_object(trained, capsys):
     assert result["bits_per_char"] == pytest.approx(result["val_loss"] / 0.6931472)
     assert result["parameters"] > 1000
     assert 0 < result["train_loss"] < result["uniform_loss"]
-    logged = json.loads((corpus.Path("runs/a/log.jsonl")).read_text().splitlines()[-1])
+    logged = json.loads((Path("runs/a/log.jsonl")).read_text().splitlines()[-1])
     assert result["val_loss"] == pytest.approx(logged["val_loss"], abs=1e-6)
     assert run(["eval", "runs/a", "text.txt"]) == 0
     out = capsys.readouterr().out
@@ -114,7 +114,7 @@ def test_plot_draws_a_picture(trained, tmp_path, capsys):
 def test_resume_goes_on(trained, capsys):
     assert run(["train", "--resume", "runs/a", "--steps", "9"]) == 0
     assert "step 9/9" in capsys.readouterr().out
-    log = corpus.Path("runs/a/log.jsonl").read_text()
+    log = Path("runs/a/log.jsonl").read_text()
     steps = [json.loads(line)["step"] for line in log.splitlines()]
     assert steps == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9]
 
@@ -128,7 +128,7 @@ def test_standard_input(monkeypatch, capsys):
     assert run(["eval", "runs/piped"]) == 0
     assert run(["train", "--resume", "runs/piped", "--steps", "8"]) == 0
     capsys.readouterr()
-    corpus.Path("runs/piped/corpus.txt").unlink()
+    Path("runs/piped/corpus.txt").unlink()
     assert run(["eval", "runs/piped"]) == 2
     assert "is not kept" in capsys.readouterr().err
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.text import corpus, named
-from gpt.text.corpus import Corpus, Document, default_corpus, load_corpus
+from gpt.text import finding, named
+from gpt.text.corpus import Corpus, Document
+from gpt.text.finding import default_corpus, load_corpus
 from gpt.text.named import download, shakespeare, shipped
 from gpt.text.tokenizer_files import tokenizer_from_json
 from gpt.text.tokenizers import CharTokenizer
@@ -56,7 +57,7 @@ def server():
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch, tmp_path):
     monkeypatch.delenv("GPT_DATA_DIR", raising=False)
-    for module in (named, corpus):
+    for module in (named, finding):
         monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
     yield
     gc.collect()

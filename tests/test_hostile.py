@@ -325,7 +325,7 @@ def test_any_bytes_as_a_text(made, data):
             status, _, error = told(["eval", str(made / "run"), str(path)])
             assert status in (0, 2), error
             assert status == 0 or "\n  got " in error
-            from gpt.text.corpus import load_corpus
+            from gpt.text.finding import load_corpus
 
             if errors == "replace" and data and not data.startswith(b"\x1f\x8b"):
                 assert load_corpus([str(path)], errors="replace").text

@@ -17,7 +17,7 @@ import pytest
 import gpt.training.loop
 import tinygrad_lite as tg
 from gpt.cli import run
-from gpt.text.corpus import base_name
+from gpt.text.finding import base_name
 from gpt.training import folder
 from gpt.training.places import default_folder
 from gpt.training.run import Run
@@ -370,7 +370,7 @@ def test_a_limit_that_is_infinite_is_zero(home, capsys):
 
 
 def test_what_a_corpus_leaves_out_is_what_runs_write():
-    from gpt.text.corpus import OF_RUNS
+    from gpt.text.finding import OF_RUNS
 
     assert set(OF_RUNS) <= set(folder.FILES)
     assert {n for n in folder.FILES if n.endswith((".json", ".jsonl", ".txt", ".html"))} == set(

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gpt.cli import run
 from gpt.text import named, reading, tokens
-from gpt.text.corpus import SEPARATOR, load_corpus
+from gpt.text.corpus import SEPARATOR
 from gpt.text.counts import gzip_loss, ngram_losses
+from gpt.text.finding import load_corpus
 from gpt.text.reading import read_text
 from gpt.text.tokenizer_files import build_tokenizer, tokenizer_from_files
 from gpt.text.tokenizers import ByteTokenizer, CharTokenizer, WordTokenizer
@@ -251,7 +252,7 @@ def test_counts_are_those_that_a_loop_counts():
 MEMORY = """
 import resource, sys
 import numpy as np
-from gpt.text.corpus import load_corpus
+from gpt.text.finding import load_corpus
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokens import cut, tokenized
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -374,7 +375,7 @@ def test_small_ids_do_not_overflow():
 
 
 def test_many_files_take_no_more_than_their_number(tmp_path):
-    """3,000 files in a second, where comparing each with each took a quarter of a minute"""
+    """3,000 files within seconds: comparing each with each would take many times as long"""
     for i in range(3000):
         (tmp_path / f"{i:04d}.txt").write_text("a text of its own\n")
     start = time.monotonic()

@@ -11,7 +11,8 @@ from gpt.cli import console
 from gpt.config import TrainConfig
 from gpt.errors import require
 from gpt.model import GPT
-from gpt.text.corpus import Corpus, Source, Survey, default_corpus, load_corpus, located
+from gpt.text.corpus import Corpus, Source, Survey
+from gpt.text.finding import default_corpus, load_corpus, located
 from gpt.text.tokenizers import CharTokenizer, Tokenizer
 from gpt.text.tokens import Tokens, tokenized
 from gpt.training.run import Run

@@ -9,7 +9,7 @@ from gpt.cli.console import number, say
 from gpt.config import TrainConfig
 from gpt.errors import require
 from gpt.exchange.huggingface import load_checkpoint
-from gpt.text.corpus import base_name
+from gpt.text.finding import base_name
 from gpt.training.places import default_folder
 from gpt.training.run import Run
 from gpt.training.setup import Setup

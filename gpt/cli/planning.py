@@ -11,7 +11,8 @@ from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import require
 from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.size import describe
-from gpt.text.corpus import Corpus, Source, Survey, is_known
+from gpt.text.corpus import Corpus, Source, Survey
+from gpt.text.finding import is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokenizers import CharTokenizer

@@ -125,7 +125,7 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
     _match_best(plan, state)
     if not state.done():  # a run that is stopped once more knows what was asked of it
         plan.setup.write(run.folder)
-    run.setup, run.begun = plan.setup, True
+    run.setup = plan.setup
 
 
 def _match_best(plan: Plan, state: TrainState) -> None:

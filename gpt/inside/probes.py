@@ -70,8 +70,12 @@ class Probe:
 def read_probes(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The header of a probes.jsonl and what follows it; both empty where there is no header"""
     records = read_records(path)
-    header = next((r for r in records if set(r) >= HEADER), {})
+    header = next((r for r in records if set(r) >= HEADER and _are_losses(r["levels"])), {})
     return header, [r for r in records if header and set(r) >= PROBED]
+
+
+def _are_losses(levels: Any) -> bool:
+    return isinstance(levels, dict) and all(isinstance(v, int | float) for v in levels.values())
 
 
 def machine() -> str:

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 from gpt.errors import require
-from gpt.text.corpus import base_name
+from gpt.text.finding import base_name
 from gpt.training.setup import is_setup
 
 

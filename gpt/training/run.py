@@ -55,7 +55,6 @@ class Run:
         self.report = folder / "report.html"
         self.text = folder / "corpus.txt"
         self.setup: Setup | None = None  # as it was read or written
-        self.begun = False  # it is whole, and stays so
         self.force = False  # whether another run may be replaced
         self.place: tuple[int, int] | None = None  # that is locked, as the system knows it
 
@@ -182,7 +181,6 @@ class Run:
                 save_state(self.weights, weights, self._signed({}))
             setup.write(self.folder)
             (self.folder / MAKING).unlink()
-            self.begun = True
         except BaseException:
             remove(self.folder)
             (self.folder / MAKING).unlink(missing_ok=True)
@@ -234,7 +232,8 @@ class Run:
         """Save all that resuming needs; what was logged before it is on the disk first."""
         self._check_place()
         self.checkpoint.parent.mkdir(exist_ok=True)
-        if self.setup is not None and self.begun and not (self.folder / "config.json").exists():
+        being_made = (self.folder / MAKING).exists()
+        if self.setup is not None and not being_made and not self.is_there():
             self.setup.write(self.folder)  # somebody has removed it
         for log in (self.log, self.probes, self.samples):
             sync(log)

@@ -129,7 +129,7 @@ def limited(arguments, folder, **limits):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("bytes_of_a_file", [100, 900, 2000, 20_000, 45_000])
+@pytest.mark.parametrize("bytes_of_a_file", [100, 900, 2000, 20_000, 30_000])
 def test_a_full_disk_loses_nothing(home, bytes_of_a_file):
     """Files may grow so far: the log, the weights or the checkpoint meet the end"""
     assert limited(["train", "text.txt", "--out", "a", *TINY, *STEPS], home).returncode == 0
@@ -160,11 +160,12 @@ def test_a_folder_that_cannot_be_written_is_named(home, capsys):
     assert (home / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("megabytes", [700, 900, 1100, 1500])
+@pytest.mark.parametrize("megabytes", [350, 450, 550, 4000])
 def test_without_memory_there_is_a_message(home, megabytes):
     done = limited(["train", "text.txt", "--out", "a", "--steps", "20", "--threads", "1"], home,
                    RLIMIT_AS=megabytes * 1_000_000)  # fmt: skip
-    assert done.returncode in (0, 2), done.stderr[-1500:]
+    expected = {350: (2,), 4000: (0,)}.get(megabytes, (0, 2))  # which of them is the machine's
+    assert done.returncode in expected, done.stderr[-1500:]
     if done.returncode == 2:
         assert "Traceback" not in done.stderr
         assert "\n  try " in done.stderr

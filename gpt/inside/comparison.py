@@ -87,7 +87,7 @@ def draw_comparison(path: Path, histories: dict[str, History], over: str = "seco
 
         figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
         timed, styles = over == "seconds", ("-", "--", ":", "-.")
-        lowest = highest = 0.0
+        lowest, highest = float("inf"), 0.0
         for i, (name, history) in enumerate(histories.items()):
             colour, style = PALETTE[i % len(PALETTE)], styles[i // len(PALETTE) % len(styles)]
             axes.plot(history.seconds if timed else history.step, history.smooth, style,
@@ -102,7 +102,7 @@ def draw_comparison(path: Path, histories: dict[str, History], over: str = "seco
             else:
                 axes.plot([], [], style, color=colour, label=label)
             highest = max(highest, float(history.smooth[len(history.smooth) // 20]))
-            lowest = min([*(e[2] for e in history.evaluations), float(history.smooth.min())])
+            lowest = min(lowest, *(e[2] for e in history.evaluations), float(history.smooth.min()))
         axes.set(
             xlabel="seconds of training" if timed else "steps",
             ylabel="cross-entropy (nats per token)",

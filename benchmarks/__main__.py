@@ -1,4 +1,4 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|generate|all] [--config NAME]
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|generate|tokens|all] [--config NAME]
 [--peers torch,jax,transformers] [--json FILE]; python -m benchmarks chart --json FILE draws FILE"""
 
 import argparse
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gemm, generate, kernels, memory, start, step, threads
+from benchmarks import gemm, generate, kernels, memory, start, step, threads, tokens
 from benchmarks.timing import Row, machine
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "memory": (memory.run, memory.CONFIGS),
     "threads": (threads.run, threads.CONFIGS),
     "generate": (generate.run, list(generate.CONFIGS)),
+    "tokens": (tokens.run, list(tokens.CONFIGS)),
 }
 PEERS = ("torch", "jax", "transformers")
 

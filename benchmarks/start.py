@@ -41,8 +41,8 @@ def run(config: str, peers: list[str]) -> list[Row]:
                 kept = f"{folder}/{turn if config == 'baby cold' else 0}"
                 environment = {"NUMBA_CACHE_DIR": kept, "TORCHINDUCTOR_CACHE_DIR": f"{kept}/torch"}
                 if config == "baby warm" and turn == 0:
-                    _seconds(program, environment)
-                took, peaks[name] = _seconds(program, environment)
+                    in_process(program, environment)
+                took, peaks[name] = in_process(program, environment)
                 seconds[name].append(took)
     return [
         Row("start", config, name, 1000 * sorted(times)[len(times) // 2], 1000 * min(times),
@@ -51,7 +51,7 @@ def run(config: str, peers: list[str]) -> list[Row]:
     ]  # fmt: skip
 
 
-def _seconds(program: str, environment: dict[str, str]) -> tuple[float, float]:
+def in_process(program: str, environment: dict[str, str]) -> tuple[float, float]:
     """How long a Python process takes for the program, and its peak memory in MB"""
     start = time.perf_counter()
     done = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import timing
+from benchmarks import timing, tokens
 
 
 def factory(value, key="x"):
@@ -67,3 +67,13 @@ def test_mistakes(arguments):
     assert done.returncode != 0
     assert "\n  got " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_texts_become_tokens_beside_the_library(monkeypatch):
+    monkeypatch.setattr(tokens, "CONFIGS", {"1 MB bytes": 1, "1 MB characters": 1})
+    monkeypatch.setattr(tokens, "RUNS", 1)
+    ours, library = tokens.run("1 MB bytes", [])
+    assert (ours.contender, library.contender) == ("ours", "tokenizers")
+    assert [row.contender for row in tokens.run("1 MB characters", [])] == ["ours"]
+    assert 0 < ours.min_ms <= ours.median_ms
+    assert ours.peak_mb > 10

@@ -77,11 +77,10 @@ def _threads() -> Finding:
 
 def _kernels_on_disk() -> Finding:
     """Where Numba keeps what it compiles of this package, and whether it can"""
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(given) if given else Path(__file__).parent / "kernels" / "__pycache__"
-    files = sum(1 for _ in folder.rglob("*.sealed*.nbc")) if folder.is_dir() else 0
-    if not given:
-        files = sum(1 for _ in Path(__file__).parent.rglob("*.sealed*.nbc"))
+    given, package = os.environ.get("NUMBA_CACHE_DIR"), Path(__file__).parent
+    home = Path(given) if given else package
+    folder = home if given else package / "kernels" / "__pycache__"
+    files = sum(1 for _ in home.rglob("*.sealed*.nbc"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
@@ -89,7 +88,7 @@ def _kernels_on_disk() -> Finding:
     except OSError:
         writable = False
     return Finding(
-        "kernels", writable, f"{files} kept in {folder if given else Path(__file__).parent}"
+        "kernels", writable, f"{files} kept in {home}"
         + ("" if writable else ", where nothing can be written"),
         "NUMBA_CACHE_DIR=FOLDER that can be written, or they are compiled in each process",
     )  # fmt: skip

@@ -66,7 +66,9 @@ def examine(seconds: float = 10.0) -> Iterator[Finding]:
 
 
 def _threads() -> Finding:
-    cores, count = len(os.sched_getaffinity(0)), get_num_threads()
+    count, cores = get_num_threads(), os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        cores = len(os.sched_getaffinity(0))
     works = bool(numba.config.DISABLE_JIT) or threads_work()
     layer = numba.threading_layer() if works and not numba.config.DISABLE_JIT else "none"
     return Finding(

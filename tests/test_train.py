@@ -287,6 +287,14 @@ def test_without_a_validation_split_a_run_does_not_end_before_its_steps():
     assert by_heart(state)[-1][0] == 400
 
 
+def test_patience_may_change():
+    for patience, recent, ends in ((2, [3.0, 2.0, 2.1, 2.2], True), (3, [2.0, 2.1, 2.2], False),
+                                   (0, [1.0, 2.0, 3.0, 4.0], False)):  # fmt: skip
+        state = TrainState(MODEL, dataclasses.replace(BY_HEART, patience=patience))
+        state.recent = recent
+        assert state.overtrained() == ends
+
+
 def test_evaluations_are_compared_on_the_same_tokens(monkeypatch):
     parts, wholes = iter([3.0, 2.0, 2.5]), iter([1.0])
     monkeypatch.setattr(

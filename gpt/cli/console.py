@@ -181,11 +181,11 @@ class TrainingLine:
                 f" {record.lr:.1e} | norm {record.grad_norm:.2f} | {speed} | {duration(left)} left"
             )
 
-    def evaluation(self, record: "EvalRecord", sample: str, meaning: str) -> None:
+    def evaluation(self, record: "EvalRecord", sample: str, read: str, meaning: str) -> None:
+        """read: what of the validation split, empty for the part that is always read"""
         self.val_loss = record.val_loss
         best = ", the best so far" if record.best else ""
-        whole = " on the whole split" if record.step == self.steps else ""
-        say(f"after step {record.step}: validation loss {record.val_loss:.4f}{whole}{best}", "bold")
+        say(f"after step {record.step}: validation loss {record.val_loss:.4f}{read}{best}", "bold")
         say(f"  {meaning}", "dim")
         say("\n".join("    " + line for line in sample.strip("\n").splitlines()), "dim")
 

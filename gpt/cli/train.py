@@ -13,6 +13,7 @@ from gpt.cli.console import say
 from gpt.cli.planning import Plan
 from gpt.cli.report import write_report
 from gpt.cli.stopping import Stopping
+from gpt.config import TrainConfig
 from gpt.errors import Interrupted, require
 from gpt.inside.history import read_history, sparkline
 from gpt.inside.page import BEGINNING as PAGE
@@ -227,12 +228,12 @@ def _train_and_show(
                 break
             saver.step_done(state.step)
             with stopping.unread():
-                line.evaluation(record, sample, _meaning(record, tokens, compared))
+                line.evaluation(record, sample, *_told(record, config, tokens, compared))
                 _warn(signs.evaluation(record))
         saver.save(state.step)
         if last is not None and not stopping.signal:
             with stopping.unread():
-                line.evaluation(last, sample, _meaning(last, tokens, compared))
+                line.evaluation(last, sample, *_told(last, config, tokens, compared))
         stopping.patient = False
     return last
 
@@ -242,11 +243,15 @@ def _warn(sign: str | None) -> None:
         console.complain(sign)
 
 
-def _meaning(record: EvalRecord, tokens: Tokens, compared: dict[str, float]) -> str:
-    """What a validation loss stands for"""
-    per_character = (len(tokens.validation) - 1) / max(tokens.characters, 1)
-    size = f"{bits(record.val_loss) * per_character:.3f} bits per character"
-    return f"{size}; {standing(record.val_loss, compared)[0]}"
+def _told(
+    record: EvalRecord, config: TrainConfig, tokens: Tokens, compared: dict[str, float]
+) -> tuple[str, str]:
+    """What of the validation split a loss is of, and what it stands for"""
+    count = len(tokens.validation) - 1
+    read = " on the whole split" if count <= FINAL else f" on {FINAL:,} tokens"
+    size = f"{bits(record.val_loss) * count / max(tokens.characters, 1):.3f} bits per character"
+    meaning = f"{size}; {standing(record.val_loss, compared)[0]}"
+    return read if record.step == config.steps else "", meaning
 
 
 def _say_best(run: Run, state: TrainState, tokens: Tokens, last: EvalRecord | None) -> None:

@@ -33,12 +33,13 @@ def missing_kernels(model: GPTConfig, config: TrainConfig, training: TokenIds) -
     return count_missing(_a_step(model, config, training))
 
 
-ENOUGH = 1.0  # seconds of steps, after which the median of them is trusted
+ENOUGH = 1.0  # seconds of steps that are enough to tell how long one takes
 STEPS = (3, 60)  # that are done, at least and at most
 
 
 def measure(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[float, float]:
-    """(seconds a step, peak memory of this process in MB) after a first step that compiles."""
+    """(seconds of a step that nothing disturbs, peak memory of this process in MB), after a first
+    step that compiles."""
     compile_ahead(_a_step(model, config, training))
     state = TrainState(model, config)
     seconds: list[float] = []

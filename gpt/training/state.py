@@ -69,9 +69,9 @@ class TrainState:
         """Whether the validation loss has risen config.patience times in a row: the model learns
         its text by heart, and the best weights lie behind it. Never without a split that is kept
         for validation"""
-        rises = [b > a for a, b in itertools.pairwise(self.recent)]
         patience = self.config.patience
-        return self.config.validation > 0 and 0 < patience <= len(rises) and all(rises)
+        rises = [b > a for a, b in itertools.pairwise(self.recent[-patience - 1 :])]
+        return self.config.validation > 0 and 0 < patience == len(rises) and all(rises)
 
     def done(self) -> bool:
         return self.step >= self.config.steps or self.overtrained()

@@ -39,8 +39,8 @@ def compare_command(args: Namespace) -> None:
     histories = {name: read_history(run.log) for name, run in zip(names, runs, strict=True)}
     different = differences(setups)
     found = []
-    for name, setup in zip(names, setups, strict=True):
-        history, told = histories[name], Run(Path(name)).told()
+    for name, run, setup in zip(names, runs, setups, strict=True):
+        history, told = histories[name], run.told()
         found.append(
             {
                 "run": name,

@@ -1,5 +1,6 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|generate|tokens|all] [--config NAME]
-[--peers torch,jax,transformers] [--json FILE]; python -m benchmarks chart --json FILE draws FILE"""
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|generate|tokens|all]
+[--config NAME] [--peers torch,jax,transformers] [--json FILE];
+python -m benchmarks chart --json FILE draws FILE"""
 
 import argparse
 import importlib.util
@@ -8,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gemm, generate, kernels, memory, start, step, threads, tokens
+from benchmarks import busy, gemm, generate, kernels, memory, start, step, threads, tokens
 from benchmarks.timing import Row, machine
 
 BENCHMARKS = {
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "start": (start.run, start.CONFIGS),
     "memory": (memory.run, memory.CONFIGS),
     "threads": (threads.run, threads.CONFIGS),
+    "busy": (busy.run, busy.CONFIGS),
     "generate": (generate.run, list(generate.CONFIGS)),
     "tokens": (tokens.run, list(tokens.CONFIGS)),
 }

@@ -187,7 +187,8 @@ import numba, sys
 from numba import types
 from tinygrad_lite.kernels.gemm import gemm_kernel
 from tinygrad_lite.kernels.launch import entry_function
-numba.get_num_threads()
+from tinygrad_lite.kernels.team import team
+team.define()
 cube, row = types.Array(types.float32, 3, "C"), types.Array(types.float32, 1, "C")
 word, flag = types.int64, types.boolean
 counters, edges = types.Array(types.int64, 1, "C"), types.Array(types.float32, 2, "C")

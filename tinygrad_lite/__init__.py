@@ -19,10 +19,11 @@ from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.jit import jit
 from tinygrad_lite.kernels.ahead import compile_ahead, count_missing
-from tinygrad_lite.kernels.compile import get_num_threads, on_compile, set_num_threads
 from tinygrad_lite.kernels.cpu import has_bfloat16
+from tinygrad_lite.kernels.functions import on_compile
 from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
 from tinygrad_lite.kernels.precision import get_precision, precision
+from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 from tinygrad_lite.mistakes import find_mistakes
 from tinygrad_lite.ops.creation import (
     arange,

@@ -23,8 +23,8 @@ from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.kernels import cpu
-from tinygrad_lite.kernels.compile import get_num_threads, threads_work
 from tinygrad_lite.kernels.peak import peak_gflops
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.tensor import Tensor
 
@@ -69,11 +69,9 @@ def _threads() -> Finding:
     count, cores = get_num_threads(), os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         cores = len(os.sched_getaffinity(0))
-    works = bool(numba.config.DISABLE_JIT) or threads_work()
-    layer = numba.threading_layer() if works and not numba.config.DISABLE_JIT else "none"
     return Finding(
-        "threads", works and count <= cores, f"{count} of {cores} cores, by {layer}",
-        "OMP_NUM_THREADS no larger than the cores" if works else "another version of Numba",
+        "threads", count <= cores, f"{count} of {cores} cores",
+        "OMP_NUM_THREADS no larger than the cores",
     )  # fmt: skip
 
 

@@ -24,17 +24,15 @@ from gpt.text.tokens import TokenIds, Tokens
 from gpt.training.evaluate import bits, evaluate
 from gpt.training.loop import StepRecord, train
 from gpt.training.measure import measure, predicted_seconds
-from gpt.training.room import busy_share
 from gpt.training.run import Run
 from gpt.training.saving import Saver
 from gpt.training.setup import Setup
 from gpt.training.signs import Signs
 from gpt.training.state import FINAL, EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
-from tinygrad_lite import get_num_threads, precision, set_num_threads
+from tinygrad_lite import precision, set_num_threads
 
 SAMPLE_SEED = 42
-BUSY = 0.3  # share of the cores that others use
 
 
 def train_command(args: Namespace) -> None:
@@ -165,8 +163,6 @@ def _measured_anew(before: Setup, after: Setup) -> bool:
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:
-    if get_num_threads() > 1 and busy_share() > BUSY:
-        console.complain("other programs keep the cores busy: --threads 1 may be far faster")
     model, config, tokens = plan.setup.model, plan.setup.train, plan.tokens
     seconds, peak_mb = measure(model, config, tokens.training)
     counts = (len(tokens.training), len(tokens.validation) - 1)

@@ -41,11 +41,6 @@ def check_room(
     )
 
 
-def busy_share(seconds: float = 0.1) -> float:
-    """The share of all cores that is used while this process waits for so many seconds"""
-    return psutil.cpu_percent(interval=seconds) / 100
-
-
 def _size(megabytes: float) -> str:
     if megabytes < 1e4:
         return f"{megabytes:,.0f} MB"

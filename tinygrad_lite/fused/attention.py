@@ -23,13 +23,14 @@ import numpy as np
 from tinygrad_lite.fused.dropout import dropout
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
-from tinygrad_lite.kernels.compile import get_num_threads, kernel
+from tinygrad_lite.kernels.compile import kernel
 from tinygrad_lite.kernels.cpu import ROWS, columns_of
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply
 from tinygrad_lite.kernels.pack import pack
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.ops.elementwise import add, mul, where
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask

@@ -9,7 +9,8 @@ log p[i] = x[i] - m - log(sum over j of exp(x[j] - m))
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, float_dtype
-from tinygrad_lite.kernels.compile import inlined, kernel, part_of
+from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.rows import dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.ops.axes import takes_axis

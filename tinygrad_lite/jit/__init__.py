@@ -36,9 +36,9 @@ import numpy as np
 
 from tinygrad_lite.jit.recording import ARGUMENT, Recording
 from tinygrad_lite.jit.traced import Traced
-from tinygrad_lite.kernels.compile import get_num_threads
 from tinygrad_lite.kernels.precision import get_precision
 from tinygrad_lite.kernels.tasks import working_in
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.kernels.watch import current, watched_by
 from tinygrad_lite.tensor import Tensor, is_grad_enabled
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from tinygrad_lite.kernels.compile import calls_can_be_chained, dispatcher
+from tinygrad_lite.kernels.functions import dispatcher
 from tinygrad_lite.kernels.launch import WRITE_DOWN, walk
+from tinygrad_lite.kernels.team import STAY, add, team
 
 Call = tuple[Callable, tuple]
 
@@ -25,15 +26,15 @@ class Chain:
     def __init__(self, calls: Iterable[Call]):
         self.kept: list[Any] = []  # what is known by its address alone
         self.calls: list[Call] = []
-        possible = calls_can_be_chained()
+        self.threads = 1
         for is_simple, part in groupby(calls, _is_simple):
-            if is_simple and possible:
-                self.calls.append(self._written_down(list(part)))
-            else:
-                self.calls += part
+            same = list(part)
+            self.calls += [self._written_down(same)] if is_simple else same
 
     def __call__(self) -> None:
         for function, arguments in self.calls:
+            if self.threads > 1:
+                team.wake(self.threads)
             function(*arguments)
 
     def _written_down(self, calls: list[Call]) -> Call:
@@ -43,8 +44,9 @@ class Chain:
             entry(block.ctypes.data, WRITE_DOWN, *arguments)
             row[:] = block[0], block.ctypes.data + 8, tasks, threads
             self.kept.append((block, arguments))
+            self.threads = max(self.threads, threads)
         self.kept.append(table)
-        return _walker(), (table.ctypes.data, len(table))
+        return _walker(), (team.address, table.ctypes.data, len(table))
 
 
 def _is_simple(call: Call) -> bool:
@@ -58,8 +60,11 @@ def _is_simple(call: Call) -> bool:
 
 @functools.cache
 def _walker() -> Callable:
+    team.define()
     return dispatcher(_walk)
 
 
-def _walk(table, count):
+def _walk(team, table, count):
+    add(team + 8 * STAY, 1)  # helpers would sleep during a long kernel on one thread
     walk(table, count)
+    add(team + 8 * STAY, -1)

@@ -33,8 +33,9 @@ to a word of 32 bits, and `tile` multiplies pairs; sums are float32.
 
 import numpy as np
 
-from tinygrad_lite.kernels.compile import get_num_threads, inlined, kernel
+from tinygrad_lite.kernels.compile import kernel
 from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, columns_of
+from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.pack import (
     in_strips,
     numbers_in,
@@ -46,6 +47,7 @@ from tinygrad_lite.kernels.pack import (
 )
 from tinygrad_lite.kernels.precision import get_precision
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.kernels.tile import tile_few, tile_one, tile_rows
 
 DEPTH = 384  # words of k at a time: a strip of B, DEPTH x COLUMNS x 4 bytes, fits an L1 cache

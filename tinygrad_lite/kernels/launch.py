@@ -2,13 +2,11 @@
 
 A kernel's body does one task of many. Numba's `prange` would do the spreading, but it passes a body
 through the compiler five times; here it is compiled once, into a function that packs its arguments
-into a struct and hands Numba's thread pool the address of a loop over tasks:
+into a struct and hands the team of threads (team.py) the address of a loop over tasks:
 
     entry(tasks, threads, *arguments) -> size    compiled like any Numba function, cached on disk
         -> run(range of tasks, &arguments)       on each thread
             -> body(task, *arguments)
-
-The pool's function is `numba_parallel_for`, the one that code compiled from `prange` calls.
 
 A call that will be repeated can be written down instead: with WRITE_DOWN for threads, an entry
 writes the address of `run` and the struct of its arguments to memory at the address `tasks`, and
@@ -23,25 +21,18 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_lite.kernels.team import MEMORY, RUN, SHARE_OUT
+
 _BYTES, _WORD = ir.IntType(8).as_pointer(), ir.IntType(64)
-# What the pool calls: pointers of which the first is the number of the first task, the count of
-# tasks, the step of the pointers (1), and the arguments.
-_RUN = ir.FunctionType(ir.VoidType(), [_BYTES.as_pointer(), *[_WORD.as_pointer()] * 2, _BYTES])
-POOL = "numba_parallel_for"
 WRITE_DOWN = -1  # in place of a number of threads
-_POOL = ir.FunctionType(ir.VoidType(), [_BYTES] * 5 + [_WORD] * 3)
 
 
-def entry_function(body: Any, alone: bool = False) -> FunctionType:
+def entry_function(body: Any) -> FunctionType:
     """`entry(tasks, threads, *arguments)` for a compiled `body(task, *arguments)`, not compiled
-    yet; alone: on one thread, without the pool. It has the body's name and place: by these Numba's
-    disk cache knows it."""
+    yet. It has the body's name and place: by these Numba's disk cache knows it."""
     code, name = body.py_func.__code__, body.py_func.__name__
     names = ", ".join(code.co_varnames[1 : code.co_argcount])
-    if alone:
-        source = f"def {name}(tasks, threads, {names}):\n for t in range(tasks): _body(t, {names})"
-    else:
-        source = f"def {name}(tasks, threads, {names}): return _spread(tasks, threads, ({names},))"
+    source = f"def {name}(tasks, threads, {names}): return _spread(tasks, threads, ({names},))"
     (compiled,) = (
         part
         for part in compile(source, code.co_filename, "exec").co_consts
@@ -49,8 +40,7 @@ def entry_function(body: Any, alone: bool = False) -> FunctionType:
     )
     compiled = compiled.replace(co_firstlineno=code.co_firstlineno)
     module = body.py_func.__module__
-    known = {"_body": body} if alone else {"_spread": _spread(body)}
-    entry = FunctionType(compiled, {**known, "__name__": module}, name)
+    entry = FunctionType(compiled, {"_spread": _spread(body), "__name__": module}, name)
     entry.__module__ = module
     return entry
 
@@ -69,7 +59,8 @@ def _spread(body: Any) -> Any:
             with builder.if_else(wanted) as (now, later):
                 with now:
                     block = cgutils.alloca_once_value(builder, args[2])
-                    _hand_out(builder, run, builder.bitcast(block, _BYTES), args[0], args[1])
+                    data = builder.bitcast(block, _BYTES)
+                    _hand_out(context, builder, run, data, args[0], args[1])
                 with later, builder.if_then(cgutils.is_not_null(builder, args[0])):
                     block = _without_owners(context, builder, args[2], arguments)
                     place = builder.inttoptr(args[0], _WORD.as_pointer())
@@ -94,26 +85,30 @@ def walk(typing, table, count):
             run, data, tasks, threads = (
                 builder.load(builder.gep(rows, [builder.add(start, _WORD(i))])) for i in range(4)
             )
-            run = builder.inttoptr(run, _RUN.as_pointer())
-            _hand_out(builder, run, builder.inttoptr(data, _BYTES), tasks, threads)
+            run = builder.inttoptr(run, RUN.as_pointer())
+            data = builder.inttoptr(data, _BYTES)
+            _hand_out(context, builder, run, data, tasks, threads)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
 
 
-def _hand_out(builder: Any, run: Any, data: Any, tasks: Any, threads: Any) -> None:
-    """run(0, tasks, data) here, or parts of it on the threads of the pool"""
-    first, count, step = (cgutils.alloca_once(builder, t) for t in (_BYTES, _WORD, _WORD))
-    builder.store(ir.Constant(_BYTES, None), first)
-    builder.store(tasks, count)
-    builder.store(_WORD(1), step)
-    pool = cgutils.get_or_insert_function(builder.module, _POOL, POOL)
+def _hand_out(context: Any, builder: Any, run: Any, data: Any, tasks: Any, threads: Any) -> None:
+    """run(0, tasks, data) here, or parts of it on the threads of the team"""
     with builder.if_else(builder.icmp_signed("<=", threads, _WORD(1))) as (serial, parallel):
         with serial:
-            builder.call(run, [first, count, step, data])
+            builder.call(run, [_WORD(0), tasks, data])
         with parallel:
-            pointers = (builder.bitcast(p, _BYTES) for p in (run, first, count, step))
-            builder.call(pool, [*pointers, data, _WORD(0), _WORD(1), threads])
+            kinds = [types.int64] * 5
+            kind = context.call_conv.get_function_type(types.none, kinds)
+            share_out = cgutils.get_or_insert_function(builder.module, kind, SHARE_OUT)
+            memory = builder.module.globals.get(MEMORY) or ir.GlobalVariable(
+                builder.module, _WORD, MEMORY
+            )
+            words = [builder.ptrtoint(p, _WORD) for p in (memory, run, data)]
+            context.call_conv.call_function(
+                builder, share_out, types.none, kinds, [*words, tasks, threads]
+            )
 
 
 def _without_owners(context: Any, builder: Any, block: Any, arguments: Any) -> Any:
@@ -129,17 +124,16 @@ def _without_owners(context: Any, builder: Any, block: Any, arguments: Any) -> A
 
 
 def _run_function(context: Any, module: ir.Module, compiled: Any, arguments: Any) -> ir.Function:
-    """run(first, count, step, data): the body for tasks *first, ..., *first + *count - 1"""
-    run = ir.Function(module, _RUN, f"{compiled.fndesc.mangled_name}.run")
+    """run(first, count, data): the body for tasks first, ..., first + count - 1"""
+    run = ir.Function(module, RUN, f"{compiled.fndesc.mangled_name}.run")
     run.linkage = "internal"
     builder = ir.IRBuilder(run.append_basic_block())
-    first, count, _, data = run.args
+    first, count, data = run.args
     block = builder.bitcast(data, context.get_value_type(arguments).as_pointer())
     values = cgutils.unpack_tuple(builder, builder.load(block), len(arguments.types))
-    start = builder.ptrtoint(builder.load(first), _WORD)
     body = context.declare_function(module, compiled.fndesc)
-    with cgutils.for_range(builder, builder.load(count)) as loop:
-        task = builder.add(start, loop.index)
+    with cgutils.for_range(builder, count) as loop:
+        task = builder.add(first, loop.index)
         context.call_conv.call_function(
             builder, body, types.none, compiled.signature.args, [task, *values]
         )

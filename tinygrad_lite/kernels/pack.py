@@ -19,8 +19,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from tinygrad_lite.kernels.compile import inlined
 from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, SQUARE, columns_of, has_bfloat16
+from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.tile import BFloat16
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinygrad_lite.kernels.compile import CHUNKS, get_num_threads, kernel, part_of
+from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, ROWS
 from tinygrad_lite.kernels.rows import total
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.kernels.tile import tile_rows
 
 DEPTH, REPEATS = 256, 2000

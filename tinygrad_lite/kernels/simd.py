@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from tinygrad_lite.kernels.compile import FASTMATH, inlined
+from tinygrad_lite.kernels.functions import FASTMATH, inlined
 
 # Each sum here has one product in it, so that there is one way to fuse the two (see compile.py).
 POLYNOMIAL = {*FASTMATH, "contract"}

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
-from tinygrad_lite.kernels.compile import CHUNKS, SERIAL_SIZE, get_num_threads, kernel, part_of
+from tinygrad_lite.kernels.compile import CHUNKS, SERIAL_SIZE, kernel, part_of
 from tinygrad_lite.kernels.rows import total
+from tinygrad_lite.kernels.team import get_num_threads
 
 TILE = 512  # sums that a task works on at a time: they stay in the L1 cache
 NARROW = 64  # columns below which a loop over columns is too short

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from tinygrad_lite.kernels.compile import inlined
+from tinygrad_lite.kernels.functions import inlined
 
 TAKEN, LEFT, COUNTERS = 0, 8, 16  # counters that threads share, each in a cache line of its own
 

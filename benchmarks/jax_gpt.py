@@ -69,7 +69,14 @@ def loss_function(config: GPTConfig, dtype: Any) -> Callable:
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
+    def shifted(p: Arrays, name: str, x: Any) -> Any:
+        if not config.token_shift:
+            return x
+        before = jnp.pad(x, ((0, 0), (1, 0), (0, 0)))[:, :-1]
+        return x + before * p[name + ".shift.weight"]
+
     def attention(p: Arrays, name: str, x: Any) -> Any:
+        x = shifted(p, name, x)
         b, t, c = x.shape
         qkv = jnp.split(linear(p, name + ".qkv", x), 3, -1)
         q, k, v = (z.reshape(b, t, config.n_head, head_size) for z in qkv)
@@ -78,7 +85,7 @@ def loss_function(config: GPTConfig, dtype: Any) -> Callable:
         return linear(p, name + ".output", y.reshape(b, t, c))
 
     def mlp(p: Arrays, name: str, x: Any) -> Any:
-        activation = ACTIVATIONS[config.activation]
+        activation, x = ACTIVATIONS[config.activation], shifted(p, name, x)
         return linear(p, name + ".output", activation(linear(p, name + ".up", x)))
 
     def loss(p: Arrays, tokens: Any, targets: Any) -> Any:

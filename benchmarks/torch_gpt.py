@@ -62,7 +62,12 @@ class TorchGPT(torch.nn.Module):
         cos, sin = self.cos[: x.shape[1]], self.sin[: x.shape[1]]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
 
+    def shifted(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        weight = self.get(name + ".shift.weight")
+        return x if weight is None else x + F.pad(x, (0, 0, 1, 0))[:, :-1] * weight
+
     def attention(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        x = self.shifted(name, x)
         (b, t, c), h = x.shape, self.config.n_head
         q, k, v = (z.view(b, t, h, c // h) for z in self.linear(name + ".qkv", x).split(c, -1))
         q, k, v = (z.transpose(1, 2) for z in (self.placed(q), self.placed(k), v))
@@ -70,6 +75,7 @@ class TorchGPT(torch.nn.Module):
         return self.linear(name + ".output", y.transpose(1, 2).reshape(b, t, c))
 
     def mlp(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        x = self.shifted(name, x)
         return self.linear(name + ".output", ACTIVATIONS[self.config.activation](
             self.linear(name + ".up", x)))  # fmt: skip
 

@@ -75,6 +75,7 @@ class GPTConfig(_Checked):
     activation: str = option("gelu", "of the feed-forward layer", *ACTIVATIONS)
     position: str = option("learned", "how the order is known", "learned", "rotary")
     qk_norm: bool = option(False, "RMS norm of queries and keys")
+    token_shift: bool = option(False, "each part also reads the position before")
     tie_weights: bool = option(True, "the head shares the token embedding")
     head_bias: bool = option(False, "a bias for each token's logit")
     zero_init: bool = option(False, "output projections, and an untied head, begin as zeros")

@@ -80,6 +80,25 @@ class CausalAttention(nn.Module):
         return scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=p, seed=self.rng)
 
 
+class NoShift(nn.Module):
+    """x -> x: where each part reads its own position alone"""
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        return x
+
+
+class TokenShift(nn.TokenShift):
+    """Each position with some of the one before: (B, T, C) -> (B, T, C); `place` of those in the
+    model, counted from 0"""
+
+    def __init__(self, config: GPTConfig, place: int):
+        super().__init__(config.n_embd)
+        self.place = place
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        return cache.shift(self.place, x, self.weight) if cache else super().forward(x)
+
+
 class SelfAttention(nn.Module):
     """Multi-head causal self-attention: (B, T, C) -> (B, T, C)
 
@@ -90,6 +109,7 @@ class SelfAttention(nn.Module):
         self.layer = layer
         c, head_size = config.n_embd, config.n_embd // config.n_head
         self.n_head = config.n_head
+        self.shift = TokenShift(config, 2 * layer) if config.token_shift else NoShift()
         self.query = nn.Linear(c, c, config.bias, rng=rng)
         self.key = nn.Linear(c, c, config.bias, rng=rng)
         self.value = nn.Linear(c, c, config.bias, rng=rng)
@@ -102,6 +122,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
         B, T, C = x.shape
         heads = (B, T, self.n_head, C // self.n_head)
+        x = self.shift(x, cache)
         q = self.position(self.qk_norm(self.query(x).reshape(heads)), places)  # (B, T, H, D)
         k = self.position(self.qk_norm(self.key(x).reshape(heads)), places)
         v = self.value(x).reshape(heads)
@@ -113,13 +134,15 @@ class SelfAttention(nn.Module):
 class MLP(nn.Module):
     """The feed-forward layer, the same for each position: (B, T, C) -> (B, T, C)"""
 
-    def __init__(self, config: GPTConfig, rng: np.random.Generator):
+    def __init__(self, config: GPTConfig, layer: int, rng: np.random.Generator):
+        self.shift = TokenShift(config, 2 * layer + 1) if config.token_shift else NoShift()
         self.up = nn.Linear(config.n_embd, config.d_ff, config.bias, rng=rng)
         self.activation = ACTIVATIONS[config.activation]()
         self.output = nn.Linear(config.d_ff, config.n_embd, config.bias, rng=rng)
         self.dropout = nn.Dropout(config.dropout, rng=rng)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        x = self.shift(x, cache)
         return self.dropout(self.output(self.activation(self.up(x))))
 
 
@@ -130,11 +153,11 @@ class Block(nn.Module):
         self.norm_1 = norm(config)
         self.attention = SelfAttention(config, layer, rng)
         self.norm_2 = norm(config)
-        self.mlp = MLP(config, rng)
+        self.mlp = MLP(config, layer, rng)
 
     def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
         x = x + self.attention(self.norm_1(x), places, cache)
-        x = x + self.mlp(self.norm_2(x))
+        x = x + self.mlp(self.norm_2(x), cache)
         return x
 
 
@@ -143,7 +166,7 @@ class PostNormBlock(Block):
 
     def forward(self, x: Tensor, places: Tensor, cache: KVCache | None = None) -> Tensor:
         x = self.norm_1(x + self.attention(x, places, cache))
-        x = self.norm_2(x + self.mlp(x))
+        x = self.norm_2(x + self.mlp(x, cache))
         return x
 
 
@@ -203,7 +226,8 @@ class GPT(nn.Module):
     def new_cache(self, batch: int) -> KVCache:
         """An empty memory for `batch` sequences of up to block_size tokens"""
         c = self.config
-        return KVCache(c.n_layer, batch, c.block_size, c.n_head, c.n_embd // c.n_head)
+        shifts = 2 * c.n_layer if c.token_shift else 0
+        return KVCache(c.n_layer, batch, c.block_size, c.n_head, c.n_embd // c.n_head, shifts)
 
     def loss(self, tokens: Any, targets: Any) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T), each the token after its place."""

@@ -89,6 +89,7 @@ PRESETS = {
             position="rotary",
             norm="rmsnorm",
             qk_norm=True,
+            token_shift=True,
             activation="relu_squared",
             zero_init=True,
             tie_weights=False,

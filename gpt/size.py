@@ -27,6 +27,8 @@ def describe(config: GPTConfig, batch_size: int) -> dict[str, Any]:
             ("attention biases", f"{c}", c, 4 * layers),
             ("feed-forward biases", f"{config.d_ff} + {c}", config.d_ff + c, layers),
         ]
+    if config.token_shift:
+        components.append(("token shifts", f"{c}", c, 2 * layers))
     if config.norm == "layernorm":
         each = 2 * c if config.bias else c
         count = 2 * layers + config.final_norm
@@ -39,9 +41,11 @@ def describe(config: GPTConfig, batch_size: int) -> dict[str, Any]:
     in_products = sum(each * times for _, _, each, times in matrices) + vocabulary[1]
     flops = 2 * in_products + layers * 2 * 2 * c * (time + 1) / 2
     # Kept for the backward pass, in units of C: two norms, q, k, v, what attention gives, two sums,
-    # twice d_ff; then logits and their gradient
-    per_token = layers * (10 * c + 2 * config.d_ff) + 2 * config.vocab_size
-    cache = 2 * layers * time * c
+    # twice d_ff, two token shifts; then logits and their gradient
+    per_token = (
+        layers * ((10 + 2 * config.token_shift) * c + 2 * config.d_ff) + 2 * config.vocab_size
+    )
+    cache = 2 * layers * (time + config.token_shift) * c
     return {
         "components": [
             {"name": name, "shape": shape, "each": each, "times": times}

@@ -256,6 +256,7 @@ def whole_rows() -> Cases:
                 "layernorm without bias": (tg.layernorm, x, w),
                 "rmsnorm": (tg.rmsnorm, x, w),
                 "rmsnorm without weight": (tg.rmsnorm, x),
+                "token_shift": (tg.token_shift, x, w),
                 "softmax": (tg.softmax, x),
                 "log_softmax": (tg.log_softmax, x),
                 "cross_entropy": (lambda x, t=classes: tg.cross_entropy(x, t), x),

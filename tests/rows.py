@@ -157,6 +157,12 @@ def norm_case(draw, count):
     return [x, *[values(draw, x.shape[-1:]) for _ in range(draw(st.integers(count - 1, count)))]]
 
 
+def shift_case(draw):
+    shape = [draw(st.sampled_from([0, 1, 2, 5])) for _ in range(draw(st.integers(1, 3)))]
+    channels = draw(st.sampled_from([1, 3, 17]))
+    return [values(draw, (*shape, channels)), values(draw, (channels,))]
+
+
 def attention_case(draw):
     t = draw(st.sampled_from([1, 2, 5, 16, 33, 65, 70]))
     s = t + draw(st.sampled_from([0, 0, 3]))
@@ -288,6 +294,11 @@ def np_layernorm(x, w, b=0.0):
 
 def np_rmsnorm(x, w=1.0):
     return x / np.sqrt(np.mean(x * x, -1, keepdims=True) + 1e-6) * w
+
+
+def np_token_shift(x, w):
+    before = np.concatenate([np.zeros_like(x[..., :1, :]), x], axis=-2)[..., :-1, :]
+    return x + before[..., : x.shape[-2], :] * w
 
 
 def np_attention(q, k, v, causal, scale):
@@ -453,6 +464,7 @@ ROWS: dict[str, Row] = {
     ),
     "layernorm": Row(tg.layernorm, np_layernorm, lambda d: norm_case(d, 2)),
     "rmsnorm": Row(tg.rmsnorm, np_rmsnorm, lambda d: norm_case(d, 1)),
+    "token_shift": Row(tg.token_shift, np_token_shift, shift_case),
     "attention": Row(tg.scaled_dot_product_attention, np_attention, attention_case),
     "cross_entropy": Row(tg.cross_entropy, np_cross_entropy, classes_case),
     "embedding": Row(tg.embedding, lambda i, w: w[i], embedding_case),

@@ -38,6 +38,11 @@ TWINS = {
     "linear": (tg.linear, lambda x, w, b: x @ w.T + b, lambda n: [(3, n), (5, n), (5,)]),
     "layernorm": (tg.layernorm, layernorm, lambda n: [(3, n), (n,), (n,)]),
     "rmsnorm": (tg.rmsnorm, rmsnorm, lambda n: [(3, n), (n,)]),
+    "token_shift": (
+        tg.token_shift,
+        lambda x, w: x + x.pad(((0, 0), (1, 0), (0, 0)))[:, :-1] * w,
+        lambda n: [(3, 5, n), (n,)],
+    ),
     "softmax": (tg.softmax, softmax, lambda n: [(3, n)]),
     "log_softmax": (tg.log_softmax, lambda x: softmax(x).log(), lambda n: [(3, n)]),
     "gelu_tanh": (

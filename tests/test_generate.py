@@ -17,6 +17,7 @@ OPTIONS = {
     "learned": {},
     "rotary": dict(position="rotary", qk_norm=True, norm="rmsnorm", tie_weights=False),
     "post": dict(norm_placement="post", bias=True, final_norm=False),
+    "shift": dict(token_shift=True, position="rotary"),
 }
 
 
@@ -53,7 +54,7 @@ def test_cached_logits_are_the_uncached_ones_at_every_step(monkeypatch, options,
 
 
 def test_a_batch_gives_each_prompt_what_it_gives_alone():
-    model, rng = random_model(), np.random.default_rng(0)
+    model, rng = random_model(token_shift=True), np.random.default_rng(0)
     prompts = [rng.integers(0, 23, n) for n in (1, 5, 9, 11, 3)]
     sampling = Sampling(temperature=1.0)
     together = list(zip(*generate_batch(model, prompts, 12, sampling, seed=4), strict=True))

@@ -75,6 +75,7 @@ WEIGHTED: dict[str, Callable] = {  # with the weights (C, C) and (C,), on (.., C
     "matmul": lambda x, w, b: x @ w + b,
     "layernorm": lambda x, w, b: tg.layernorm(x, b, w[0]),
     "rmsnorm": lambda x, w, b: tg.rmsnorm(x, b),
+    "token_shift": lambda x, w, b: tg.token_shift(x, b),
     "embedding": lambda x, w, b: x + tg.embedding(tg.arange(len(x)) - 0, tg.cat([w, w], 0)),
     "attention": lambda x, w, b: tg.scaled_dot_product_attention(
         *[(x * s).reshape(1, 1, *x.shape) for s in (1.0, 0.5, -1.0)], is_causal=True

@@ -209,6 +209,7 @@ ERRORS = {
     "gelu: there is an exact form": lambda: tg.gelu(tg.ones(1), "sigmoid"),
     "layernorm: weight and bias have": lambda: tg.layernorm(tg.ones(2, 3), tg.ones(2)),
     "rmsnorm: the weight has": lambda: tg.rmsnorm(tg.ones(2, 3), tg.ones(2)),
+    "token_shift: x is": lambda: tg.token_shift(tg.ones(2, 3), tg.ones(2)),
     "linear: the last axis": lambda: tg.linear(tg.ones(2, 3), tg.ones(2, 2)),
     "rotary: x is": lambda: tg.rotary(tg.ones(1, 2, 1, 3), *tg.rotary_angles(2, 4)),
     "dropout: the probability": lambda: tg.dropout(tg.ones(2), 1.0, 0),

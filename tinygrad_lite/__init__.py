@@ -16,6 +16,7 @@ from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.rotary import rotary, rotary_angles
 from tinygrad_lite.fused.softmax import log_softmax, softmax
+from tinygrad_lite.fused.token_shift import token_shift
 from tinygrad_lite.gradcheck import check_gradients
 from tinygrad_lite.jit import jit
 from tinygrad_lite.kernels.ahead import compile_ahead, count_missing

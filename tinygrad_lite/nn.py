@@ -17,6 +17,7 @@ from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.layernorm import layernorm
 from tinygrad_lite.fused.linear import linear, to_bfloat16
 from tinygrad_lite.fused.rmsnorm import rmsnorm
+from tinygrad_lite.fused.token_shift import token_shift
 from tinygrad_lite.kernels.watch import attribute_changes, current
 from tinygrad_lite.tensor import Tensor
 
@@ -284,6 +285,16 @@ class RMSNorm(Module):
         if self.weight is None:
             return rmsnorm(x, eps=self.eps)
         return rmsnorm(x, self.weight, eps=self.eps)
+
+
+class TokenShift(Module):
+    """x (..., T, size) + weight (size,) * the position before; see fused/token_shift.py"""
+
+    def __init__(self, size: int):
+        self.weight = Parameter(np.zeros(size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return token_shift(x, self.weight)
 
 
 class Dropout(Module):

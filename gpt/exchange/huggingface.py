@@ -68,7 +68,7 @@ def config_to(config: GPTConfig, tokenizer: Tokenizer) -> dict[str, Any]:
     names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     needed = {
         "norm_placement": "pre", "norm": "layernorm", "final_norm": True, "position": "learned",
-        "qk_norm": False, "head_bias": False,
+        "qk_norm": False, "token_shift": False, "head_bias": False,
     }  # fmt: skip
     wrong = [f"{n}={getattr(config, n)!r}" for n, v in needed.items() if getattr(config, n) != v]
     wrong += [] if config.activation in names else [f"activation={config.activation!r}"]

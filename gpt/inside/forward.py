@@ -24,12 +24,14 @@ from tinygrad_lite import Tensor, attention_weights, cross_entropy, nn, no_grad,
 # Outputs of modules, by the ends of their names
 _IN_LAYER = {
     "norm_1": "norm_1",
+    "attention.shift": "shift_1",
     "attention.query": "query",
     "attention.key": "key",
     "attention.value": "value",
     "attention.attention": "heads",
     "attention.output": "attention",
     "norm_2": "norm_2",
+    "mlp.shift": "shift_2",
     "mlp.up": "up",
     "mlp.activation": "hidden",
     "mlp.output": "feed_forward",
@@ -205,11 +207,12 @@ def _attention_parts(q: np.ndarray, k: np.ndarray) -> dict[str, np.ndarray]:
 
 def order_of(config: GPTConfig) -> list[str]:
     """The names of a layer's arrays in the order in which they are computed"""
-    attention = ["query", "key", "value"]
+    shifts = [["shift_1"], ["shift_2"]] if config.token_shift else [[], []]
+    attention = [*shifts[0], "query", "key", "value"]
     if config.qk_norm or config.position == "rotary":
         attention += ["q", "k"]
     attention += ["scores", "masked", "weights", "heads", "attention", "sum_1"]
-    feed_forward = ["up", "hidden", "feed_forward"]
+    feed_forward = [*shifts[1], "up", "hidden", "feed_forward"]
     if config.norm_placement == "pre":
         return ["norm_1", *attention, "norm_2", *feed_forward, "output"]
     return [*attention, "norm_1", *feed_forward, "sum_2", "output"]

@@ -66,7 +66,14 @@ def of_layer(config: GPTConfig) -> list[Stage]:
     pre, bias = config.norm_placement == "pre", config.bias
     into_attention = "norm_1" if pre else "input"
     into_feed_forward = "norm_2" if pre else "norm_1"
+    shifts = [
+        _shift("shift_1", into_attention, "attention"),
+        _shift("shift_2", into_feed_forward, "the feed-forward layer"),
+    ]
+    if config.token_shift:
+        into_attention, into_feed_forward = "shift_1", "shift_2"
     stages = {
+        **{s.name: s for s in shifts},
         "norm_1": _norm(config, "norm_1", "input" if pre else "sum_1", "attention reads"),
         "norm_2": _norm(config, "norm_2", "sum_1", "the feed-forward layer reads"),
         "sum_1": Stage("sum_1", "AFTER ATTENTION", "T, C",
@@ -173,6 +180,12 @@ def _norm(config: GPTConfig, name: str, of: str, reader: str) -> Stage:
     return Stage(name, title, "T, C", about, lines)
 
 
+def _shift(name: str, of: str, reader: str) -> Stage:
+    return Stage(name, f"TOKEN SHIFT {name[-1]}", "T, C",
+                 f"Some of the position before is added, channel by channel: {reader} reads both.",
+                 [f"{name} = {of}.copy()", f"{name}[1:] += w_{name} * {of}[:-1]"])  # fmt: skip
+
+
 def _linear(
     name: str, title: str, read: str, weight: str, bias: bool, shape: str, about: str
 ) -> Stage:
@@ -223,6 +236,8 @@ def _weights(model: GPT, layer: int) -> dict[str, Any]:
             f"W_{variable}": f"{block}.{part}.weight",
             f"b_{variable}": f"{block}.{part}.bias",
         }
+    for shift, part in (("shift_1", "attention"), ("shift_2", "mlp")):
+        places[f"w_{shift}"] = f"{block}.{part}.shift.weight"
     for norm in ("norm_1", "norm_2"):
         places |= {f"g_{norm}": f"{block}.{norm}.weight", f"b_{norm}": f"{block}.{norm}.bias"}
     return found | {variable: named[name] for variable, name in places.items() if name in named}

@@ -1,4 +1,4 @@
-"""Attention for one more position at a time: keys and values of earlier positions are kept.
+"""One more position at a time: what attention and token shifts need of earlier ones is kept.
 
 For a query q (D,) of the newest position n, keys K (n + 1, D) and values V (n + 1, D), its own
 among them:   out = softmax(K q * scale) V.   No gradients: this is for inference.
@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinygrad_lite.fused.attention import scaled_dot_product_attention
+from tinygrad_lite.fused.token_shift import token_shift
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.rows import dot, largest, total
@@ -43,17 +44,34 @@ def kv_cache_step(chunk, out, keys, values, scores, q, k, v, lengths, scale):
                 out_[i] += weight * v_[i]
 
 
+@kernel
+def token_shift_step(chunk, out, last, x, w, lengths):
+    """out, last, x (B, C), w (C,): out = x + w * last where anything is kept, last = x"""
+    rows = part_of(len(x), chunk)
+    for b in range(rows.start, rows.stop):
+        out_, last_, x_ = out[b], last[b], x[b]
+        seen = w.dtype.type(lengths[b] > 0)
+        for j in range(w.size):
+            before = last_[j] if seen else w.dtype.type(0)
+            last_[j] = x_[j]
+            out_[j] = x_[j] + w[j] * before
+
+
 class KVCache:
-    """Memory for the keys and values of `size` positions in each layer and sequence.
+    """Memory for the keys and values of `size` positions in each layer and sequence, and for the
+    last input of each of so many token shifts.
 
     lengths (batch,)   positions that each sequence has so far: `attend` writes after them, and who
                        has finished a pass through all layers moves them on
     """
 
-    def __init__(self, layers: int, batch: int, size: int, heads: int, head_size: int):
+    def __init__(
+        self, layers: int, batch: int, size: int, heads: int, head_size: int, shifts: int = 0
+    ):
         shape = (layers, batch, heads, size, head_size)
         self.keys = Tensor(np.zeros(shape, np.float32))
         self.values = Tensor(np.zeros(shape, np.float32))
+        self.last = Tensor(np.zeros((shifts, batch, heads * head_size), np.float32))
         self.lengths = Tensor(np.zeros(batch, np.int64))
 
     def row(self, b: int) -> "KVCache":
@@ -61,6 +79,7 @@ class KVCache:
         one = KVCache.__new__(KVCache)
         one.keys = Tensor(self.keys.data[:, b : b + 1])
         one.values = Tensor(self.values.data[:, b : b + 1])
+        one.last = Tensor(self.last.data[:, b : b + 1])
         one.lengths = Tensor(self.lengths.data[b : b + 1])
         return one
 
@@ -93,6 +112,25 @@ class KVCache:
         flat = (batch, heads, head_size)
         kv_cache_step(out.reshape(flat), keys, values, scores, q_.reshape(flat), k_.reshape(flat),
                       v_.reshape(flat), lengths, scale)  # fmt: skip
+        return Tensor._wrap(out)
+
+    def shift(self, place: int, x: Tensor, weight: Tensor) -> Tensor:
+        """token_shift of x (B, T, C), T = 1, or any T where nothing is kept yet, for the shift of
+        number `place`"""
+        last, lengths = self.last.data[place], self.lengths.data
+        if x.ndim != 3 or (x.shape[0], x.shape[2]) != last.shape or weight.shape != last.shape[1:]:
+            raise ValueError(
+                f"KVCache: x of a token shift is (B, T, C) with B, C = {last.shape}.\n"
+                f"  got {x.shape} and a weight {weight.shape}\n"
+                "  try a cache made for this model and batch"
+            )
+        _check_room(lengths, x.shape[1], self.keys.shape[3])
+        x_, w = contiguous(x.data, np.float32), contiguous(weight.data, np.float32)
+        if x.shape[1] != 1:
+            last[...] = x_[:, -1]
+            return token_shift(x, weight)
+        out = np.empty_like(x_)
+        token_shift_step(out.reshape(last.shape), last, x_.reshape(last.shape), w, lengths)
         return Tensor._wrap(out)
 
 

@@ -118,6 +118,7 @@ class TrainConfig(_Checked):
     """The hyperparameters of a run."""
 
     steps: int = option(2000, "updates of the weights")
+    minutes: float = option(0.0, "for the whole run: the steps follow; 0 is as long as they take")
     batch_size: int = option(12, "windows of text in a step")
     optimizer: str = option("adamw", "muon: of the blocks' matrices", "adamw", "muon")
     lr: float = option(1e-3, "AdamW's learning rate at its highest")

@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,8 +54,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
+    began = time.monotonic()
     try:
         args = parse(argv)
+        args.began = began
         import numpy as np  # not before it is needed: help is there at once
 
         module = importlib.import_module(f"gpt.cli.{COMMANDS[args.command]}")

@@ -167,13 +167,14 @@ class TrainingLine:
             with contextlib.suppress(OSError):  # the terminal may be gone: that was said
                 self.progress.stop()
 
-    def step(self, record: "StepRecord") -> None:
+    def step(self, record: "StepRecord", steps: int) -> None:
         self.pace.step()
+        self.steps = steps
         val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
         speed = f"{number(record.tokens_per_second)} tokens/s"
         if self.progress:  # 80 columns
             numbers = f"loss {record.loss:.4f}{val} | {speed}"
-            self.progress.update(self.task, completed=record.step, numbers=numbers)
+            self.progress.update(self.task, total=steps, completed=record.step, numbers=numbers)
         elif record.step % self.every == 0 or record.step in (1, self.steps):
             left = (self.steps - record.step) * self.pace.seconds
             say(

@@ -1,8 +1,9 @@
 """What `gpt train` is asked for: a new run, one that goes on, or one that begins with weights."""
 
 import dataclasses
+import time
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpt.cli import console
@@ -16,9 +17,11 @@ from gpt.text.finding import is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokenizers import CharTokenizer
-from gpt.text.tokens import Tokens, cut
+from gpt.text.tokens import TokenIds, Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
+from gpt.training.measure import measure
 from gpt.training.places import default_folder, latest_run
+from gpt.training.plan import Choice, for_text, for_time
 from gpt.training.room import check_room
 from gpt.training.run import Run
 from gpt.training.setup import Setup
@@ -29,6 +32,7 @@ FIXED = ("seed", "optimizer", "train_only", "validation", "split", "batches")
 OF_NEW_RUNS = ("preset", "out", "name", "force", "tokenizer", "vocab_size", "include", "errors",
                "validation_file")  # fmt: skip
 MOST_WINDOWS = 1 << 16
+MEASURED = 0.5  # seconds of steps from which a size is chosen
 ENOUGH = 8  # tokens of training text for each of the vocabulary
 
 
@@ -42,6 +46,7 @@ class Plan:
     name: str  # of the corpus, or of the run
     weights: dict[str, Tensor] | None = None  # that a run begins with
     text: Path | None = None  # standard input in a file, which the run keeps
+    why: dict[str, str] = field(default_factory=dict)  # what was chosen for the text and the time
 
 
 def new(args: Namespace) -> Plan:
@@ -62,7 +67,33 @@ def new(args: Namespace) -> Plan:
     )
     options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
-    return _planned(run, setup, corpus, survey, name)
+    tokens = tokens_of(corpus, survey, tokenizer, config)
+    choice = _chosen(args, setup, tokens.training) if _adapts(args) else None
+    if choice is not None:
+        setup = dataclasses.replace(setup, model=choice.model, train=choice.train)
+    plan = _planned(run, setup, corpus, survey, name, tokens)
+    plan.why = choice.why if choice is not None else {}
+    return plan
+
+
+def _adapts(args: Namespace) -> bool:
+    """Whether the text and the time decide what nobody has said"""
+    return args.preset is None or bool(args.minutes)
+
+
+def _chosen(args: Namespace, setup: Setup, training: TokenIds) -> Choice:
+    """What the text and the time ask for, of all that was not said"""
+    model, train, given = setup.model, setup.train, {*_given(args, GPTConfig)}
+    given |= {*_given(args, TrainConfig)}
+    if args.preset is not None:
+        given |= {*dataclasses.asdict(model), *preset(args.preset).train} - {"steps"}
+    if not args.minutes:
+        return for_text(model, train, len(training), given)
+    seconds, _ = measure(model, train, training, MEASURED)
+    tokens = windows_of(len(training), train, model.block_size) * model.block_size
+    speed = describe(model, 1)["training_flops_per_token"] * tokens / seconds
+    left = max(60 * args.minutes - (time.monotonic() - args.began), 1.0)
+    return for_time(model, train, len(training), given, left, speed)
 
 
 def asked_for(corpus: list[str], chosen: str, out: str) -> Namespace:
@@ -146,10 +177,17 @@ def tuned(args: Namespace) -> Plan:
     return plan
 
 
-def _planned(run: Run, setup: Setup, corpus: Corpus, survey: Survey, name: str) -> Plan:
+def _planned(
+    run: Run,
+    setup: Setup,
+    corpus: Corpus,
+    survey: Survey,
+    name: str,
+    tokens: Tokens | None = None,
+) -> Plan:
     """With the tokens, after checks that it can be trained"""
     model, config = setup.model, setup.train
-    tokens = tokens_of(corpus, survey, setup.tokenizer, config)
+    tokens = tokens or tokens_of(corpus, survey, setup.tokenizer, config)
     training = len(tokens.training)
     check_lengths(training, len(tokens.validation) - 1, model.block_size)
     windows = windows_of(training, config, model.block_size)

@@ -1,6 +1,7 @@
 """gpt train"""
 
 import contextlib
+import dataclasses
 import math
 import shlex
 import time
@@ -21,14 +22,14 @@ from gpt.inside.probes import Probe, read_probes
 from gpt.text.counts import levels, standing
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
-from gpt.training.evaluate import bits, evaluate
+from gpt.training.evaluate import FINAL, bits, evaluate
 from gpt.training.loop import StepRecord, train
 from gpt.training.measure import measure, predicted_seconds
 from gpt.training.run import Run
 from gpt.training.saving import Saver
 from gpt.training.setup import Setup
 from gpt.training.signs import Signs
-from gpt.training.state import FINAL, EvalRecord, TrainState
+from gpt.training.state import EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
 from tinygrad_lite import precision, set_num_threads
 
@@ -41,7 +42,6 @@ def train_command(args: Namespace) -> None:
 
 
 def _train(args: Namespace, stopping: Stopping) -> None:
-    start = time.perf_counter()
     announce_compilation()
     if args.threads is not None:
         set_num_threads(args.threads)
@@ -57,6 +57,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
     run, tokens, config = plan.run, plan.tokens, plan.setup.train
     _say_what_is_odd(args, plan)
     state = TrainState(plan.setup.model, config)
+    state.began = args.began
     if plan.weights is not None:
         state.model.load_state_dict(plan.weights)
     saver = Saver(lambda: run.save_last(state), config.save_every)
@@ -64,11 +65,10 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         if resumes:
             held.enter_context(run.locked())
             _go_on(args, plan, state)
+            state.began = args.began - state.seconds
             saver.started(state.step, 0.0)
         if state.done():
-            more = 2 * max(state.step, config.steps)
-            fewer = f", and --steps {args.steps} is not more" if args.steps else ""
-            say(f"nothing is left to do after step {state.step}{fewer}; --steps {more} goes on")
+            say(f"nothing is left to do after step {state.step}{_goes_further(args, state)}")
         else:
             _show_card(plan, state)
         if not resumes:
@@ -79,6 +79,10 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             saver.started(0, time.monotonic() - began)
         with _resumable(run, saver):
             last = _train_and_show(args, stopping, plan, state, saver)
+            if state.config != plan.setup.train:  # the steps that the time was enough for
+                plan.setup = dataclasses.replace(plan.setup, train=state.config)
+                plan.setup.write(run.folder)
+                run.setup = plan.setup
         if stopping.signal:
             raise Interrupted(stopping.signal, _goes_on(args, run, state))
         if state.overtrained():
@@ -89,10 +93,18 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             )
         _say_best(run, state, tokens, last)
         reported = _report(run)
-    say(f"{console.duration(time.perf_counter() - start)} in all; everything is in {run.folder}")
+    say(f"{console.duration(time.monotonic() - args.began)} in all; everything is in {run.folder}")
     also = f", or open {run.report} in a browser" if reported else ""
     if run.weights.is_file():
         say(f"next: gpt generate {shlex.quote(str(run.folder))}{also}")
+
+
+def _goes_further(args: Namespace, state: TrainState) -> str:
+    """How a run goes on that is done"""
+    if minutes := state.config.minutes:
+        return f" and {console.duration(state.seconds)}; --minutes {2 * minutes:g} goes on"
+    fewer = f", and --steps {args.steps} is not more" if args.steps else ""
+    return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
 
 
 def _say_what_is_odd(args: Namespace, plan: Plan) -> None:
@@ -168,7 +180,10 @@ def _show_card(plan: Plan, state: TrainState) -> None:
     counts = (len(tokens.training), len(tokens.validation) - 1)
     parameters = sum(p.size for p in state.model.parameters())
     left = predicted_seconds(seconds, state, model, counts)
-    console.card(console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb))
+    rows = console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb)
+    if config.minutes:
+        rows["here"] = f"{console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
+    console.card(rows | {name: f"chosen: {why}" for name, why in plan.why.items()})
 
 
 @contextlib.contextmanager
@@ -192,21 +207,21 @@ def _train_and_show(
     args: Namespace, stopping: Stopping, plan: Plan, state: TrainState, saver: Saver
 ) -> EvalRecord | None:
     """The steps that are left; returns the last evaluation"""
-    run, tokens, config, tokenizer = plan.run, plan.tokens, state.config, plan.setup.tokenizer
+    run, tokens, tokenizer = plan.run, plan.tokens, plan.setup.tokenizer
     probe = Probe(plan.setup.model, tokenizer, tokens.validation)
     compared = levels(tokenizer, tokens.training, tokens.validation)
     if not read_probes(run.probes)[0]:
         run.add_probe(probe.header(run.folder.resolve().name, compared))
-    signs = Signs(math.log(plan.setup.model.vocab_size), config)
+    signs = Signs(math.log(plan.setup.model.vocab_size), state.config)
     last = None
-    with console.TrainingLine(config.steps, state.step) as line:
+    with console.TrainingLine(state.config.steps, state.step) as line:
         stopping.patient = True
         for record in train(state, tokens.training, tokens.validation):
             run.append(record)
             if isinstance(record, StepRecord):
                 with stopping.unread():
                     if not stopping.signal:
-                        line.step(record)
+                        line.step(record, state.config.steps)
                         _warn(signs.step(record))
                 if state.evaluation_due():
                     continue  # which comes before anything is saved
@@ -224,12 +239,12 @@ def _train_and_show(
                 break
             saver.step_done(state.step)
             with stopping.unread():
-                line.evaluation(record, sample, *_told(record, config, tokens, compared))
+                line.evaluation(record, sample, *_told(record, state.config, tokens, compared))
                 _warn(signs.evaluation(record))
         saver.save(state.step)
         if last is not None and not stopping.signal:
             with stopping.unread():
-                line.evaluation(last, sample, *_told(last, config, tokens, compared))
+                line.evaluation(last, sample, *_told(last, state.config, tokens, compared))
         stopping.patient = False
     return last
 

@@ -9,6 +9,7 @@ from gpt.model import GPT
 from gpt.text.tokens import TokenIds
 from tinygrad_lite import no_grad
 
+FINAL = 1 << 18  # tokens of the validation split that the last evaluation of a run reads, at most
 BATCH = 16  # windows at a time: enough to keep every core busy
 LOGITS = 1 << 25  # numbers at a time, at most
 

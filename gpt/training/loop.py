@@ -15,6 +15,7 @@ import numpy as np
 from gpt.config import TrainConfig
 from gpt.errors import NonFiniteError, require
 from gpt.text.tokens import TokenIds
+from gpt.training.clock import Clock
 from gpt.training.state import EvalRecord, TrainState, blame
 from tinygrad_lite import optim, precision
 
@@ -72,29 +73,37 @@ def check_lengths(training: int, validation: int, block_size: int) -> None:
 def train(
     state: TrainState, training: TokenIds, validation: TokenIds
 ) -> Iterator[StepRecord | EvalRecord]:
-    """Train until config.steps steps are done, or until the validation loss only rises; an
+    """Train until config.steps steps are done, or with config.minutes until that time is over, or
+    until the validation loss only rises; an
     EvalRecord comes at every eval_interval steps and after the last. `state` is as it should be
     saved after each record but a StepRecord that an EvalRecord will follow.
 
     training, validation   token ids (n,), as tokenized() gives them; the first of validation is
                            context, and not predicted
     """
-    config, model = state.config, state.model
-    check_lengths(len(training), len(validation) - 1, model.config.block_size)
-    factor, size = schedule(config), model.config.block_size
+    model, size = state.model, state.model.config.block_size
+    check_lengths(len(training), len(validation) - 1, size)
+    tokens = windows_of(len(training), state.config, size) * size
+    clock = Clock(state, len(validation) - 1) if state.config.minutes else None
     model.train()
     while not state.done():
         start = time.perf_counter()
+        config, factor = state.config, schedule(state.config)
         for optimizer, highest in state.optimizers.values():
             optimizer.lr = highest * factor(state.step)
         loss, norm = train_step(state, training)
         state.step += 1
         seconds = time.perf_counter() - start
-        tokens = windows_of(len(training), config, size) * size
         lr = config.lr * factor(state.step - 1)
+        if clock is not None:
+            clock.step()
         yield StepRecord(state.step, loss, lr, norm, 1000 * seconds, tokens / seconds)
         if state.evaluation_due():
-            yield state.evaluate(validation)
+            start = time.perf_counter()
+            record = state.evaluate(validation)
+            if clock is not None:
+                clock.evaluated(time.perf_counter() - start)
+            yield record
 
 
 def train_step(state: TrainState, training: TokenIds) -> tuple[float, float]:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
 from gpt.text.tokens import TokenIds
+from gpt.training.evaluate import FINAL
 from gpt.training.loop import batch, train_step, windows_of
-from gpt.training.state import FINAL, TrainState
+from gpt.training.state import TrainState
 from tinygrad_lite import compile_ahead, count_missing, precision
 
 
@@ -34,16 +35,22 @@ def missing_kernels(model: GPTConfig, config: TrainConfig, training: TokenIds) -
 
 
 ENOUGH = 1.0  # seconds of steps that are enough to tell how long one takes
+SHARE = 0.02  # of the time of all steps
 STEPS = (3, 60)  # that are done, at least and at most
 
 
-def measure(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[float, float]:
+def measure(
+    model: GPTConfig, config: TrainConfig, training: TokenIds, enough: float = ENOUGH
+) -> tuple[float, float]:
     """(seconds of a step that nothing disturbs, peak memory of this process in MB), after a first
-    step that compiles."""
+    step that compiles; from `enough` seconds of steps, but little of what the run will take."""
     compile_ahead(_a_step(model, config, training))
     state = TrainState(model, config)
     seconds: list[float] = []
-    while len(seconds) <= STEPS[0] or (sum(seconds[1:]) < ENOUGH and len(seconds) <= STEPS[1]):
+    while len(seconds) <= STEPS[0] or (
+        sum(seconds[1:]) < min(enough, SHARE * config.steps * seconds[-1])
+        and len(seconds) <= STEPS[1]
+    ):
         start = time.perf_counter()
         with contextlib.suppress(NonFiniteError):  # the run itself will say so
             train_step(state, training)

@@ -1,5 +1,6 @@
 """All that a training run consists of: the model, its optimizers, and the random streams."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -12,10 +13,8 @@ from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError, closest, require
 from gpt.model import GPT
 from gpt.text.tokens import TokenIds
-from gpt.training.evaluate import evaluate
+from gpt.training.evaluate import FINAL, evaluate
 from tinygrad_lite import Tensor, jit, optim, precision
-
-FINAL = 1 << 18  # tokens of the validation split that the last evaluation reads, at most
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,9 @@ class TrainState:
         self.optimizers = build_optimizers(self.model, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0
+        self.seconds = 0.0  # that a run by the clock has taken
+        self.began: float | None = None  # when it did, by time.monotonic()
+        self.evaluated = 0  # the step of the last evaluation
         self.best_loss = math.inf  # on config.eval_tokens of the validation split
         self.best_step = 0
         self.recent: list[float] = []  # the last losses on those, one more than config.patience
@@ -62,8 +64,13 @@ class TrainState:
 
     def evaluation_due(self) -> bool:
         """Whether an EvalRecord comes before the next step"""
-        interval = self.config.eval_interval or max(1, self.config.steps // 10)
-        return self.step == self.config.steps or self.step % interval == 0
+        steps = self.config.steps
+        interval = self.config.eval_interval or max(1, steps // 10)
+        if self.config.minutes:  # and the number of steps changes
+            due = self.step - self.evaluated >= interval and steps - self.step >= interval // 2
+        else:
+            due = self.step % interval == 0
+        return self.step == steps or due
 
     def overtrained(self) -> bool:
         """Whether the validation loss has risen config.patience times in a row: the model learns
@@ -85,6 +92,7 @@ class TrainState:
         if not (math.isfinite(loss) and math.isfinite(whole)):  # before it is saved
             raise NonFiniteError(blame(self, whole))
         self.recent = [*self.recent, loss][-self.config.patience - 1 :]
+        self.evaluated = self.step
         best = loss <= self.best_loss
         if best:
             self.best_loss, self.best_step = loss, self.step
@@ -105,10 +113,19 @@ class TrainState:
                 "best_loss": self.best_loss if math.isfinite(self.best_loss) else None,
                 "best_step": self.best_step,
                 "recent": self.recent,
+                **({"clock": self.clock()} if self.config.minutes else {}),
                 "batches": self.rng.bit_generator.state,
                 "dropout": self.model.rng.bit_generator.state,
             }
         )
+
+    def clock(self) -> dict[str, float]:
+        """What a run by the clock has come to: seconds, planned steps, step of last evaluation"""
+        return {
+            "seconds": self.seconds,
+            "steps": self.config.steps,
+            "evaluated": self.evaluated,
+        }
 
     def load(self, arrays: dict[str, np.ndarray], progress: str) -> None:
         """Take over what `arrays` and `progress` of another state gave."""
@@ -124,6 +141,9 @@ class TrainState:
         self.step, self.best_step = data["step"], data["best_step"]
         self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
+        if self.config.minutes and "clock" in data:
+            self.seconds, self.evaluated = data["clock"]["seconds"], data["clock"]["evaluated"]
+            self.config = dataclasses.replace(self.config, steps=data["clock"]["steps"])
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
 

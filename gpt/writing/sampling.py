@@ -180,6 +180,7 @@ class _CachedReader(_Reader):
         super().__init__(model)
         self.cache = cache = model.new_cache(count)
         self.step = jit(lambda tokens: model.next_logits(tokens, cache))
+        self.whole = jit(model.next_logits)
 
     def read(self, texts: list[list[int]]) -> list[np.ndarray]:
         lengths, size = self.cache.lengths.data, self.model.config.block_size
@@ -197,6 +198,9 @@ class _CachedReader(_Reader):
                 continue
             lengths[i] = 0
             window = np.array([text[-size:]])
+            if len(text) > size:  # and so will be all that follow: nothing to keep
+                logits[i] = self.whole(window).numpy()[0]
+                continue
             logits[i] = self.model.next_logits(window, self.cache.row(i)).numpy()[0]
             lengths[i] = window.size
         return logits

@@ -1,0 +1,55 @@
+"""A run by the clock: its number of steps follows from the time that it is given.
+
+Learning rates follow the share of the steps that are done. Here the number of all steps is fitted,
+again and again, to the time that is left and to the pace of the last steps, evaluations and saves
+included: whatever else the machine does, the run ends when it should, at the end of its schedule.
+"""
+
+import dataclasses
+import time
+
+from gpt.training.evaluate import FINAL
+from gpt.training.state import TrainState
+
+TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
+SHARE = 0.1  # of the run: how far back the pace looks
+FITS = 200  # times in a run that the steps are fitted
+
+
+class Clock:
+    """Ends a run of config.minutes after `state.began`, which is now less what the run has taken
+    before, unless its caller knows better."""
+
+    def __init__(self, state: TrainState, validation: int):
+        """validation: tokens of that split"""
+        self.state, self.tokens = state, min(validation, FINAL)
+        if state.began is None:
+            state.began = time.monotonic() - state.seconds
+        self.pace = 0.0  # seconds from step to step
+        self.per_token = 0.0  # seconds of an evaluation
+        self.first = self.fitted = state.step
+        self.last = time.monotonic()
+
+    def evaluated(self, seconds: float) -> None:
+        """An evaluation of config.eval_tokens has taken so long."""
+        read = min(self.tokens, self.state.config.eval_tokens)
+        self.per_token = seconds / max(read, 1)
+
+    def step(self) -> None:
+        """A step is done."""
+        state, now = self.state, time.monotonic()
+        assert state.began is not None
+        state.seconds = now - state.began
+        taken, self.last = now - self.last, now
+        count = state.step - self.first
+        if count == 1:  # in which much is prepared
+            return
+        share = max(1 / (count - 1), 1 / (SHARE * state.config.steps + 1))
+        self.pace += (taken - self.pace) * share
+        left = 60 * state.config.minutes - state.seconds - TAIL - self.tokens * self.per_token
+        often = max(1, state.config.steps // FITS)
+        if left <= 0 or count < 20 or state.step - self.fitted >= often:
+            self.fitted = state.step
+            steps = state.step + max(0, round(left / self.pace))
+            if steps != state.config.steps:
+                state.config = dataclasses.replace(state.config, steps=steps)

@@ -1,0 +1,95 @@
+"""The model and the recipe for a text, and for a time.
+
+Two things limit what can be learned: how much the machine computes in the time, and how often a
+text may be read before it is known by heart. The rules below are fitted to the sweeps that
+benchmarks/README.md shows.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from gpt.config import GPTConfig, TrainConfig
+from gpt.size import describe
+
+HEAD = 32  # channels of an attention head
+# Layers and width, from small to large
+SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
+TOKENS = 2.5  # that are read for each parameter, where no other size learns more in the same time
+LONG = 150.0  # seconds from which more windows a step are worth their memory
+# Passes over the text, and the dropout up to there
+DROPOUT = ((4.0, 0.0), (16.0, 0.1), (48.0, 0.2), (128.0, 0.3), (math.inf, 0.4))
+PASSES = 24  # over the text, where nobody has said for how long
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Both configurations, and why they are what they are, a line for each choice"""
+
+    model: GPTConfig
+    train: TrainConfig
+    why: dict[str, str]
+
+
+def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str]) -> Choice:
+    """The same model and recipe with no more steps than the text of so many training tokens can
+    bear, and with the dropout that these want; but what is `given` stays"""
+    why = {}
+    step = train.batch_size * model.block_size
+    most = max(1, round(PASSES * tokens / step))
+    if "steps" not in given and most < train.steps:
+        why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by heart"
+        warmup = train.warmup if "warmup" in given else min(train.warmup, most // 8)
+        train = dataclasses.replace(train, steps=most, warmup=warmup)
+    return _with_dropout(model, train, train.steps * step, tokens, given, why)
+
+
+def for_time(
+    model: GPTConfig,
+    train: TrainConfig,
+    tokens: int,
+    given: set[str],
+    seconds: float,
+    speed: float,
+) -> Choice:
+    """The size, the batch, the steps and the dropout for so many seconds of training on a machine
+    that makes `speed` floating-point operations a second with a model like this"""
+    why = {}
+    if not {"n_layer", "n_embd", "n_head", "d_ff"} & given:
+        sizes = [_resized(model, *size) for size in SIZES]
+
+        def distance(one: GPTConfig) -> float:
+            size = describe(one, 1)
+            read = seconds * speed / size["training_flops_per_token"]
+            return abs(math.log(max(read, 1) / size["parameters"] / TOKENS))
+
+        model = min(sizes, key=distance)
+        why["model"] = f"a size that reads about {TOKENS} tokens for each parameter in the time"
+    if "batch_size" not in given and seconds >= LONG:
+        train = dataclasses.replace(train, batch_size=2 * train.batch_size)
+        why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
+    read = seconds * speed / describe(model, 1)["training_flops_per_token"]
+    steps = max(1, round(read / (train.batch_size * model.block_size)))
+    warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
+    train = dataclasses.replace(train, steps=steps, warmup=warmup)
+    return _with_dropout(model, train, read, tokens, given, why)
+
+
+def _with_dropout(
+    model: GPTConfig,
+    train: TrainConfig,
+    read: float,
+    tokens: int,
+    given: set[str],
+    why: dict[str, str],
+) -> Choice:
+    passes = read / max(tokens, 1)
+    dropout = next(p for most, p in DROPOUT if passes <= most)
+    if "dropout" not in given and dropout != model.dropout:
+        model = dataclasses.replace(model, dropout=dropout)
+        why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"
+    return Choice(model, train, why)
+
+
+def _resized(model: GPTConfig, layers: int, width: int) -> GPTConfig:
+    return dataclasses.replace(model, n_layer=layers, n_embd=width, n_head=width // HEAD, d_ff=0)

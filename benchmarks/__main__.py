@@ -1,6 +1,7 @@
 """python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
-python -m benchmarks chart --json FILE draws FILE"""
+python -m benchmarks chart --json FILE draws FILE;
+python -m benchmarks learn [--text FILE] [--minutes 0.2,1,3] [--json FILE] trains by the clock"""
 
 import argparse
 import importlib.util
@@ -11,6 +12,7 @@ from typing import Any
 
 from benchmarks import busy, gemm, generate, kernels, memory, start, step, threads, tokens
 from benchmarks.timing import Row, machine
+from tinygrad_lite import get_num_threads
 
 BENCHMARKS = {
     "gemm": (gemm.run, list(gemm.SHAPES)),
@@ -28,13 +30,15 @@ PEERS = ("torch", "jax", "transformers")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    choices = [*BENCHMARKS, "all", "chart"]
+    choices = [*BENCHMARKS, "all", "chart", "learn"]
     parser.add_argument("benchmark", nargs="?", default="all", choices=choices)
     parser.add_argument("--config", action="append", help="only this one (may be repeated)")
     parser.add_argument(
         "--peers", default=",".join(PEERS), help=f"comma-separated (default: {','.join(PEERS)})"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
+    parser.add_argument("--text", type=Path, metavar="FILE", help="learn: in place of Shakespeare")
+    parser.add_argument("--minutes", default="0.2,1,3", help="learn: of each run")
     args = parser.parse_args()
     if args.benchmark == "chart":
         if args.json is None or not args.json.exists():
@@ -46,6 +50,9 @@ def main() -> None:
 
         draw(args.json, args.json.with_suffix(".png"))
         print(args.json.with_suffix(".png"))
+        return
+    if args.benchmark == "learn":
+        learned(args)
         return
     unknown = set(args.config or []) - {c for _, configs in BENCHMARKS.values() for c in configs}
     if unknown:
@@ -73,6 +80,20 @@ def main() -> None:
             if args.json:  # after each, so that a run that is stopped has its rows
                 data = {"machine": about, "rows": [row.as_json() for row in rows]}
                 args.json.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+
+
+def learned(args: argparse.Namespace) -> None:
+    from benchmarks import learn
+    from gpt.text.named import shakespeare
+
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    text = args.text or shakespeare()
+    minutes = [float(m) for m in args.minutes.split(",")]
+    found = learn.race(text, minutes, get_num_threads(), args.peers.split(","))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        learn.draw(found, args.json.with_suffix(".png"))
+        print(args.json.with_suffix(".png"))
 
 
 def show(rows: list[Row], about: dict[str, Any]) -> None:

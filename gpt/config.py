@@ -162,7 +162,7 @@ class TrainConfig(_Checked):
             )
         for name in (
             *("weight_decay", "warmup", "grad_clip", "seed", "eval_interval"),
-            *("patience", "save_every"),
+            *("patience", "save_every", "minutes"),
         ):
             value = getattr(self, name)
             require(

@@ -51,7 +51,8 @@ class Plan:
 
 def new(args: Namespace) -> Plan:
     chosen = preset(args.preset or DEFAULT_PRESET)
-    config = _with_validation(args, TrainConfig(**{**chosen.train, **_given(args, TrainConfig)}))
+    config = TrainConfig(**{**chosen.train, **_given(args, TrainConfig)})
+    config = _with_validation(args, _timed(args, config))
     source, corpus = find_corpus(_source(args, [chosen.corpus] if chosen.corpus else []))
     name, run = _place(args, source, corpus)
     survey = surveyed(corpus)
@@ -137,7 +138,7 @@ def resumed(args: Namespace) -> Plan:
         or set(survey.characters) <= set(setup.tokenizer.characters)
         else "gpt train CORPUS, a new run: the model lacks characters of this text",
     )
-    config = dataclasses.replace(setup.train, **_given(args, TrainConfig))
+    config = _timed(args, dataclasses.replace(setup.train, **_given(args, TrainConfig)))
     setup = dataclasses.replace(setup, train=config, source=source, corpus_sha256=survey.sha256)
     return _planned(run, setup, corpus, survey, args.name or corpus.name)
 
@@ -170,7 +171,8 @@ def tuned(args: Namespace) -> Plan:
     source, corpus = find_corpus(_source(args, []))
     name, run = _place(args, source, corpus)
     survey = surveyed(corpus)
-    config = _with_validation(args, dataclasses.replace(config, **_given(args, TrainConfig)))
+    config = _timed(args, dataclasses.replace(config, **_given(args, TrainConfig)))
+    config = _with_validation(args, config)
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     plan = _planned(run, setup, corpus, survey, name)
     plan.weights = weights
@@ -239,6 +241,17 @@ def _given(args: Namespace, config: type) -> dict:
     """The options of a configuration that were given on the command line"""
     names = (f.name for f in dataclasses.fields(config) if f.name != "vocab_size")
     return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _timed(args: Namespace, config: TrainConfig) -> TrainConfig:
+    """The configuration with --steps or --minutes, of which a run has one"""
+    require(
+        not (args.steps and args.minutes),
+        "train: a run is as long as it is told, either by steps or by the clock.",
+        f"--steps {args.steps} and --minutes {args.minutes}",
+        "one of them",
+    )
+    return dataclasses.replace(config, minutes=0.0) if args.steps else config
 
 
 def _with_validation(args: Namespace, config: TrainConfig) -> TrainConfig:

@@ -13,6 +13,7 @@ from gpt.training.state import TrainState
 
 TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
 SHARE = 0.1  # of the run: how far back the pace looks
+FEW = 20  # steps
 FITS = 200  # times in a run that the steps are fitted
 
 
@@ -29,6 +30,8 @@ class Clock:
         self.per_token = 0.0  # seconds of an evaluation
         self.first = self.fitted = state.step
         self.last = time.monotonic()
+        if not state.done() and state.config.steps < state.step + FEW:  # too few to know the pace
+            state.config = dataclasses.replace(state.config, steps=state.step + FEW)
 
     def evaluated(self, seconds: float) -> None:
         """An evaluation of config.eval_tokens has taken so long."""
@@ -48,7 +51,7 @@ class Clock:
         self.pace += (taken - self.pace) * share
         left = 60 * state.config.minutes - state.seconds - TAIL - self.tokens * self.per_token
         often = max(1, state.config.steps // FITS)
-        if left <= 0 or count < 20 or state.step - self.fitted >= often:
+        if left <= 0 or count < FEW or state.step - self.fitted >= often:
             self.fitted = state.step
             steps = state.step + max(0, round(left / self.pace))
             if steps != state.config.steps:

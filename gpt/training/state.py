@@ -143,7 +143,10 @@ class TrainState:
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
         if self.config.minutes and "clock" in data:
             self.seconds, self.evaluated = data["clock"]["seconds"], data["clock"]["evaluated"]
-            self.config = dataclasses.replace(self.config, steps=data["clock"]["steps"])
+            steps, whole = data["clock"]["steps"], 60 * self.config.minutes
+            if self.step >= steps and self.seconds < 0.9 * whole:  # it was given more
+                steps = max(steps + 1, round(steps * whole / max(self.seconds, 1e-3)))
+            self.config = dataclasses.replace(self.config, steps=steps)
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
 
@@ -158,6 +161,15 @@ def _check_progress(data: dict[str, Any]) -> None:
     data.setdefault("recent", [])  # the first runs did not keep them
     whole = all(type(data[n]) is int and data[n] >= 0 for n in ("step", "best_step"))
     losses = [*data["recent"], *([] if data["best_loss"] is None else [data["best_loss"]])]
+    clock = data.get("clock")
+    if clock is not None:
+        for name, kind in (("seconds", (int, float)), ("steps", int), ("evaluated", int)):
+            if (
+                isinstance(clock[name], bool)
+                or not isinstance(clock[name], kind)
+                or (not 0 <= clock[name] < math.inf)
+            ):
+                raise ValueError(f"{name} {clock[name]!r} of the clock")
     if not whole:
         raise ValueError(f"step {data['step']!r} and best step {data['best_step']!r}")
     if not all(isinstance(loss, int | float) and math.isfinite(loss) for loss in losses):

@@ -1,0 +1,183 @@
+"""What is chosen for a text and a time, runs by the clock, and the counts they are raced with."""
+
+import itertools
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+
+from benchmarks.ngrams import kneser_ney_loss, xz_loss
+from gpt.cli import run
+from gpt.config import GPTConfig, TrainConfig
+from gpt.presets import PRESETS
+from gpt.training.clock import Clock
+from gpt.training.loop import train
+from gpt.training.plan import SIZES, for_text, for_time
+from gpt.training.state import EvalRecord, TrainState
+
+RECIPE = PRESETS["shakespeare"]
+MODEL = GPTConfig(vocab_size=65, **RECIPE.model)
+TRAIN = TrainConfig(**RECIPE.train)
+TINY = dict(vocab_size=7, n_layer=1, n_head=1, n_embd=8, block_size=8)
+TOKENS = np.random.default_rng(0).integers(0, 7, 3000)
+
+
+def test_a_large_text_takes_the_recipe_as_it_is():
+    choice = for_text(MODEL, TRAIN, 1_000_000, set())
+    assert (choice.model, choice.train, choice.why) == (MODEL, TRAIN, {})
+
+
+@pytest.mark.parametrize("tokens", [300, 18_000, 63_000, 200_000])
+def test_a_small_text_is_read_less_often_and_with_dropout(tokens):
+    choice = for_text(MODEL, TRAIN, tokens, set())
+    assert choice.train.steps < TRAIN.steps or choice.model.dropout > 0
+    assert choice.train.warmup < choice.train.steps or choice.train.steps == 1
+    assert {"steps", "dropout"} & set(choice.why)
+    kept = for_text(MODEL, TRAIN, tokens, {"steps", "dropout"})
+    assert (kept.model, kept.train, kept.why) == (MODEL, TRAIN, {})
+
+
+def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
+    sizes, read, dropouts = [], [], []
+    for seconds in (1, 10, 60, 180, 600, 1800, 36_000):
+        choice = for_time(MODEL, TRAIN, 100_000, set(), seconds, 1e11)
+        sizes.append(SIZES.index((choice.model.n_layer, choice.model.n_embd)))
+        read.append(choice.train.steps * choice.train.batch_size)
+        dropouts.append(choice.model.dropout)
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 3
+    assert read == sorted(read)
+    assert dropouts == sorted(dropouts)
+
+
+def test_what_is_given_stays():
+    given = {"n_embd": 64, "n_head": 4, "dropout": 0.25, "batch_size": 3, "warmup": 7}
+    model = GPTConfig(**{**TINY, "n_embd": 64, "n_head": 4, "dropout": 0.25})
+    config = TrainConfig(batch_size=3, warmup=7)
+    choice = for_time(model, config, 1000, set(given), 600, 1e10)
+    assert choice.model == model
+    assert (choice.train.batch_size, choice.train.warmup) == (3, 7)
+    assert choice.train.steps != config.steps
+
+
+def by_clock(minutes, **options):
+    state = TrainState(
+        GPTConfig(**TINY), TrainConfig(minutes=minutes, batch_size=2, patience=0, **options)
+    )
+    return state, list(train(state, TOKENS[:2000], TOKENS[2000:]))
+
+
+@pytest.mark.parametrize("steps", [1, 50, 10**6])
+def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
+    """However many steps were planned"""
+    monkeypatch.setattr("gpt.training.clock.TAIL", 0.2)
+    start = time.monotonic()
+    state, records = by_clock(0.05, steps=steps, schedule="plateau", min_lr=0.0)
+    assert 2.3 < time.monotonic() - start < 3.1
+    if steps == 1:
+        return
+    assert state.step == state.config.steps
+    last = [r for r in records if not isinstance(r, EvalRecord)][-1]
+    assert last.lr < 0.05 * state.config.lr  # the end of the schedule
+    evaluations = [r.step for r in records if isinstance(r, EvalRecord)]
+    assert 8 <= len(evaluations) <= 14
+    assert evaluations[-1] == state.step
+
+
+def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
+    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, steps=1000))
+    now = itertools.count()
+    clock = {"now": 0.0}
+    monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
+    state.began = 0.0
+    ticker, planned = Clock(state, 100), []
+    while not state.done():
+        clock["now"] += 0.05 if next(now) < 300 else 0.2
+        state.step += 1
+        ticker.step()
+        planned.append(state.config.steps)
+    assert 56 < clock["now"] < 60
+    assert max(planned[100:300]) > 1000
+    assert 450 < state.step < 560
+
+
+def test_a_run_by_the_clock_goes_on_with_the_time_that_is_left(tmp_path):
+    state, _ = by_clock(0.03, steps=100)
+    other = TrainState(state.model.config, TrainConfig(minutes=0.06, batch_size=2, patience=0))
+    other.load(state.arrays(), state.progress())
+    assert other.step == state.step
+    assert other.seconds == state.seconds
+    assert not other.done()
+    start = time.monotonic()
+    list(train(other, TOKENS[:2000], TOKENS[2000:]))
+    assert 0.8 < time.monotonic() - start + state.seconds < 3.8
+    assert other.step > state.step
+
+
+@pytest.mark.parametrize("damage", [{"seconds": -1}, {"steps": 0.5}, {"evaluated": None}, {}])
+def test_a_damaged_clock_is_refused(damage):
+    state, _ = by_clock(0.02)
+    progress = json.loads(state.progress())
+    progress["clock"] = {**progress["clock"], **damage} if damage else {}
+    with pytest.raises((ValueError, KeyError)):
+        state.load(state.arrays(), json.dumps(progress))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--minutes", "-1"], "minutes must be finite and not negative"),
+        (["--minutes", "nan"], "minutes must be finite and not negative"),
+        (["--minutes", "1", "--steps", "10"], "either by steps or by the clock"),
+    ],
+)
+def test_minutes_that_make_no_sense_are_refused(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "sample", *options]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_the_command_ends_in_time_and_says_what_it_chose(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--block-size", "16"]
+    run(["train", "mini", *small, "--steps", "1", "--out", "first"])  # kernels are there
+    capsys.readouterr()
+    start = time.monotonic()
+    assert run(["train", "mini", *small, "--minutes", "0.12", "--name", "a"]) == 0
+    assert abs(time.monotonic() - start - 7.2) < 1.0
+    said = capsys.readouterr().out
+    assert "7 s in all" in said or "8 s in all" in said
+    assert "chosen: " in said
+    config = json.loads((tmp_path / "runs/a/config.json").read_text())
+    assert config["train"]["steps"] == max(
+        json.loads(line)["step"]
+        for line in (tmp_path / "runs/a/log.jsonl").read_text().splitlines()
+    )
+    assert run(["train", "--resume", "runs/a"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
+
+
+def test_a_model_of_counts_gives_probabilities():
+    """The losses of all continuations of a context: probabilities that add up to 1"""
+    rng = np.random.default_rng(3)
+    training = rng.integers(0, 4, 300)
+    for context in ([0, 1, 2], [3, 3, 3], [1, 2, 0]):
+        total = 0.0
+        for token in range(4):
+            loss = kneser_ney_loss(training, np.array([*context, token]), 4, 3)
+            before = kneser_ney_loss(training, np.array(context), 4, 3) * 2
+            total += math.exp(before - 3 * loss)
+        assert total == pytest.approx(1, abs=1e-9)
+
+
+def test_counting_and_compressing_find_what_there_is_to_find():
+    rng = np.random.default_rng(0)
+    random = rng.integers(0, 4, 20_000)
+    losses = [kneser_ney_loss(random[:15000], random[14999:], 4, n) for n in (1, 3)]
+    assert losses == pytest.approx([math.log(4)] * 2, abs=0.01)
+    repeated = np.tile([0, 1, 2, 3, 3], 2000)
+    assert kneser_ney_loss(repeated[:5000], repeated[4999:], 4, 3) < 0.01
+    assert xz_loss("ab" * 5000, "ab" * 500) < 0.2

@@ -1,4 +1,4 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|generate|tokens|all]
+"""python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|scale|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
 python -m benchmarks learn [--text FILE] [--minutes 0.2,1,3] [--json FILE] trains by the clock"""
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import busy, gemm, generate, kernels, memory, start, step, threads, tokens
+from benchmarks import busy, gemm, generate, kernels, memory, scale, start, step, threads, tokens
 from benchmarks.timing import Row, machine
 from tinygrad_lite import get_num_threads
 
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "memory": (memory.run, memory.CONFIGS),
     "threads": (threads.run, threads.CONFIGS),
     "busy": (busy.run, busy.CONFIGS),
+    "scale": (scale.run, list(scale.AXES)),
     "generate": (generate.run, list(generate.CONFIGS)),
     "tokens": (tokens.run, list(tokens.CONFIGS)),
 }

@@ -9,12 +9,18 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks import scale
+
 COLOURS = {"ours": "#1f77b4", "torch": "#ee4c2c", "jax": "#5e97f6", "numpy": "#777777"}
 
 
 def draw(source: Path, target: Path) -> None:
     """One panel a benchmark; each bar is a contender's median, in multiples of our best."""
     data = json.loads(source.read_text("utf-8"))
+    growth = [row for row in data["rows"] if row["benchmark"] == "scale"]
+    if growth:
+        scale.draw(growth, target)
+        return
     groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in data["rows"]:
         groups.setdefault(row["benchmark"], {}).setdefault(row["config"], []).append(row)

@@ -28,15 +28,17 @@ CONFIGS = {
     "gpt2-prefill": ("gpt2", 1024, 0),
     "baby-decode": ("baby", 1, 63),
 }
+SIZES = {"bfloat16": 2, "int8": 1.125}  # bytes of a weight
 GREEDY = Sampling(temperature=0)
 
 
 def run(config: str, peers: list[str]) -> list[Row]:
     preset, prompt, new = CONFIGS[config]
     kinds = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
+    stored = ["int8"] if new and preset == "gpt2" else []
     threads = get_num_threads()
     contenders: dict[str, tuple[Factory, tuple]] = {}
-    for kind in kinds:
+    for kind in [*kinds, *stored]:
         contenders[f"ours {kind}"] = (ours, (config, kind, True))
     if preset == "baby":
         contenders["uncached float32"] = (ours, (config, "float32", False))
@@ -51,7 +53,7 @@ def run(config: str, peers: list[str]) -> list[Row]:
     for row in rows:
         row.tokens_per_second = 1000 * (new or prompt) / row.median_ms
         if new and "uncached" not in row.contender:
-            size = 2 if "bfloat16" in row.contender else 4
+            size = next((s for kind, s in SIZES.items() if kind in row.contender), 4)
             row.gb_per_s = size * read * row.tokens_per_second / 1e9
     return rows
 
@@ -74,9 +76,9 @@ def ours(config: str, dtype: str, cache: bool) -> Call:
     new = CONFIGS[config][2]
 
     kept = ExitStack()
-    kept.enter_context(precision(dtype))
-    if dtype == "bfloat16":
-        model.bfloat16()
+    kept.enter_context(precision("auto" if dtype == "int8" else dtype))
+    if dtype != "float32":
+        model.int8() if dtype == "int8" else model.bfloat16()
 
     def write(kept: ExitStack = kept) -> object:
         return list(generate(model, prompt, new, GREEDY, cache=cache))

@@ -48,7 +48,7 @@ def ours(text: Path, minutes: float, *options: str) -> Curve:
         spent += record.get("ms", 0) / 1000
         if "val_loss" in record:
             curve.append((spent, record["val_loss"]))
-    return [*curve[:-1], (end, json.loads(told.stdout)["loss"])]
+    return [*curve[:-1], (end, json.loads(told.stdout)["val_loss"])]
 
 
 def nanogpt(text: Path, minutes: float, threads: int) -> Curve:

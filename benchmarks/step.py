@@ -24,6 +24,8 @@ CONFIGS: dict[str, tuple[dict[str, Any], int, int]] = {
     "baby": (dict(vocab_size=65, **PRESETS["baby"].model), 12, 20),
     "recipe": (dict(vocab_size=65, **RECIPE.model), RECIPE.train["batch_size"], 15),
     "shake": (dict(vocab_size=65, n_layer=6, n_head=6, n_embd=384, block_size=256), 8, 8),
+    "wide": (dict(vocab_size=1000, n_layer=2, n_head=8, n_embd=512, block_size=128), 16, 5),
+    "long": (dict(vocab_size=256, n_layer=2, n_head=4, n_embd=256, block_size=1024), 1, 10),
     "gpt2": (dict(vocab_size=50304, **GPT2), 4, 5),
 }
 LR, WEIGHT_DECAY = 1e-4, 0.01

@@ -149,7 +149,14 @@ def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> Non
     """RuntimeError unless all contenders computed the same."""
     (first, expected), *others = results.items()
     for name, result in others:
-        allowed, zero = (ROUNDING, BFLOAT16_ZERO) if "bfloat16" in name else (tolerance, ZERO)
+        allowed, zero = (
+            (ROUNDING, BFLOAT16_ZERO)
+            if "bfloat16" in name or "int8" in name
+            else (
+                tolerance,
+                ZERO,
+            )
+        )
         # Some gradients are zero but for rounding: they are compared with the largest.
         floor = zero * max(np.linalg.norm(array) for array in expected.values())
         for key, value in result.items():

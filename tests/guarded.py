@@ -23,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 import tinygrad_lite as tg  # noqa: E402
 from tinygrad_lite import Tensor, nn, optim  # noqa: E402
 from tinygrad_lite.kernels.compile import Kernel, kernel  # noqa: E402
+from tinygrad_lite.kernels.int8 import to_int8  # noqa: E402
 from tinygrad_lite.kernels.tasks import workspace  # noqa: E402
 
 PAGE = mmap.PAGESIZE
@@ -207,6 +208,18 @@ def layers() -> Cases:
                     )
 
             yield f"linear {n} {c} {d} {kind}", run
+
+
+def eight_bits() -> Cases:
+    """Weights stored in int8: rows of bytes and scales"""
+    for n, c, d in itertools.product((1, 3, 4, 7), (32, 64, 160), (1, 5, 33)):
+        x, w = numbers((n, c), np.float32), numbers((d, c), np.float32)
+
+        def run(x=x, w=w) -> list[np.ndarray]:
+            packed = place(to_int8(w))
+            return [tg.linear(Tensor(place(x)), Tensor(packed)).numpy()]
+
+        yield f"int8 {n} {c} {d}", run
 
 
 def heads() -> Cases:
@@ -407,7 +420,7 @@ def misuse(names: tuple[str, ...], memory: Memory) -> None:
 
 
 PARTS: dict[str, Callable[[], Cases]] = {
-    **{"rows": rows, "products": products, "layers": layers, "heads": heads},
+    **{"rows": rows, "products": products, "layers": layers, "int8": eight_bits, "heads": heads},
     **{"whole_rows": whole_rows, "optimizers": optimizers},
     **{k.__name__: lambda k=k: planted(k) for k in (writes_after, reads_before)},
 }

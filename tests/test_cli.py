@@ -325,7 +325,7 @@ def test_a_live_line_fits_80_columns():
         patch.setattr("gpt.cli.console.is_live", lambda: True)
         with TrainingLine(20_000, 0) as line:
             line.val_loss = 1.5902
-            line.step(StepRecord(12_345, 1.4489, 1e-3, 0.5, 20.0, 150_589.0))
+            line.step(StepRecord(12_345, 1.4489, 1e-3, 0.5, 20.0, 150_589.0), 20_000)
             shown = console.render_lines(line.progress.get_renderable(), console.options)
     text = "".join(segment.text for segment in shown[0]).rstrip()
     assert len(shown) == 1

@@ -148,6 +148,16 @@ def test_muon_steps_have_the_size_of_the_learning_rate():
     assert 0.01 < np.linalg.norm(change, 2) < 0.03
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_muon_orthogonalizes_in_as_many_steps_as_it_is_told(count):
+    w, gradients = stepped(optim.Muon, steps=1, lr=0.02, momentum=0.0, ns_steps=count)
+    expected = orthogonalize(gradients, count)[0]
+    change = (np.array([[1.0, -2.0], [0.5, 3.0]]) - w) / 0.02
+    np.testing.assert_allclose(change, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(AttributeError):
+        optim.Muon([tg.ones(2, 2)]).ns_steps = 3
+
+
 def test_optimizer_state_resumes_with_the_same_bits():
     for optimizer_class in (optim.SGD, optim.Adam, optim.AdamW, optim.Muon):
         settings = {"momentum": 0.9} if optimizer_class is optim.SGD else {}
@@ -199,6 +209,7 @@ ERRORS = {
     "lr must not be negative": lambda: optim.SGD([tg.ones(1)], lr=-1),
     "each beta must lie": lambda: optim.Adam([tg.ones(1)], betas=(1.0, 0.9)),
     "Muon: every parameter must be a matrix": lambda: optim.Muon([tg.ones(1)]),
+    "Muon: the number of Newton-Schulz": lambda: optim.Muon([tg.ones(2, 2)], ns_steps=0),
     "ModuleList: a list": lambda: nn.ModuleList([])(1),
     "Module: a module defines forward": lambda: nn.Module()(1),
 }

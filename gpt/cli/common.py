@@ -133,8 +133,10 @@ def sampling_of(args: Namespace) -> Sampling:
 @contextlib.contextmanager
 def writing_precision(model: GPT, wanted: str) -> Iterator[None]:
     """Within this context the model writes in a precision; the weights are stored in it, too"""
-    with precision(wanted):
-        if get_precision() == "bfloat16":  # what is read for each token is half as much
+    with precision("auto" if wanted == "int8" else wanted):
+        if wanted == "int8":
+            model.int8()
+        elif get_precision() == "bfloat16":  # what is read for each token is half as much
             model.bfloat16()
         yield
 

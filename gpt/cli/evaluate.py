@@ -1,11 +1,18 @@
 """gpt eval"""
 
+import contextlib
 from argparse import Namespace
 
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, has_corpus, measured_tokens, own_tokens
+from gpt.cli.common import (
+    announce_compilation,
+    has_corpus,
+    measured_tokens,
+    own_tokens,
+    writing_precision,
+)
 from gpt.cli.console import number, say
 from gpt.errors import require
 from gpt.text.counts import SAID, levels, standing
@@ -33,7 +40,12 @@ def eval_command(args: Namespace) -> None:
     # What is counted is the run's own, if it is there
     training = _training_tokens(run) if args.corpus else tokens.training
     announce_compilation()
-    with precision(config.precision):
+    parameters = sum(p.size for p in model.parameters())
+    with contextlib.ExitStack() as held:
+        if args.precision:
+            held.enter_context(writing_precision(model, args.precision))
+        else:
+            held.enter_context(precision(config.precision))
         val_loss = evaluate(model, validation)
         train_loss = evaluate(model, training, len(validation) - 1) if len(training) > 1 else None
     count, compared = len(validation) - 1, levels(tokenizer, training, validation)
@@ -44,7 +56,7 @@ def eval_command(args: Namespace) -> None:
         "bits_per_byte": bits(val_loss * count) / max(tokens.bytes, 1),
         "train_loss": train_loss,
         **{key: compared.get(name) for key, name in zip(KEYS, SAID, strict=True)},
-        "parameters": sum(p.size for p in model.parameters()),
+        "parameters": parameters,
         "val_tokens": count,
         "corpus": names,
     }

@@ -8,6 +8,7 @@ from gpt.cli.parser import Parser
 from gpt.config import GPTConfig
 from gpt.presets import Preset
 
+PRECISIONS = ("float32", "bfloat16", "int8", "auto")  # in which a model writes
 METAVARS: dict[Any, str] = {int: "N", float: "X", str: "NAME"}
 
 

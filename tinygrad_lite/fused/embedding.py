@@ -6,7 +6,7 @@ some columns, so that the sums need no locks and have one order.
 
 import numpy as np
 
-from tinygrad_lite.fused.linear import from_bfloat16
+from tinygrad_lite.fused.linear import STORED, from_stored
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.watch import procedure
@@ -47,7 +47,7 @@ def _check_index(index, rows):
 @op
 def embedding(index, weight):
     """Rows of weight (V, C) for an integer array: index (...), result (..., C). A weight of dtype
-    uint16 holds bfloat16 numbers, and has no gradient."""
+    uint16 holds bfloat16 numbers, one of int8 blocks of them; these have no gradient."""
     if weight.ndim != 2 or index.dtype.kind not in "iu":
         raise TypeError(
             "embedding: the index holds integers, the weight is (V, C).\n"
@@ -59,8 +59,8 @@ def embedding(index, weight):
     _check_index(flat, len(table))
     y = np.empty((flat.size, table.shape[1]), table.dtype, like=table)
     embedding_forward(y, table, flat)
-    if y.dtype == np.uint16:
-        y = from_bfloat16(y)
+    if y.dtype in STORED:
+        y = from_stored(y)
 
     def vjp(g):
         def dweight(out, add):
@@ -68,4 +68,4 @@ def embedding(index, weight):
 
         return None, Adding(table, dweight)
 
-    return y.reshape(*index.shape, table.shape[1]), vjp
+    return y.reshape(*index.shape, y.shape[1]), vjp

@@ -4,7 +4,7 @@ dx = dy W,  dW = dy^T x,  db = sum of dy over rows.
 
 For a few rows of x, as when text is generated token by token, time is what it takes to read W: then
 each number of y is a dot product along a row of W, which is read once, where it lies. A W that is
-stored in bfloat16 has half the size.
+stored in bfloat16 has half the size, in int8 (see kernels/int8.py) 0.28 of it.
 """
 
 import numpy as np
@@ -12,12 +12,14 @@ import numpy as np
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
+from tinygrad_lite.kernels.int8 import columns_of, dot_int8, from_int8
 from tinygrad_lite.kernels.pack import rounded
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.sums import sum_rows
 from tinygrad_lite.tensor import Adding, Own, op
 
 FEW = 4  # rows of x
+STORED = {np.dtype(np.uint16), np.dtype(np.int8)}  # of weights that are only read
 
 
 @kernel
@@ -27,6 +29,17 @@ def few_rows_forward(chunk, y, x, weight, bias):
     for j in range(columns.start, columns.stop):
         for n in range(len(x)):
             y[n, j] = dot(x[n], weight[j])
+            if bias.size:
+                y[n, j] += bias[j]
+
+
+@kernel
+def few_rows_int8(chunk, y, x, weight, bias):
+    """The same with weight (D, stored(C)) in int8"""
+    columns = part_of(len(weight), chunk)
+    for j in range(columns.start, columns.stop):
+        for n in range(len(x)):
+            y[n, j] = dot_int8(x[n], weight[j])
             if bias.size:
                 y[n, j] += bias[j]
 
@@ -53,30 +66,43 @@ def from_bfloat16(half):
     return np.left_shift(half.astype(np.uint32), np.uint32(16)).view(np.float32)
 
 
+def from_stored(weight):
+    """float32 numbers (..., C) of a weight in bfloat16 or int8, or of rows of it"""
+    return from_int8(weight) if weight.dtype == np.int8 else from_bfloat16(weight)
+
+
 @op
 def linear(x, weight, bias=None):
     """x (..., C) @ weight (D, C) transposed (+ bias (D,)): (..., D)
 
-    A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`; it has no gradient.
+    A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`, one of int8 blocks of them,
+    see kernels/int8.py; these have no gradient.
     """
-    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:] or (
+    packed = weight.dtype == np.int8
+    columns = columns_of(weight) if packed and weight.ndim == 2 else weight.shape[-1]
+    if weight.ndim != 2 or x.shape[-1:] != (columns,) or (
         bias is not None and bias.shape != weight.shape[:1]
     ):  # fmt: skip
         raise ValueError(
             "linear: the last axis of x must be as long as the last of the weight (D, C), and the"
             " bias as long as its first.\n"
             f"  got x {x.shape}, weight {weight.shape} and bias {getattr(bias, 'shape', None)}\n"
-            f"  try x (..., {weight.shape[-1]}) and a bias {weight.shape[:1]}"
+            f"  try x (..., {columns}) and a bias {weight.shape[:1]}"
         )
-    halves = weight.dtype == np.uint16
-    dtype = float_dtype(x, None if halves else weight, bias)
+    is_stored = weight.dtype in STORED
+    dtype = float_dtype(x, None if is_stored else weight, bias)
     rows = as_rows(x, dtype)
-    few = len(rows) <= FEW
-    w = weight if halves and few else contiguous(from_bfloat16(weight) if halves else weight, dtype)
+    few = len(rows) <= FEW and not (packed and dtype != np.float32)
+
+    def whole():
+        return contiguous(from_stored(weight) if is_stored else weight, dtype)
+
+    w = contiguous(weight) if is_stored and few else whole()
     bias = None if bias is None else contiguous(bias, dtype)
     y = np.empty((rows.shape[0], w.shape[0]), dtype, like=rows)
     if few:
-        few_rows_forward(y, rows, w, np.empty(0, dtype) if bias is None else bias)
+        few_rows = few_rows_int8 if packed else few_rows_forward
+        few_rows(y, rows, w, np.empty(0, dtype) if bias is None else bias)
     else:
         gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 
@@ -85,8 +111,7 @@ def linear(x, weight, bias=None):
 
         def dx():
             out = np.empty_like(rows)
-            whole = contiguous(from_bfloat16(weight), dtype) if halves else w
-            gemm(out[None], g_rows[None], whole[None])
+            gemm(out[None], g_rows[None], (whole() if is_stored else w)[None])
             return out.reshape(x.shape)
 
         def add_dw(out, add):

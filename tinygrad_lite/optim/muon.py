@@ -59,14 +59,27 @@ class Muon(Optimizer):
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        ns_steps: int = 5,
     ):
+        """ns_steps: Newton-Schulz iterations, 1 or more"""
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if not (isinstance(ns_steps, int) and ns_steps >= 1):
+            raise ValueError(
+                "Muon: the number of Newton-Schulz iterations is 1 or more.\n"
+                f"  got ns_steps={ns_steps!r}\n  try ns_steps=5"
+            )
+        self._ns_steps = ns_steps
         wrong = [p.shape for p in self.params if p.ndim != 2]
         if wrong:
             raise ValueError(
                 "Muon: every parameter must be a matrix.\n"
                 f"  got shape {wrong[0]}\n  try AdamW for vectors and embeddings"
             )
+
+    @property
+    def ns_steps(self) -> int:
+        """Newton-Schulz iterations; they stay, since a recorded step would not notice"""
+        return self._ns_steps
 
     def group_of(self, parameter: Tensor) -> Any:
         return parameter.dtype, parameter.shape
@@ -83,7 +96,8 @@ class Muon(Optimizer):
         ahead = np.empty(shape, params[0].dtype, like=gradients[0])
         look_ahead_kernel(ahead, Table(kept(states, "momentum"), gradients), settings)
         with precision("float32"):
-            direction = orthogonalize(ahead.reshape(-1, rows, columns)).reshape(ahead.shape)
+            matrices = ahead.reshape(-1, rows, columns)
+            direction = orthogonalize(matrices, self._ns_steps).reshape(ahead.shape)
         scale = math.sqrt(max(1.0, rows / columns))
         move_kernel(Table(data_of(params)), direction, settings, scale)
 

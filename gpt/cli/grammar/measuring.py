@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gpt.cli.options import PRECISIONS
 from gpt.cli.parser import Parser, command
 from gpt.presets import PRESETS
 
@@ -65,6 +66,11 @@ def _add_text(parser: Parser) -> None:
 def add_eval(commands: Any) -> None:
     parser = command(commands, "eval", "measure a trained model", EVAL_EXAMPLES)
     _add_text(parser)
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of matrix products, and of the weights as they are stored (default: the run's)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

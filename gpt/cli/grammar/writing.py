@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gpt.cli.options import add_sampling, add_view, add_writing
+from gpt.cli.options import PRECISIONS, add_sampling, add_view, add_writing
 from gpt.cli.parser import command
 
 GENERATE_EXAMPLES = """examples:
@@ -59,8 +59,8 @@ def add_generate(commands: Any) -> None:
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     group.add_argument(
         "--precision",
-        choices=("float32", "bfloat16", "auto"),
-        help="of matrix products (default: the run's)",
+        choices=PRECISIONS,
+        help="of matrix products, and of the weights as they are stored (default: the run's)",
     )
     group.add_argument(
         "--no-cache", action="store_true", help="compute keys and values anew for each token"

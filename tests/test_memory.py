@@ -36,7 +36,7 @@ def report(result: subprocess.CompletedProcess) -> str:
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize(
-    "part", ["rows", "products", "layers", "heads", "whole_rows", "optimizers"]
+    "part", ["rows", "products", "layers", "int8", "heads", "whole_rows", "optimizers"]
 )
 def test_operands_are_not_overrun(part, where):
     result = run(where, part)

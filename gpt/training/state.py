@@ -16,6 +16,8 @@ from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import FINAL, evaluate
 from tinygrad_lite import Tensor, jit, optim, precision
 
+OFTEN = 5  # evaluations a minute of a run by the clock, at most: they take time
+
 
 @dataclass(frozen=True)
 class EvalRecord:
@@ -64,9 +66,10 @@ class TrainState:
 
     def evaluation_due(self) -> bool:
         """Whether an EvalRecord comes before the next step"""
-        steps = self.config.steps
-        interval = self.config.eval_interval or max(1, steps // 10)
-        if self.config.minutes:  # and the number of steps changes
+        steps, minutes = self.config.steps, self.config.minutes
+        often = min(max(round(OFTEN * minutes), 2), 10) if minutes else 10
+        interval = self.config.eval_interval or max(1, steps // often)
+        if minutes:  # and the number of steps changes
             due = self.step - self.evaluated >= interval and steps - self.step >= interval // 2
         else:
             due = self.step % interval == 0
@@ -141,12 +144,14 @@ class TrainState:
         self.step, self.best_step = data["step"], data["best_step"]
         self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
-        if self.config.minutes and "clock" in data:
-            self.seconds, self.evaluated = data["clock"]["seconds"], data["clock"]["evaluated"]
-            steps, whole = data["clock"]["steps"], 60 * self.config.minutes
-            if self.step >= steps and self.seconds < 0.9 * whole:  # it was given more
-                steps = max(steps + 1, round(steps * whole / max(self.seconds, 1e-3)))
-            self.config = dataclasses.replace(self.config, steps=steps)
+        if self.config.minutes:
+            by_steps = {"seconds": 0.0, "steps": self.config.steps, "evaluated": self.step}
+            clock = data.get("clock", by_steps)
+            self.seconds, self.evaluated = clock["seconds"], clock["evaluated"]
+            steps = clock["steps"]
+            if self.step >= steps and self.seconds < 0.9 * 60 * self.config.minutes:
+                steps = 2 * self.step  # it was given more time: the clock will tell
+            self.config = dataclasses.replace(self.config, steps=max(steps, 1))
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
 

@@ -107,5 +107,5 @@ def spread(steps: int, count: int, seed: int) -> list[int]:
 
 def shortened(setup: Setup, steps: int) -> Setup:
     """The same run with fewer steps, and never ended early"""
-    train_config = dataclasses.replace(setup.train, steps=steps, patience=0)
+    train_config = dataclasses.replace(setup.train, steps=steps, minutes=0.0, patience=0)
     return dataclasses.replace(setup, train=train_config)

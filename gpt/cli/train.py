@@ -230,9 +230,11 @@ def _train_and_show(
                 saver.step_done(state.step)
                 continue
             last = record
-            sample = _sample(state, tokenizer, tokens.training, args.sample_tokens)
+            with precision(state.config.precision):  # the kernels of training
+                sample = _sample(state, tokenizer, tokens.training, args.sample_tokens)
+                seen = probe.measure(state.model, record.step, record.val_loss, sample)
             run.add_sample(record.step, sample)
-            run.add_probe(probe.measure(state.model, record.step, record.val_loss, sample))
+            run.add_probe(seen)
             if record.best:
                 run.save_best(state, record.val_loss)
             if stopping.signal or state.done():

@@ -9,11 +9,19 @@ from collections.abc import Callable
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import NonFiniteError
+from gpt.model import GPT
 from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import FINAL
 from gpt.training.loop import batch, train_step, windows_of
 from gpt.training.state import TrainState
-from tinygrad_lite import compile_ahead, count_missing, precision
+from tinygrad_lite import (
+    attention_weights,
+    compile_ahead,
+    count_missing,
+    no_grad,
+    precision,
+    zeros,
+)
 
 
 def _a_step(model: GPTConfig, config: TrainConfig, training: TokenIds) -> Callable[[], None]:
@@ -27,6 +35,22 @@ def _a_step(model: GPTConfig, config: TrainConfig, training: TokenIds) -> Callab
             state.apply(grad_scale)
 
     return step
+
+
+def _an_evaluation(model: GPTConfig, config: TrainConfig, training: TokenIds) -> Callable[[], None]:
+    """What else a run computes, of a model of its own: the loss, a sample, attention weights"""
+
+    def evaluation() -> None:
+        one, tokens = GPT(model).eval(), training[None, : min(2, model.block_size)]
+        with no_grad(), precision(config.precision):
+            one.loss(tokens, tokens)
+            cache = one.new_cache(1)
+            for some in (tokens, tokens[:, :1]):
+                one.next_logits(some, cache)
+            q = zeros(1, model.n_head, 2, model.n_embd // model.n_head)
+            attention_weights(q, q, True, 1.0)
+
+    return evaluation
 
 
 def missing_kernels(model: GPTConfig, config: TrainConfig, training: TokenIds) -> tuple[int, int]:
@@ -44,7 +68,8 @@ def measure(
 ) -> tuple[float, float]:
     """(seconds of a step that nothing disturbs, peak memory of this process in MB), after a first
     step that compiles; from `enough` seconds of steps, but little of what the run will take."""
-    compile_ahead(_a_step(model, config, training))
+    step, evaluation = _a_step(model, config, training), _an_evaluation(model, config, training)
+    compile_ahead(lambda: (step(), evaluation()))
     state = TrainState(model, config)
     seconds: list[float] = []
     while len(seconds) <= STEPS[0] or (

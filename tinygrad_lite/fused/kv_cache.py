@@ -29,8 +29,10 @@ def kv_cache_step(chunk, out, keys, values, scores, q, k, v, lengths, scale):
         b, h = pair // heads, pair % heads
         n = lengths[b] + 1
         p, out_ = scores[pair, :n], out[b, h]
-        keys[b, h, n - 1] = k[b, h]
-        values[b, h, n - 1] = v[b, h]
+        k_, v_, key, value = k[b, h], v[b, h], keys[b, h, n - 1], values[b, h, n - 1]
+        for i in range(k_.size):
+            key[i] = k_[i]
+            value[i] = v_[i]
         for s in range(n):
             p[s] = dot(keys[b, h, s], q[b, h]) * scale
         shift = largest(p)

@@ -1,7 +1,8 @@
 """python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|scale|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
-python -m benchmarks learn [--text FILE] [--minutes 0.2,1,3] [--json FILE] trains by the clock"""
+python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE] trains by the clock,
+beside nanoGPT in PyTorch, and beside ten fixed configurations"""
 
 import argparse
 import importlib.util
@@ -31,7 +32,7 @@ PEERS = ("torch", "jax", "transformers")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    choices = [*BENCHMARKS, "all", "chart", "learn"]
+    choices = [*BENCHMARKS, "all", "chart", "learn", "sweep"]
     parser.add_argument("benchmark", nargs="?", default="all", choices=choices)
     parser.add_argument("--config", action="append", help="only this one (may be repeated)")
     parser.add_argument(
@@ -52,7 +53,7 @@ def main() -> None:
         draw(args.json, args.json.with_suffix(".png"))
         print(args.json.with_suffix(".png"))
         return
-    if args.benchmark == "learn":
+    if args.benchmark in ("learn", "sweep"):
         learned(args)
         return
     unknown = set(args.config or []) - {c for _, configs in BENCHMARKS.values() for c in configs}
@@ -84,12 +85,18 @@ def main() -> None:
 
 
 def learned(args: argparse.Namespace) -> None:
-    from benchmarks import learn
+    from benchmarks import learn, sweep
     from gpt.text.named import shakespeare
 
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     text = args.text or shakespeare()
     minutes = [float(m) for m in args.minutes.split(",")]
+    if args.benchmark == "sweep":
+        rows = sweep.run(text, minutes)
+        if args.json:
+            sweep.save(rows, args.json)
+            print(args.json.with_suffix(".png"))
+        return
     found = learn.race(text, minutes, get_num_threads(), args.peers.split(","))
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")

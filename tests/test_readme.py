@@ -24,7 +24,7 @@ SHIMS = {
     "python3": 'if [ "$1 $2" = "-m venv" ]; then exit 0; fi; exec "$PYTHON" "$@"',
     "python": 'exec "$PYTHON" "$@"',
     "pytest": 'exec "$PYTHON" -m pytest --collect-only -q "$ROOT/tests" "$@"',
-    "gpt": f'case "$*" in *--resume*) ;; train*--from*) set -- "$@" {SHORT};; '
+    "gpt": f'case "$*" in *--resume*|*--minutes*) ;; train*--from*) set -- "$@" {SHORT};; '
     f'train*) set -- "$@" {TINY};; esac; exec "$PYTHON" -m gpt "$@"',
 }
 

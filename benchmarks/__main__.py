@@ -1,7 +1,7 @@
 """python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|scale|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
-python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE] trains by the clock,
+python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE]: by the clock,
 beside nanoGPT in PyTorch, and beside ten fixed configurations"""
 
 import argparse

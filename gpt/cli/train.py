@@ -183,7 +183,7 @@ def _show_card(plan: Plan, state: TrainState) -> None:
     rows = console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb)
     if config.minutes:
         rows["here"] = f"{console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
-    console.card(rows | {name: f"chosen: {why}" for name, why in plan.why.items()})
+    console.card(rows | {f"{name}, why": why for name, why in plan.why.items()})
 
 
 @contextlib.contextmanager

@@ -15,11 +15,11 @@ from gpt.size import describe
 HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
-TOKENS = 7  # that are read for each parameter, where no other size learns more in the same time
+TOKENS = 12  # that are read for each parameter, where no other size learns more in the same time
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # Passes over the text, and the dropout up to there
 DROPOUT = ((4.0, 0.0), (14.0, 0.1), (26.0, 0.2), (60.0, 0.3), (math.inf, 0.4))
-PASSES = 24  # over the text, where nobody has said for how long
+PASSES = 36  # over the text, where nobody has said for how long
 
 
 @dataclass(frozen=True)

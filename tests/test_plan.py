@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.ngrams import kneser_ney_loss, xz_loss
 from gpt.cli import run
-from gpt.config import GPTConfig, TrainConfig
+from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
 from gpt.training.clock import Clock
 from gpt.training.loop import train
@@ -102,6 +102,20 @@ def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
     assert 56 < clock["now"] < 60
     assert max(planned[100:300]) > 1000
     assert 450 < state.step < 560
+
+
+def test_more_steps_than_a_run_may_have_are_not_planned(monkeypatch):
+    choice = for_time(MODEL, TRAIN, 100, set(), 1e9, 1e12)
+    assert choice.train.steps <= MOST
+    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1e9, steps=1000))
+    clock = {"now": 0.0}
+    monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
+    state.began, ticker = 0.0, Clock(state, 100)
+    for _ in range(30):
+        clock["now"] += 0.01
+        state.step += 1
+        ticker.step()
+    assert state.config.steps == MOST
 
 
 def test_a_run_by_the_clock_goes_on_with_the_time_that_is_left(tmp_path):

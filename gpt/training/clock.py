@@ -8,6 +8,7 @@ included: whatever else the machine does, the run ends when it should, at the en
 import dataclasses
 import time
 
+from gpt.config import MOST
 from gpt.training.evaluate import FINAL
 from gpt.training.state import TrainState
 
@@ -53,6 +54,6 @@ class Clock:
         often = max(1, state.config.steps // FITS)
         if left <= 0 or count < FEW or state.step - self.fitted >= often:
             self.fitted = state.step
-            steps = state.step + max(0, round(left / self.pace))
+            steps = min(state.step + max(0, round(left / self.pace)), MOST)
             if steps != state.config.steps:
                 state.config = dataclasses.replace(state.config, steps=steps)

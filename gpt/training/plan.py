@@ -9,7 +9,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from gpt.config import GPTConfig, TrainConfig
+from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
 
 HEAD = 32  # channels of an attention head
@@ -69,7 +69,7 @@ def for_time(
         train = dataclasses.replace(train, batch_size=2 * train.batch_size)
         why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
-    steps = max(1, round(read / (train.batch_size * model.block_size)))
+    steps = min(max(1, round(read / (train.batch_size * model.block_size))), MOST)
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)
     return _with_dropout(model, train, read, tokens, given, why)

@@ -8,7 +8,8 @@ from gpt.config import GPTConfig, TrainConfig
 from gpt.presets import DEFAULT_PRESET, PRESETS, TOKENIZERS
 
 TRAIN_EXAMPLES = """examples:
-  gpt train                                   tiny Shakespeare, two and a half minutes
+  gpt train                                   tiny Shakespeare, a minute or two
+  gpt train my.txt --minutes 10               the best model that ten minutes are known to give
   gpt train my.txt notes/ --out runs/mine     your own files and folders
   gpt train src --include '*.py'              the Python files of a folder
   gpt train sample --preset baby --steps 200  the play that ships with the package

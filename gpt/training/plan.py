@@ -17,8 +17,8 @@ HEAD = 32  # channels of an attention head
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 TOKENS = 12  # that are read for each parameter, where no other size learns more in the same time
 LONG = 150.0  # seconds from which more windows a step are worth their memory
-# How well a text can be known by heart, passes over it times the root of parameters a token, and the
-# dropout up to there
+# How well a text can be known by heart, passes over it times the root of parameters a token, and
+# the dropout up to there
 DROPOUT = ((12.0, 0.0), (45.0, 0.1), (160.0, 0.2), (350.0, 0.3), (math.inf, 0.4))
 PASSES = 36  # over the text, where nobody has said for how long
 

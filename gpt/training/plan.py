@@ -19,7 +19,7 @@ TOKENS = 12  # that are read for each parameter, where no other size learns more
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # How well a text can be known by heart, passes over it times the root of parameters a token, and
 # the dropout up to there
-DROPOUT = ((12.0, 0.0), (45.0, 0.1), (160.0, 0.2), (350.0, 0.3), (math.inf, 0.4))
+DROPOUT = ((7.0, 0.0), (45.0, 0.1), (160.0, 0.2), (350.0, 0.3), (math.inf, 0.4))
 PASSES = 36  # over the text, where nobody has said for how long
 
 

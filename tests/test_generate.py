@@ -95,6 +95,8 @@ def test_weights_stored_in_int8_change_little():
     assert 0 < np.abs(logits - exact).max() < 0.02 * np.abs(exact).max()
     np.testing.assert_allclose(whole, logits, rtol=1e-4, atol=1e-5)
     assert not any(p.ndim == 2 for p in model.parameters())
+    recorded = [list(generate(model, prompt, 12, Sampling(temperature=0), cache=c)) for c in (1, 0)]
+    assert recorded[0] == recorded[1]
     stored = [b for _, b in model.named_buffers() if b.dtype == np.int8]
     assert len(stored) == 2 * 6 + 1 + 1 - 1 + (model.config.position == "learned")
 

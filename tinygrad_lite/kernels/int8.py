@@ -12,6 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 
 BLOCK = 32  # numbers with one scale
@@ -45,6 +46,19 @@ def quantize(chunk, packed, scales, x):
                 q[i] = np.int8(np.floor(x_[i] * inverse + half))
 
 
+@kernel
+def dequantize(chunk, x, packed):
+    """x (D, C) float32 from packed (D, stored(C))"""
+    rows, columns = part_of(len(x), chunk), x.shape[1]
+    for n in range(rows.start, rows.stop):
+        scales = packed[n, columns:].view(np.float32)
+        for block in range(scales.size):
+            part = slice(block * BLOCK, (block + 1) * BLOCK)
+            x_, q, scale = x[n, part], packed[n, part], scales[block]
+            for i in range(x_.size):
+                x_[i] = np.float32(q[i]) * scale
+
+
 def to_int8(x: np.ndarray) -> np.ndarray:
     """A matrix (D, C) of float32, as (D, stored(C)) int8; ValueError if a number is not finite"""
     if not np.isfinite(x).all():
@@ -68,10 +82,9 @@ def columns_of(packed: np.ndarray) -> int:
 
 def from_int8(packed: np.ndarray) -> np.ndarray:
     """The numbers (D, C), float32, of a matrix or of some of its rows"""
-    columns = columns_of(packed)
-    scales = np.ascontiguousarray(packed[:, columns:]).view(np.float32)
-    blocks = packed[:, :columns].reshape(len(packed), -1, BLOCK)
-    return (blocks * scales[:, :, None]).reshape(len(packed), columns)
+    x = np.empty((packed.shape[0], columns_of(packed)), np.float32, like=packed)
+    dequantize(x, contiguous(packed))
+    return x
 
 
 def _dot_in_python(x, packed):

@@ -83,7 +83,7 @@ PRESETS = {
         "the best validation loss in a minute or two on two cores",
         dict(
             n_layer=3,
-            n_head=3,
+            n_head=4,
             n_embd=96,
             block_size=128,
             position="rotary",

@@ -274,7 +274,7 @@ def test_every_option_of_every_command_has_a_sentence():
 
 
 def test_help_shows_the_defaults_of_the_chosen_preset(capsys):
-    of_preset = {"shakespeare": "3300", "baby": "2000", "hello": "200", "nope": "1600"}
+    of_preset = {"shakespeare": "3300", "baby": "2000", "hello": "200", "nope": "3300"}
     for name, steps in of_preset.items():
         arguments = [f"--preset={name}"] if name == "hello" else ["--preset", name]
         with pytest.raises(SystemExit):

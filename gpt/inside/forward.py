@@ -19,7 +19,15 @@ import numpy as np
 from gpt.config import GPTConfig
 from gpt.errors import require
 from gpt.model import GPT
-from tinygrad_lite import Tensor, attention_weights, cross_entropy, nn, no_grad, zeros
+from tinygrad_lite import (
+    Tensor,
+    attention_weights,
+    cross_entropy,
+    nn,
+    no_grad,
+    precision,
+    zeros,
+)
 
 # Outputs of modules, by the ends of their names
 _IN_LAYER = {
@@ -198,7 +206,9 @@ def _with_derived(
 
 def _attention_parts(q: np.ndarray, k: np.ndarray) -> dict[str, np.ndarray]:
     """Queries and keys (1, H, T, D) as they are compared, and what comes of it before the values"""
-    scores = q[0] @ k[0].swapaxes(-1, -2) / np.sqrt(np.float32(q.shape[-1]))
+    with precision("float32"):  # not by NumPy's BLAS, which ends the process for want of memory
+        scores = (Tensor(q[0]) @ Tensor(k[0].swapaxes(-1, -2))).numpy()
+    scores = scores / np.sqrt(np.float32(q.shape[-1]))
     seen = np.tri(q.shape[2], dtype=bool)
     weights = attention_weights(Tensor(q), Tensor(k), True, 1 / np.sqrt(q.shape[-1])).numpy()[0]
     masked = np.where(seen, scores, np.float32(-np.inf))

@@ -12,7 +12,6 @@ from gpt.config import GPTConfig
 from gpt.model import GPT
 from gpt.training.run import load
 from gpt.writing.sampling import Sampling, generate, generate_batch
-from tinygrad_lite.kernels.int8 import from_int8, to_int8
 
 OPTIONS = {
     "learned": {},
@@ -77,74 +76,6 @@ def test_weights_stored_in_bfloat16_change_little():
     assert 0 < np.abs(logits - exact).max() < 0.03 * np.abs(exact).max()
     np.testing.assert_allclose(whole, logits, rtol=1e-4, atol=1e-5)
     assert [n for n, _ in model.named_parameters() if n.startswith("token_embedding")] == []
-
-
-def test_weights_stored_in_int8_change_little():
-    model = GPT(GPTConfig(23, n_layer=2, n_head=2, n_embd=32, block_size=9, bias=True), seed=1)
-    for p in model.parameters():
-        p.data += 0.3 * np.random.default_rng(p.size).standard_normal(p.shape).astype(np.float32)
-    prompt = np.array([3, 1, 4, 1, 5])
-    with tg.no_grad():
-        exact = model.eval().next_logits(prompt[None]).numpy()
-        model.int8()
-        whole = model.next_logits(prompt[None]).numpy()
-        cache = model.new_cache(1)
-        for token in prompt:
-            logits = model.next_logits(np.array([[token]]), cache).numpy()
-            cache.lengths.data[:] += 1
-    assert 0 < np.abs(logits - exact).max() < 0.02 * np.abs(exact).max()
-    np.testing.assert_allclose(whole, logits, rtol=1e-4, atol=1e-5)
-    assert not any(p.ndim == 2 for p in model.parameters())
-    recorded = [list(generate(model, prompt, 12, Sampling(temperature=0), cache=c)) for c in (1, 0)]
-    assert recorded[0] == recorded[1]
-    stored = [b for _, b in model.named_buffers() if b.dtype == np.int8]
-    assert len(stored) == 2 * 6 + 1 + 1 - 1 + (model.config.position == "learned")
-
-
-@pytest.mark.parametrize("columns", [32, 64, 96, 1024, 3072])
-@pytest.mark.parametrize("count", [1, 3, 4, 5, 9])
-def test_products_of_int8_weights_are_those_of_rounded_weights(columns, count):
-    rng = np.random.default_rng(columns)
-    w = rng.standard_normal((21, columns)).astype(np.float32) * rng.uniform(0, 9, (21, 1))
-    w[3], w[5, :32], w[6] = 0, 0, 1e-30
-    x = rng.standard_normal((count, columns)).astype(np.float32)
-    packed = to_int8(w.astype(np.float32))
-    scale = np.abs(w.reshape(21, -1, 32)).max(-1, keepdims=True) / 127
-    rounded = from_int8(packed)
-    assert (np.abs(rounded - w).reshape(21, -1, 32) <= 0.501 * scale).all()
-    y = tg.linear(tg.Tensor(x), tg.Tensor(packed)).numpy()
-    np.testing.assert_allclose(y, x @ rounded.T, rtol=2e-5, atol=2e-4)
-    index = np.array([[0, 20], [7, 7]])
-    np.testing.assert_array_equal(tg.embedding(index, tg.Tensor(packed)).numpy(), rounded[index])
-    g = tg.Tensor(x, requires_grad=True)
-    tg.linear(g, tg.Tensor(packed)).sum().backward()
-    np.testing.assert_allclose(g.grad.numpy()[0], rounded.sum(0), rtol=1e-4, atol=1e-2)
-
-
-def test_a_product_with_int8_weights_does_not_depend_on_the_threads():
-    rng = np.random.default_rng(0)
-    packed = to_int8(rng.standard_normal((500, 512)).astype(np.float32))
-    x, found = tg.Tensor(rng.standard_normal((2, 512)).astype(np.float32)), []
-    for threads in {1, tg.get_num_threads()}:
-        before = tg.get_num_threads()
-        tg.set_num_threads(threads)
-        found.append(tg.linear(x, tg.Tensor(packed)).numpy())
-        tg.set_num_threads(before)
-    assert all((f == found[0]).all() for f in found)
-
-
-def test_what_eight_bits_cannot_hold_is_refused():
-    layer = tg.nn.Linear(32, 3, rng=0)
-    layer.weight.data[1, 2] = np.inf
-    with pytest.raises(ValueError, match="must be finite"):
-        layer.int8()
-    assert layer.weight.dtype == np.float32
-    narrow = tg.nn.Linear(33, 3, rng=0).int8()
-    assert narrow.weight.dtype == np.uint16
-    with pytest.raises(ValueError, match=r"try x \(..., 32\)"):
-        tg.linear(tg.ones(2, 36), tg.Tensor(to_int8(np.ones((3, 32), np.float32))))
-    x = tg.Tensor(np.ones((2, 32)))  # float64
-    assert tg.linear(x, tg.Tensor(to_int8(np.ones((3, 32), np.float32)))).dtype == np.float64
 
 
 def test_between_tokens_the_caller_can_differentiate():

@@ -4,9 +4,11 @@ dweight[v] = sum of g[n] over the n with index[n] = v. Each iteration of the bac
 some columns, so that the sums need no locks and have one order.
 """
 
+import math
+
 import numpy as np
 
-from tinygrad_lite.fused.linear import STORED, from_stored
+from tinygrad_lite.fused.linear import from_stored, is_stored
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.watch import procedure
@@ -47,20 +49,25 @@ def _check_index(index, rows):
 @op
 def embedding(index, weight):
     """Rows of weight (V, C) for an integer array: index (...), result (..., C). A weight of dtype
-    uint16 holds bfloat16 numbers, one of int8 blocks of them; these have no gradient."""
-    if weight.ndim != 2 or index.dtype.kind not in "iu":
+    uint16 holds bfloat16 numbers, one (V, C / 32, 36) of int8 blocks of them, as in `linear`; these
+    have no gradient."""
+    only_read = is_stored(weight)
+    if not (only_read or weight.ndim == 2) or index.dtype.kind not in "iu":
         raise TypeError(
             "embedding: the index holds integers, the weight is (V, C).\n"
             f"  got an index of {index.dtype} and a weight {weight.shape}\n"
             "  try index.astype('int64')"
         )
     # A copy: backward relies on what was checked
-    flat, table = index.astype(np.int64).reshape(-1), contiguous(weight)
+    flat, table = (
+        index.astype(np.int64).reshape(-1),
+        contiguous(weight).reshape(weight.shape[0], math.prod(weight.shape[1:])),
+    )
     _check_index(flat, len(table))
     y = np.empty((flat.size, table.shape[1]), table.dtype, like=table)
     embedding_forward(y, table, flat)
-    if y.dtype in STORED:
-        y = from_stored(y)
+    if only_read:
+        y = from_stored(y.reshape(flat.size, *weight.shape[1:]))
 
     def vjp(g):
         def dweight(out, add):

@@ -9,17 +9,16 @@ stored in bfloat16 has half the size, in int8 (see kernels/int8.py) 0.28 of it.
 
 import numpy as np
 
+from tinygrad_lite.kernels import int8
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
-from tinygrad_lite.kernels.int8 import columns_of, dot_int8, from_int8
 from tinygrad_lite.kernels.pack import rounded
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.sums import sum_rows
 from tinygrad_lite.tensor import Adding, Own, op
 
 FEW = 4  # rows of x
-STORED = {np.dtype(np.uint16), np.dtype(np.int8)}  # of weights that are only read
 
 
 @kernel
@@ -35,11 +34,11 @@ def few_rows_forward(chunk, y, x, weight, bias):
 
 @kernel
 def few_rows_int8(chunk, y, x, weight, bias):
-    """The same with weight (D, stored(C)) in int8"""
+    """The same with x (N, C / 32, 36) and weight (D, C / 32, 36), see kernels/int8.py"""
     columns = part_of(len(weight), chunk)
     for j in range(columns.start, columns.stop):
         for n in range(len(x)):
-            y[n, j] = dot_int8(x[n], weight[j])
+            y[n, j] = int8.dot(x[n], weight[j])
             if bias.size:
                 y[n, j] += bias[j]
 
@@ -66,43 +65,51 @@ def from_bfloat16(half):
     return np.left_shift(half.astype(np.uint32), np.uint32(16)).view(np.float32)
 
 
+def is_stored(weight):
+    """Whether a weight is only read: bfloat16 numbers (D, C), or blocks of int8 (D, C / 32, 36)"""
+    return weight.dtype == np.uint16 or int8.is_stored(weight)
+
+
 def from_stored(weight):
-    """float32 numbers (..., C) of a weight in bfloat16 or int8, or of rows of it"""
-    return from_int8(weight) if weight.dtype == np.int8 else from_bfloat16(weight)
+    """The float32 numbers (D, C) of such a weight, or of rows of it"""
+    return from_bfloat16(weight) if weight.dtype == np.uint16 else int8.from_int8(weight)
 
 
 @op
 def linear(x, weight, bias=None):
     """x (..., C) @ weight (D, C) transposed (+ bias (D,)): (..., D)
 
-    A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`, one of int8 blocks of them,
-    see kernels/int8.py; these have no gradient.
+    A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`, one (D, C / 32, 36) of int8
+    blocks of them, see kernels/int8.py; these have no gradient. With blocks, a few rows of x are
+    rounded to such blocks too.
     """
-    packed = weight.dtype == np.int8
-    columns = columns_of(weight) if packed and weight.ndim == 2 else weight.shape[-1]
-    if weight.ndim != 2 or x.shape[-1:] != (columns,) or (
-        bias is not None and bias.shape != weight.shape[:1]
+    in_blocks = int8.is_stored(weight)
+    shape = int8.shape_of(weight) if in_blocks else weight.shape
+    if len(shape) != 2 or x.shape[-1:] != shape[1:] or (
+        bias is not None and bias.shape != shape[:1]
     ):  # fmt: skip
+        wanted = f"x (..., {shape[1]}) and a bias {shape[:1]}" if len(shape) == 2 else "a matrix"
         raise ValueError(
             "linear: the last axis of x must be as long as the last of the weight (D, C), and the"
             " bias as long as its first.\n"
-            f"  got x {x.shape}, weight {weight.shape} and bias {getattr(bias, 'shape', None)}\n"
-            f"  try x (..., {columns}) and a bias {weight.shape[:1]}"
+            f"  got x {x.shape}, weight {shape} and bias {getattr(bias, 'shape', None)}\n"
+            f"  try {wanted}"
         )
-    is_stored = weight.dtype in STORED
-    dtype = float_dtype(x, None if is_stored else weight, bias)
+    only_read = is_stored(weight)
+    dtype = float_dtype(x, None if only_read else weight, bias)
     rows = as_rows(x, dtype)
-    few = len(rows) <= FEW and not (packed and dtype != np.float32)
+    few = len(rows) <= FEW and not (in_blocks and dtype != np.float32)
 
     def whole():
-        return contiguous(from_stored(weight) if is_stored else weight, dtype)
+        return contiguous(from_stored(contiguous(weight)) if only_read else weight, dtype)
 
-    w = contiguous(weight) if is_stored and few else whole()
+    w = contiguous(weight) if only_read and few else whole()
     bias = None if bias is None else contiguous(bias, dtype)
     y = np.empty((rows.shape[0], w.shape[0]), dtype, like=rows)
-    if few:
-        few_rows = few_rows_int8 if packed else few_rows_forward
-        few_rows(y, rows, w, np.empty(0, dtype) if bias is None else bias)
+    if few and in_blocks:
+        few_rows_int8(y, int8.quantized(rows), w, np.empty(0, dtype) if bias is None else bias)
+    elif few:
+        few_rows_forward(y, rows, w, np.empty(0, dtype) if bias is None else bias)
     else:
         gemm(y[None], rows[None], w[None], bias=bias, transpose_b=True)
 
@@ -111,7 +118,7 @@ def linear(x, weight, bias=None):
 
         def dx():
             out = np.empty_like(rows)
-            gemm(out[None], g_rows[None], (whole() if is_stored else w)[None])
+            gemm(out[None], g_rows[None], (whole() if only_read else w)[None])
             return out.reshape(x.shape)
 
         def add_dw(out, add):

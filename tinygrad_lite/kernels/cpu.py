@@ -19,6 +19,14 @@ def has_bfloat16() -> bool:
     return "+avx512bf16" in _features()
 
 
+def has_int8_products() -> bool:
+    """Whether the CPU adds products of four int8 numbers at once (VNNI)"""
+    features = _features()
+    return "+avxvnni" in features.split(",") or (
+        "+avx512vnni" in features and "+avx512vl" in features
+    )
+
+
 def _vector_bytes_and_registers() -> tuple[int, int]:
     features = _features()
     if "+avx512f" in features:

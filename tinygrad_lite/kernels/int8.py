@@ -1,9 +1,14 @@
 """Matrices in eight bits a number: rows of blocks of 32, each with a scale of its own.
 
-A row of C numbers, C a multiple of 32, is C bytes q, then C / 32 float32 scales s, all as int8:
-x[i] = q[i] * s[i // 32], with s = max |x| / 127 in the block. (The same blocks as Q8_0 of llama.cpp
-and GGML, whose scales have half the bits.) An eighth more than a byte for each number is read.
+A matrix (D, C), C a multiple of 32, is an array (D, C / 32, 36) of int8: of each block the four
+bytes of a float32 scale s, then 32 numbers q from -127 to 127: x[i] = q[i] s, s = max |x| / 127.
+(The same blocks as Q8_0 of llama.cpp and GGML, whose scales have half the bits.) No other weight
+has three axes: no matrix of integers is taken for one.
+
+`dot` multiplies two rows in integers, of which each sum is exact, and scales the sum of a block.
 """
+
+from typing import Any
 
 import numba
 import numpy as np
@@ -12,150 +17,202 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.cpu import has_int8_products
+from tinygrad_lite.kernels.rows import folded
 
 BLOCK = 32  # numbers with one scale
-LANES = 16
-
-
-def stored(columns: int) -> int:
-    """Bytes of a row of so many numbers"""
-    return columns + 4 * (columns // BLOCK)
+SCALE = 4  # bytes before them
+LANES = 8  # sums of four products each
+TINY = np.float32(np.finfo(np.float32).tiny)  # a block with a smaller scale is all zeros
 
 
 def can_be_stored(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and shape[1] > 0 and shape[1] % BLOCK == 0
 
 
+def is_stored(x: Any) -> bool:
+    """Whether an array is a matrix, or rows of one, stored in this way"""
+    return bool(x.dtype == np.int8 and x.ndim == 3 and x.shape[2] == SCALE + BLOCK)
+
+
+def shape_of(packed: Any) -> tuple[int, int]:
+    """(D, C) of what is stored"""
+    return packed.shape[0], packed.shape[1] * BLOCK
+
+
 @kernel
-def quantize(chunk, packed, scales, x):
-    """packed (D, stored(C)) without its scales, scales (D, C / 32), from x (D, C)"""
-    rows, half = part_of(len(x), chunk), x.dtype.type(0.5)
+def quantize(chunk, packed, x):
+    """packed (D, C / 32, 36) from x (D, C), float32; a number that is not finite makes the scale of
+    its block, and so each product with it, NaN"""
+    rows, half = part_of(len(x), chunk), np.float32(0.5)
     for n in range(rows.start, rows.stop):
-        for block in range(scales.shape[1]):
-            part = slice(block * BLOCK, (block + 1) * BLOCK)
-            x_, q = x[n, part], packed[n, part]
-            largest = x.dtype.type(0)
-            for i in range(x_.size):
+        for block in range(packed.shape[1]):
+            x_, q = x[n, block * BLOCK : (block + 1) * BLOCK], packed[n, block, SCALE:]
+            largest = zeros = np.float32(0)
+            for i in range(q.size):
                 largest = max(largest, abs(x_[i]))
-            scale = largest / x.dtype.type(127)
-            scales[n, block] = scale
-            inverse = x.dtype.type(0) if scale == 0 else x.dtype.type(1) / scale
-            for i in range(x_.size):
-                q[i] = np.int8(np.floor(x_[i] * inverse + half))
+                zeros += x_[i] * np.float32(0)  # NaN for what is not finite
+            scale = largest / np.float32(127) + zeros
+            if scale < TINY:
+                scale = np.float32(0)
+            inverse = np.float32(1) / scale if scale > 0 else np.float32(0)
+            packed[n, block, :SCALE].view(np.float32)[0] = scale
+            for i in range(q.size):
+                q[i] = np.int8(np.floor(x_[i] * inverse + half)) if inverse > 0 else np.int8(0)
+
+
+def _scale_in_python(x, q, scale):
+    """x (32,) = q (32,) times scale"""
+    x[...] = q * scale
+
+
+@intrinsic
+def _scale_in_llvm(typing, x, q, scale):
+    """The same by one vector, which LLVM does not find in so short a loop"""
+
+    def generate(context, builder, sig, args):
+        x, q = (context.make_array(t)(context, builder, a).data
+                for t, a in zip(sig.args[:2], args[:2], strict=True))  # fmt: skip
+        vector = ir.VectorType(ir.FloatType(), BLOCK)
+        bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
+        numbers = builder.sitofp(builder.load(builder.bitcast(q, bytes_), align=1), vector)
+        product = builder.fmul(numbers, _spread(builder, args[2], BLOCK))
+        builder.store(product, builder.bitcast(x, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(x, q, scale), generate
+
+
+def _spread(builder: ir.IRBuilder, number: ir.Value, lanes: int) -> ir.Value:
+    """A vector of which each lane is the number"""
+    undefined = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.IntType(32)(0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    return builder.shuffle_vector(first, undefined, everywhere)
+
+
+_scale = _scale_in_python if numba.config.DISABLE_JIT else _scale_in_llvm
 
 
 @kernel
 def dequantize(chunk, x, packed):
-    """x (D, C) float32 from packed (D, stored(C))"""
-    rows, columns = part_of(len(x), chunk), x.shape[1]
+    """x (D, C) float32 from packed (D, C / 32, 36)"""
+    rows = part_of(len(x), chunk)
     for n in range(rows.start, rows.stop):
-        scales = packed[n, columns:].view(np.float32)
-        for block in range(scales.size):
-            part = slice(block * BLOCK, (block + 1) * BLOCK)
-            x_, q, scale = x[n, part], packed[n, part], scales[block]
-            for i in range(x_.size):
-                x_[i] = np.float32(q[i]) * scale
+        for block in range(packed.shape[1]):
+            scale = packed[n, block, :SCALE].view(np.float32)[0]
+            _scale(x[n, block * BLOCK : (block + 1) * BLOCK], packed[n, block, SCALE:], scale)
 
 
 def to_int8(x: np.ndarray) -> np.ndarray:
-    """A matrix (D, C) of float32, as (D, stored(C)) int8; ValueError if a number is not finite"""
+    """A matrix (D, C) of float32, stored; ValueError if a number is not finite"""
     if not np.isfinite(x).all():
         raise ValueError(
             "int8: each number of a matrix that is stored in eight bits must be finite.\n"
             f"  got {int((~np.isfinite(x)).sum())} of {x.size} that are not\n"
             "  try weights of an earlier step"
         )
-    rows, columns = x.shape
-    packed = np.empty((rows, stored(columns)), np.int8)
-    scales = np.empty((rows, columns // BLOCK), np.float32)
-    quantize(packed, scales, np.ascontiguousarray(x, np.float32))
-    packed[:, columns:] = scales.view(np.int8)
+    return quantized(np.ascontiguousarray(x, np.float32))
+
+
+def quantized(x: Any) -> Any:
+    """x (D, C), contiguous float32, as (D, C / 32, 36) int8"""
+    packed = np.empty((x.shape[0], x.shape[1] // BLOCK, SCALE + BLOCK), np.int8, like=x)
+    quantize(packed, x)
     return packed
 
 
-def columns_of(packed: np.ndarray) -> int:
-    """How many numbers a row holds"""
-    return packed.shape[1] * BLOCK // (BLOCK + 4)
-
-
-def from_int8(packed: np.ndarray) -> np.ndarray:
-    """The numbers (D, C), float32, of a matrix or of some of its rows"""
-    x = np.empty((packed.shape[0], columns_of(packed)), np.float32, like=packed)
-    dequantize(x, contiguous(packed))
+def from_int8(packed: Any) -> Any:
+    """The numbers (D, C), float32, of what is stored"""
+    x = np.empty(shape_of(packed), np.float32, like=packed)
+    dequantize(x, packed)
     return x
 
 
-def _dot_in_python(x, packed):
-    """The sum of x (C,) times the numbers of a row (stored(C),)"""
-    return (x * from_int8(packed[None])[0]).sum(dtype=x.dtype)
+def _dot_in_python(x, y):
+    """The sum of the products of two rows (C / 32, 36)"""
+    return (from_int8(x[None]) * from_int8(y[None])).sum(dtype=np.float32)
 
 
 @intrinsic
-def _dot_in_llvm(typing, x, packed):
-    """The same by vectors of LANES partial sums: each block's products, then times its scale"""
+def _dot_in_llvm(typing, x, y):
+    """The same by LANES partial sums"""
 
     def generate(context, builder, sig, args):
-        function = _dot_function(builder.module)
-        x, packed = (context.make_array(t)(context, builder, a)
-                     for t, a in zip(sig.args, args, strict=True))  # fmt: skip
-        return builder.call(function, [x.data, packed.data, x.nitems])
+        x, y = (context.make_array(t)(context, builder, a)
+                for t, a in zip(sig.args, args, strict=True))  # fmt: skip
+        count = builder.sdiv(x.nitems, x.nitems.type(SCALE + BLOCK))
+        return builder.call(_dot_function(builder.module), [x.data, y.data, count])
 
-    return types.float32(x, packed), generate
+    return types.float32(x, y), generate
 
 
 def _dot_function(module: ir.Module) -> ir.Function:
+    """The LLVM function dot(x, y, number of blocks) in `module`"""
     name = "tinygrad_lite_dot_int8"
     if name in module.globals:
         return module.globals[name]
-    word, number, byte = ir.IntType(64), ir.FloatType(), ir.IntType(8)
-    vector, bytes_ = ir.VectorType(number, LANES), ir.VectorType(byte, LANES)
-    kind = ir.FunctionType(number, [number.as_pointer(), byte.as_pointer(), word])
-    function = ir.Function(module, kind, name)
+    word, number, here = ir.IntType(64), ir.FloatType(), ir.IntType(8).as_pointer()
+    vector = ir.VectorType(number, LANES)
+    function = ir.Function(module, ir.FunctionType(number, [here, here, word]), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    x, q, n = function.args
     first, loop, end = map(function.append_basic_block, ("start", "block", "end"))
     fma = cgutils.get_or_insert_function(
         module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
     )
     builder = ir.IRBuilder(first)
-    scales = builder.bitcast(builder.gep(q, [n]), number.as_pointer())
-    builder.branch(loop)
+    builder.cbranch(builder.icmp_signed(">", function.args[2], word(0)), loop, end)
 
     builder.position_at_end(loop)
     block, before = builder.phi(word), builder.phi(vector)
-    products = None
-    for part in range(0, BLOCK, LANES):
-        at = builder.add(builder.mul(block, word(BLOCK)), word(part))
-        x_ = builder.load(builder.bitcast(builder.gep(x, [at]), vector.as_pointer()), align=4)
-        q_ = builder.load(builder.bitcast(builder.gep(q, [at]), bytes_.as_pointer()), align=1)
-        pair = x_, builder.sitofp(q_, vector)
-        products = builder.call(fma, [*pair, products]) if part else builder.fmul(*pair)
-    scale = builder.load(builder.gep(scales, [block]), align=1)
-    spread = builder.insert_element(ir.Constant(vector, ir.Undefined), scale, ir.IntType(32)(0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    spread = builder.shuffle_vector(spread, spread, zeros)
-    after = builder.call(fma, [products, spread, before])
-    following = builder.add(block, word(1))
-    for phi, start, then in ((block, word(0), following),
-                             (before, ir.Constant(vector, [0.0] * LANES), after)):  # fmt: skip
+    scales, numbers = [], []
+    for row in function.args[:2]:
+        start = builder.gep(row, [builder.mul(block, word(SCALE + BLOCK))])
+        scales.append(builder.load(builder.bitcast(start, number.as_pointer()), align=1))
+        bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
+        start = builder.bitcast(builder.gep(start, [word(SCALE)]), bytes_)
+        numbers.append(builder.load(start, align=1))
+    exact = builder.sitofp(_sums_of_four(builder, *numbers), vector)
+    scale = _spread(builder, builder.fmul(*scales), LANES)
+    after = builder.call(fma, [exact, scale, before])
+    following, nothing = builder.add(block, word(1)), ir.Constant(vector, [0.0] * LANES)
+    for phi, start, then in ((block, word(0), following), (before, nothing, after)):
         phi.add_incoming(start, first)
         phi.add_incoming(then, loop)
-    last = builder.icmp_signed(">=", builder.mul(following, word(BLOCK)), n)
-    builder.cbranch(last, end, loop)
+    builder.cbranch(builder.icmp_signed("<", following, function.args[2]), loop, end)
 
     builder.position_at_end(end)
-    width, folded = LANES, after
-    while width > 1:
-        width //= 2
-        undefined = ir.Constant(folded.type, ir.Undefined)
-        picks = [ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(at, at + width)))
-                 for at in (0, width)]  # fmt: skip
-        folded = builder.fadd(*(builder.shuffle_vector(folded, undefined, p) for p in picks))
-    builder.ret(builder.extract_element(folded, ir.IntType(32)(0)))
+    total = builder.phi(vector)
+    total.add_incoming(nothing, first)
+    total.add_incoming(after, loop)
+    builder.ret(folded(builder, builder.fadd, total))
     return function
 
 
-dot_int8 = _dot_in_python if numba.config.DISABLE_JIT else _dot_in_llvm
+def _sums_of_four(builder: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """LANES int32: the sums of four products each of numbers that lie side by side, exact"""
+    words = ir.VectorType(ir.IntType(32), LANES)
+    if has_int8_products():  # unsigned by signed: y + 128 = y ^ 128, and what that is too much
+        product = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(words, [words] * 3), "llvm.x86.avx512.vpdpbusd.256"
+        )
+        upper = ir.Constant(x.type, [-128] * BLOCK)
+        x, y, nothing = builder.bitcast(x, words), builder.xor(y, upper), ir.Constant(words, None)
+        whole, offset = (builder.call(product, [nothing, builder.bitcast(factor, words), x])
+                         for factor in (y, upper))  # fmt: skip
+        return builder.sub(whole, offset)
+
+    def halves(value: ir.Value, bits: int) -> tuple[ir.Value, ir.Value]:
+        """The lower and the upper halves of numbers of so many bits, with their signs"""
+        kind = ir.VectorType(ir.IntType(bits), 8 * BLOCK // bits)
+        value, by = builder.bitcast(value, kind), ir.Constant(kind, [bits // 2] * kind.count)
+        return builder.ashr(builder.shl(value, by), by), builder.ashr(value, by)
+
+    # Two products of at most 127 * 127 have room in 16 bits.
+    pairs = (builder.mul(a, b) for a, b in zip(halves(x, 16), halves(y, 16), strict=True))
+    return builder.add(*halves(builder.add(*pairs), 32))
+
+
+dot = _dot_in_python if numba.config.DISABLE_JIT else _dot_in_llvm

@@ -122,14 +122,7 @@ def _reduction_function(
     builder.position_at_end(fold)
     partial = builder.phi(vector)
     advance(partial, (nothing, next_lanes), first, wide)
-    width, folded = LANES, partial
-    while width > 1:
-        width //= 2
-        undefined = ir.Constant(folded.type, ir.Undefined)
-        picks = [ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(at, at + width)))
-                 for at in (0, width)]  # fmt: skip
-        folded = combine(*(builder.shuffle_vector(folded, undefined, p) for p in picks))
-    result = builder.extract_element(folded, ir.IntType(32)(0))
+    result = folded(builder, combine, partial)
     builder.cbranch(builder.icmp_signed("<", whole, n), single, end)
 
     builder.position_at_end(single)
@@ -145,6 +138,16 @@ def _reduction_function(
     advance(final, (result, next_running), fold, single)
     builder.ret(final)
     return function
+
+
+def folded(builder: ir.IRBuilder, combine: Any, lanes: ir.Value) -> ir.Value:
+    """The lanes of a vector combined to a number, always in the same order: half with half"""
+    while (width := lanes.type.count // 2) > 0:
+        undefined = ir.Constant(lanes.type, ir.Undefined)
+        picks = [ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(at, at + width)))
+                 for at in (0, width)]  # fmt: skip
+        lanes = combine(*(builder.shuffle_vector(lanes, undefined, p) for p in picks))
+    return builder.extract_element(lanes, ir.IntType(32)(0))
 
 
 def _blockwise(module: ir.Module, of_block: ir.Function) -> ir.Function:

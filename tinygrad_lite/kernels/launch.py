@@ -55,14 +55,13 @@ def _spread(body: Any) -> Any:
         def generate(context, builder, sig, args):
             context.active_code_library.add_linking_library(compiled.library)
             run = _run_function(context, builder.module, compiled, arguments)
+            block = _without_owners(context, builder, args[2], arguments)
             wanted = builder.icmp_signed(">=", args[1], args[1].type(0))
             with builder.if_else(wanted) as (now, later):
                 with now:
-                    block = cgutils.alloca_once_value(builder, args[2])
-                    data = builder.bitcast(block, _BYTES)
+                    data = builder.bitcast(cgutils.alloca_once_value(builder, block), _BYTES)
                     _hand_out(context, builder, run, data, args[0], args[1])
                 with later, builder.if_then(cgutils.is_not_null(builder, args[0])):
-                    block = _without_owners(context, builder, args[2], arguments)
                     place = builder.inttoptr(args[0], _WORD.as_pointer())
                     builder.store(builder.ptrtoint(run, _WORD), place)
                     place = builder.gep(place, [_WORD(1)])
@@ -112,8 +111,9 @@ def _hand_out(context: Any, builder: Any, run: Any, data: Any, tasks: Any, threa
 
 
 def _without_owners(context: Any, builder: Any, block: Any, arguments: Any) -> Any:
-    """The arguments of a call that is made later: who writes it down keeps the arrays alive, and
-    Numba, whose count of references ends with this call, must not count on."""
+    """The arguments of a call: whoever makes it, or writes it down, keeps the arrays alive. Numba
+    must not count references to them, later or on several threads, which would wait for each other
+    to count."""
     for i, kind in enumerate(arguments.types):
         if isinstance(kind, types.Array):
             array = context.make_array(kind)(context, builder, builder.extract_value(block, i))

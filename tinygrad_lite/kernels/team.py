@@ -309,6 +309,8 @@ class Team:
     def wake(self, threads: int) -> None:
         """Have helpers ready for kernels on so many threads."""
         if len(self.helpers) < threads - 1:
+            if numba.config.DISABLE_JIT:  # kernels run in plain Python, here
+                return
             self.define()
             with self.changing:
                 while len(self.helpers) < threads - 1:

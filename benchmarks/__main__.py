@@ -2,7 +2,7 @@
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
 python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE]: by the clock,
-beside nanoGPT in PyTorch, and beside ten fixed configurations"""
+beside nanoGPT in PyTorch, and beside ten fixed configurations (--config chosen: without these)"""
 
 import argparse
 import importlib.util
@@ -11,7 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import busy, gemm, generate, kernels, memory, scale, start, step, threads, tokens
+from benchmarks import (
+    busy,
+    gemm,
+    generate,
+    kernels,
+    memory,
+    scale,
+    start,
+    step,
+    sweep,
+    threads,
+    tokens,
+)
 from benchmarks.timing import Row, machine
 from tinygrad_lite import get_num_threads
 
@@ -53,16 +65,18 @@ def main() -> None:
         draw(args.json, args.json.with_suffix(".png"))
         print(args.json.with_suffix(".png"))
         return
-    if args.benchmark in ("learn", "sweep"):
-        learned(args)
-        return
-    unknown = set(args.config or []) - {c for _, configs in BENCHMARKS.values() for c in configs}
+    named = {name: configs for name, (_, configs) in BENCHMARKS.items()}
+    named["sweep"] = list(sweep.CONFIGS)
+    unknown = set(args.config or []) - {c for configs in named.values() for c in configs}
     if unknown:
-        known = "; ".join(f"{name}: {', '.join(c)}" for name, (_, c) in BENCHMARKS.items())
+        known = "; ".join(f"{name}: {', '.join(c)}" for name, c in named.items())
         sys.exit(
             "benchmarks: each --config is one of a benchmark's.\n"
             f"  got {unknown.pop()!r}\n  try {known}"
         )
+    if args.benchmark in ("learn", "sweep"):
+        learned(args)
+        return
     peers = []
     for peer in (p for p in args.peers.split(",") if p):
         if peer in PEERS and importlib.util.find_spec(peer):
@@ -85,14 +99,15 @@ def main() -> None:
 
 
 def learned(args: argparse.Namespace) -> None:
-    from benchmarks import learn, sweep
+    from benchmarks import learn
     from gpt.text.named import shakespeare
 
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     text = args.text or shakespeare()
     minutes = [float(m) for m in args.minutes.split(",")]
     if args.benchmark == "sweep":
-        rows = sweep.run(text, minutes)
+        names = [name for name in sweep.CONFIGS if args.config is None or name in args.config]
+        rows = sweep.run(text, minutes, names)
         if args.json:
             sweep.save(rows, args.json)
             print(args.json.with_suffix(".png"))

@@ -16,7 +16,7 @@ def fixed() -> dict[str, list[str]]:
     found = {}
     for layers, width in SIZES:
         for dropout in DROPOUTS:
-            name = f"{layers} x {width}, dropout {dropout:g}"
+            name = f"{layers}x{width} dropout {dropout:g}"
             found[name] = [
                 "--n-layer", f"{layers}", "--n-embd", f"{width}", "--n-head", f"{width // 32}",
                 "--dropout", f"{dropout:g}",
@@ -24,12 +24,14 @@ def fixed() -> dict[str, list[str]]:
     return found
 
 
-def run(text: Path, minutes: list[float], only_chosen: bool = False) -> list[dict[str, Any]]:
+CONFIGS: dict[str, list[str]] = {"chosen": [], **fixed()}
+
+
+def run(text: Path, minutes: list[float], names: list[str]) -> list[dict[str, Any]]:
     """A row a run: seconds of the whole process, nats of its best weights on the whole split"""
     rows: list[dict[str, Any]] = []
     for m in minutes:
-        named = {"chosen": []} if only_chosen else {"chosen": [], **fixed()}
-        for name, options in named.items():
+        for name, options in ((name, CONFIGS[name]) for name in names):
             curve: Curve = ours(text, m, *options)
             seconds, nats = curve[-1]
             rows.append({"text": text.name, "minutes": m, "what": name, "seconds": seconds,
@@ -41,7 +43,7 @@ def run(text: Path, minutes: list[float], only_chosen: bool = False) -> list[dic
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A panel a text: nats over minutes, what was chosen as a line, the fixed ones as points"""
+    """A panel a text: nats over minutes, what was chosen, each fixed one, and the best of these"""
     import matplotlib
 
     matplotlib.use("agg")
@@ -52,11 +54,18 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         1, len(texts), figsize=(4 * len(texts), 4), squeeze=False, layout="constrained"
     )
     for axes, text in zip(panels[0], texts, strict=True):
-        own = [row for row in rows if row["text"] == text]
-        for chosen, style in ((True, "o-"), (False, "x")):
-            some = [row for row in own if (row["what"] == "chosen") == chosen]
-            label = "chosen" if chosen else "fixed configurations"
-            axes.plot([r["minutes"] for r in some], [r["nats"] for r in some], style, label=label)
+        own = sorted((r for r in rows if r["text"] == text), key=lambda r: r["minutes"])
+        fixed_ones = [r for r in own if r["what"] != "chosen"]
+        best = {r["minutes"]: min(o["nats"] for o in fixed_ones if o["minutes"] == r["minutes"])
+                for r in fixed_ones}  # fmt: skip
+        points = [(r["minutes"], r["nats"]) for r in own if r["what"] == "chosen"]
+        for some, style, label in (
+            ([(r["minutes"], r["nats"]) for r in fixed_ones], "x", "fixed configurations"),
+            (list(best.items()), "--", "the best of these"),
+            (points, "o-", "chosen"),
+        ):
+            if some:
+                axes.plot(*zip(*some, strict=True), style, label=label)
         axes.set(xscale="log", xlabel="minutes", ylabel="nats a character, validation", title=text)
         axes.legend()
     figure.savefig(path, dpi=110)
@@ -64,5 +73,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def save(rows: list[dict[str, Any]], path: Path) -> None:
+    """The rows, with those of other runs that the file has, and a picture beside it"""
+    if path.exists():
+        measured = {(row["text"], row["minutes"], row["what"]) for row in rows}
+        before = json.loads(path.read_text("utf-8"))
+        rows = [
+            row for row in before if (row["text"], row["minutes"], row["what"]) not in measured
+        ] + rows
     path.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     draw(rows, path.with_suffix(".png"))

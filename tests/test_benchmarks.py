@@ -1,5 +1,6 @@
 """The benchmarks' own machinery: comparing before timing, rows, the picture."""
 
+import collections
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import timing, tokens
+from benchmarks import ngrams, timing, tokens
 
 
 def factory(value, key="x"):
@@ -77,3 +78,56 @@ def test_texts_become_tokens_beside_the_library(monkeypatch):
     assert [row.contender for row in tokens.run("1 MB characters", [])] == ["ours"]
     assert 0 < ours.min_ms <= ours.median_ms
     assert ours.peak_mb > 10
+
+
+def kneser_ney(training, vocab, order):
+    """p(token, context) by the formula in benchmarks/ngrams.py, from dictionaries"""
+    grams = [tuple(training[i : i + order]) for i in range(len(training) - order + 1)]
+    # Whole contexts count each time they occur, shorter ones once for each token before them
+    longer = [
+        tuple(training[i : i + n + 1]) for n in range(1, order) for i in range(len(training) - n)
+    ]
+    models = {
+        order: grams,
+        **{n: [g[1:] for g in set(longer) if len(g) == n + 1] for n in range(1, order)},
+    }
+
+    def p(token, context):
+        n = len(context) + 1
+        counts = collections.Counter(models[n])
+        once, twice = (sum(c == k for c in counts.values()) for k in (1, 2))
+        discount = once / (once + 2 * twice) if once else 0.5
+        shorter = p(token, context[1:]) if context else 1 / vocab
+        after = {g: c for g, c in counts.items() if g[:-1] == context}
+        if not after:
+            return shorter
+        own = max(after.get((*context, token), 0) - discount, 0)
+        return (own + discount * len(after) * shorter) / sum(after.values())
+
+    return p
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_counts_are_smoothed_as_the_formula_says(order):
+    rng = np.random.default_rng(order)
+    training, validation = rng.choice(5, (2, 60), p=[0.5, 0.3, 0.1, 0.1, 0])
+    validation[7] = 4  # never seen
+    p = kneser_ney(training.tolist(), 5, order)
+    assert sum(p(token, (1, 0)[: order - 1]) for token in range(5)) == pytest.approx(1)
+    both = [*training.tolist(), *validation.tolist()]
+    places = range(len(training) + 1, len(both))
+    expected = -np.mean([np.log(p(both[i], tuple(both[i - order + 1 : i]))) for i in places])
+    assert ngrams.kneser_ney_loss(training, validation, 5, order) == pytest.approx(expected)
+
+
+def test_a_sweep_keeps_what_was_measured_before(tmp_path):
+    text, path = tmp_path / "text.txt", tmp_path / "rows.json"
+    text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(300)))
+    for config in ("chosen", "2x64 dropout 0"):
+        done = run("sweep", "--text", str(text), "--minutes", "0.05", "--config", config,
+                   "--json", str(path))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    rows = json.loads(path.read_text())
+    assert [row["what"] for row in rows] == ["chosen", "2x64 dropout 0"]
+    assert all(row["seconds"] > 1 and 0 < row["nats"] < 5 for row in rows)
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -172,6 +172,20 @@ def test_better_weights_that_were_saved_after_the_state_are_kept(home, monkeypat
     assert "after step 60" in capsys.readouterr().out
 
 
+def test_a_run_by_the_clock_keeps_better_weights_that_were_saved_after_the_state(home, monkeypatch):
+    """What is done again is not the same: the clock decides how much"""
+    saves = Run.save_last
+    monkeypatch.setattr(Run, "save_last", lambda s, state: state.step <= 1 and saves(s, state))
+    assert run(["train", "text.txt", "--out", "a", *TINY, "--minutes", "0.05"]) == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(home)
+    monkeypatch.setattr("gpt.training.run.Run.kept_best", lambda _: (10**6, 0.0))
+    saved = []
+    monkeypatch.setattr(Run, "save_best", lambda s, state, loss: saved.append(loss))
+    assert run(["train", "--resume", "a"]) == 0
+    assert not saved
+
+
 def test_samples_go_back_with_the_log_also_before_the_first_evaluation(home):
     asked = ["train", "text.txt", "--out", "a", *TINY, *STEPS, "--save-every", "3", "--keep", "9"]
     assert run(asked) == 0

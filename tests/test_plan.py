@@ -87,6 +87,14 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
     assert evaluations[-1] == state.step
 
 
+def test_an_evaluation_of_few_tokens_does_not_end_the_run():
+    """Whose cost, most of it the same for many tokens, says little about the whole split"""
+    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, eval_tokens=1))
+    clock = Clock(state, 200_000)
+    clock.evaluated(0.01)
+    assert 200_000 * clock.per_token < 20  # and not 250
+
+
 def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, steps=1000))
     now = itertools.count()

@@ -9,7 +9,7 @@ import dataclasses
 import time
 
 from gpt.config import MOST
-from gpt.training.evaluate import FINAL
+from gpt.training.evaluate import BATCH, FINAL, windows
 from gpt.training.state import TrainState
 
 TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
@@ -36,8 +36,11 @@ class Clock:
 
     def evaluated(self, seconds: float) -> None:
         """An evaluation of config.eval_tokens has taken so long."""
-        read = min(self.tokens, self.state.config.eval_tokens)
-        self.per_token = seconds / max(read, 1)
+        size, most = self.state.model.config.block_size, self.state.config.eval_tokens
+        starts = windows(self.tokens, size, most)
+        # Windows are read BATCH at a time: few of them take about as long as so many
+        read = max(len(starts), min(BATCH, -(-self.tokens // size))) * size
+        self.per_token = seconds / read
 
     def step(self) -> None:
         """A step is done."""

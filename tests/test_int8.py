@@ -14,6 +14,7 @@ import tinygrad_lite as tg
 from gpt.config import GPTConfig
 from gpt.model import GPT
 from gpt.writing.sampling import Sampling, generate
+from tinygrad_lite.fused.linear import to_bfloat16
 from tinygrad_lite.kernels.cpu import has_int8_products
 from tinygrad_lite.kernels.int8 import from_int8, quantized, to_int8
 
@@ -150,3 +151,13 @@ def test_what_eight_bits_cannot_hold_is_refused():
         tg.linear(tg.ones(2, 36), tg.Tensor(to_int8(np.ones((3, 32), np.float32))))
     x = tg.Tensor(np.ones((2, 32)))  # float64
     assert tg.linear(x, tg.Tensor(to_int8(np.ones((3, 32), np.float32)))).dtype == np.float64
+
+
+def test_stored_weights_take_other_dtypes_of_x_and_must_be_matrices():
+    half = tg.Tensor(to_bfloat16(np.ones((3, 32), np.float32)))
+    y = tg.linear(tg.Tensor(np.ones((2, 32))), half)
+    assert y.dtype == np.float64
+    assert (y.numpy() == 32).all()
+    for shape in ((3,), (3, 2, 2)):
+        with pytest.raises(TypeError, match="the weight is"):
+            tg.embedding(tg.Tensor(np.array([0])), tg.Tensor(np.zeros(shape, np.uint16)))

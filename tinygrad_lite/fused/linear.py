@@ -98,7 +98,7 @@ def linear(x, weight, bias=None):
     only_read = is_stored(weight)
     dtype = float_dtype(x, None if only_read else weight, bias)
     rows = as_rows(x, dtype)
-    few = len(rows) <= FEW and not (in_blocks and dtype != np.float32)
+    few = len(rows) <= FEW and not (only_read and dtype != np.float32)
 
     def whole():
         return contiguous(from_stored(contiguous(weight)) if only_read else weight, dtype)

@@ -161,3 +161,8 @@ def test_stored_weights_take_other_dtypes_of_x_and_must_be_matrices():
     for shape in ((3,), (3, 2, 2)):
         with pytest.raises(TypeError, match="the weight is"):
             tg.embedding(tg.Tensor(np.array([0])), tg.Tensor(np.zeros(shape, np.uint16)))
+
+
+def test_a_width_of_other_than_whole_blocks_is_refused():
+    with pytest.raises(ValueError, match="multiple of 32"):
+        to_int8(np.ones((3, 33), np.float32))

@@ -21,6 +21,7 @@ from tinygrad_lite.kernels.team import (
     REST,
     RESUMED,
     TICKET,
+    Team,
     load,
     store,
     team,
@@ -216,3 +217,22 @@ for _ in range(20):
     assert os.waitpid(child, 0)[1] == 0
 """)
     assert said == "True"
+
+
+@pytest.mark.parametrize("n", [1.5, "2", True, None])
+def test_the_number_of_threads_is_whole(n):
+    with pytest.raises(TypeError, match="whole number"):
+        tg.set_num_threads(n)
+
+
+def test_a_team_does_without_threads_that_cannot_be_started(monkeypatch):
+    def fails(_):
+        raise RuntimeError("can't start new thread")
+
+    one = Team()
+    one.serve = object()  # defined
+    with monkeypatch.context() as some:
+        some.setattr(threading.Thread, "start", fails)
+        one.wake(2)
+    assert not one.helpers
+    assert not one.bells

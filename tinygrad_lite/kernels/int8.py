@@ -106,7 +106,14 @@ def dequantize(chunk, x, packed):
 
 
 def to_int8(x: np.ndarray) -> np.ndarray:
-    """A matrix (D, C) of float32, stored; ValueError if a number is not finite"""
+    """A matrix (D, C) of float32, stored; ValueError if a number is not finite, or C no multiple of
+    BLOCK"""
+    if not can_be_stored(x.shape):
+        raise ValueError(
+            f"int8: a matrix is stored in blocks of {BLOCK} numbers of a row.\n"
+            f"  got shape {x.shape}\n"
+            f"  try a last axis that is a multiple of {BLOCK}, or bfloat16"
+        )
     if not np.isfinite(x).all():
         raise ValueError(
             "int8: each number of a matrix that is stored in eight bits must be finite.\n"

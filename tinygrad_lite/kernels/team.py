@@ -228,7 +228,8 @@ class Team:
             if numba.config.DISABLE_JIT:  # kernels run in plain Python, here
                 return
             self.define()
-            with self.changing:
+            # Where no thread can be started, the caller does without
+            with self.changing, contextlib.suppress(RuntimeError):
                 while len(self.helpers) < threads - 1:
                     self._hire(len(self.helpers) + 1)
         if self.asleep:
@@ -239,11 +240,11 @@ class Team:
 
     def _hire(self, number: int) -> None:
         bell: queue.SimpleQueue = queue.SimpleQueue()
-        self.bells.append(bell)
         helper = threading.Thread(
             target=self._help, args=(number, bell), name=f"tinygrad_lite {number}", daemon=True
         )
         helper.start()
+        self.bells.append(bell)
         self.helpers.append(helper)
 
     def _help(self, number: int, bell: queue.SimpleQueue) -> None:
@@ -273,6 +274,10 @@ team = Team()
 def set_num_threads(n: int) -> None:
     """Use `n` threads in every kernel called from this Python thread, 1 <= n <= cores."""
     most = 1 if team.forked else numba.config.NUMBA_NUM_THREADS
+    if not isinstance(n, int | np.integer) or isinstance(n, bool):
+        raise TypeError(
+            f"set_num_threads: the number of threads is a whole number.\n  got {n!r}\n  try {most}"
+        )
     if n > 1 and team.forked:
         raise ValueError(
             "set_num_threads: a process forked from one that has computed has one thread.\n"

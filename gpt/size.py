@@ -45,7 +45,7 @@ def describe(config: GPTConfig, batch_size: int) -> dict[str, Any]:
     per_token = (
         layers * ((10 + 2 * config.token_shift) * c + 2 * config.d_ff) + 2 * config.vocab_size
     )
-    cache = 2 * layers * (time + config.token_shift) * c
+    cache = 2 * layers * time * (1 + config.token_shift) * c
     return {
         "components": [
             {"name": name, "shape": shape, "each": each, "times": times}

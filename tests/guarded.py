@@ -245,11 +245,13 @@ def heads() -> Cases:
         steps = numbers((5, 3, 2, 3, 1, d), np.float32)
 
         def generate(size=size, d=d, steps=steps) -> list[np.ndarray]:
-            cache = tg.KVCache(2, 2, size, 3, d)
+            cache = tg.KVCache(2, 2, size, 3, d, shifts=1)
             found = []
             for step in steps[: min(size, 5)]:
                 q, k, v = (Tensor(x) for x in step)
                 found += [cache.attend(layer, q, k, v).numpy() for layer in (0, 1)]
+                x = q.reshape(2, 1, 3 * d)
+                found.append(cache.shift(0, x, Tensor(x.numpy()[0, 0].copy())).numpy())
                 cache.lengths.data[:] += 1
             cache.lengths.data[:] = [0, size - 1]  # one sequence is full, the other empty
             return [*found, cache.attend(1, *(Tensor(x) for x in steps[0])).numpy()]

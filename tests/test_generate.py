@@ -62,6 +62,31 @@ def test_a_batch_gives_each_prompt_what_it_gives_alone():
         assert list(together[i]) == list(generate(model, prompt, 12, sampling, seed=4 + i))
 
 
+def test_another_token_at_the_same_position_is_as_if_it_were_the_first():
+    """A candidate that is taken back leaves nothing behind"""
+    model = random_model(token_shift=True).eval()
+    cache = model.new_cache(1)
+    with tg.no_grad():
+        for token in (1, 2):
+            model.next_logits(tg.Tensor(np.array([[token]])), cache)
+            cache.lengths.data[:] += 1
+        found = [
+            model.next_logits(tg.Tensor(np.array([[token]])), cache).numpy() for token in (3, 4, 3)
+        ]
+        cache.lengths.data[:] -= 1
+        again = model.next_logits(tg.Tensor(np.array([[2]])), cache).numpy()
+        whole = model(tg.Tensor(np.array([[1, 2, 3]]))).numpy()[:, 1:]
+    assert (found[0] == found[2]).all()
+    np.testing.assert_allclose(found[0].reshape(-1), whole[0, 1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(again.reshape(-1), whole[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_no_positions_at_all_are_refused():
+    cache = tg.KVCache(1, 1, 4, 1, 2, shifts=1)
+    with pytest.raises(ValueError, match="token shift"):
+        cache.shift(0, tg.zeros(1, 0, 2), tg.zeros(2))
+
+
 def test_weights_stored_in_bfloat16_change_little():
     model = random_model()
     prompt = np.array([3, 1, 4])

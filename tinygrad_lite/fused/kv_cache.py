@@ -47,21 +47,24 @@ def kv_cache_step(chunk, out, keys, values, scores, q, k, v, lengths, scale):
 
 
 @kernel
-def token_shift_step(chunk, out, last, x, w, lengths):
-    """out, last, x (B, C), w (C,): out = x + w * last where anything is kept, last = x"""
+def token_shift_step(chunk, out, inputs, x, w, lengths):
+    """inputs (B, S, C) receives x (B, C) at position n = lengths[b]; then out (B, C) = x + w (C,)
+    times the input at n - 1, where there is one"""
     rows = part_of(len(x), chunk)
     for b in range(rows.start, rows.stop):
-        out_, last_, x_ = out[b], last[b], x[b]
-        seen = w.dtype.type(lengths[b] > 0)
+        n = lengths[b]
+        out_, kept, x_ = out[b], inputs[b, n], x[b]
         for j in range(w.size):
-            before = last_[j] if seen else w.dtype.type(0)
-            last_[j] = x_[j]
-            out_[j] = x_[j] + w[j] * before
+            out_[j] = kept[j] = x_[j]
+        if n > 0:
+            before = inputs[b, n - 1]
+            for j in range(w.size):
+                out_[j] += w[j] * before[j]
 
 
 class KVCache:
     """Memory for the keys and values of `size` positions in each layer and sequence, and for the
-    last input of each of so many token shifts.
+    inputs of so many token shifts there.
 
     lengths (batch,)   positions that each sequence has so far: `attend` writes after them, and who
                        has finished a pass through all layers moves them on
@@ -73,7 +76,7 @@ class KVCache:
         shape = (layers, batch, heads, size, head_size)
         self.keys = Tensor(np.zeros(shape, np.float32))
         self.values = Tensor(np.zeros(shape, np.float32))
-        self.last = Tensor(np.zeros((shifts, batch, heads * head_size), np.float32))
+        self.inputs = Tensor(np.zeros((shifts, batch, size, heads * head_size), np.float32))
         self.lengths = Tensor(np.zeros(batch, np.int64))
 
     def row(self, b: int) -> "KVCache":
@@ -81,7 +84,7 @@ class KVCache:
         one = KVCache.__new__(KVCache)
         one.keys = Tensor(self.keys.data[:, b : b + 1])
         one.values = Tensor(self.values.data[:, b : b + 1])
-        one.last = Tensor(self.last.data[:, b : b + 1])
+        one.inputs = Tensor(self.inputs.data[:, b : b + 1])
         one.lengths = Tensor(self.lengths.data[b : b + 1])
         return one
 
@@ -119,20 +122,25 @@ class KVCache:
     def shift(self, place: int, x: Tensor, weight: Tensor) -> Tensor:
         """token_shift of x (B, T, C), T = 1, or any T where nothing is kept yet, for the shift of
         number `place`"""
-        last, lengths = self.last.data[place], self.lengths.data
-        if x.ndim != 3 or (x.shape[0], x.shape[2]) != last.shape or weight.shape != last.shape[1:]:
+        inputs, lengths = self.inputs.data[place], self.lengths.data
+        batch, size, width = inputs.shape
+        time = x.shape[1] if x.ndim == 3 else 0
+        fits = x.shape == (batch, time, width) and weight.shape == (width,) and time > 0
+        fits = fits and inputs.dtype == np.float32
+        if not fits or lengths.shape != (batch,) or lengths.dtype != np.int64:
             raise ValueError(
-                f"KVCache: x of a token shift is (B, T, C) with B, C = {last.shape}.\n"
+                f"KVCache: x of a token shift is (B, T, C) with B, C = {batch}, {width}.\n"
                 f"  got {x.shape} and a weight {weight.shape}\n"
                 "  try a cache made for this model and batch"
             )
-        _check_room(lengths, x.shape[1], self.keys.shape[3])
+        _check_room(lengths, time, size)
         x_, w = contiguous(x.data, np.float32), contiguous(weight.data, np.float32)
-        if x.shape[1] != 1:
-            last[...] = x_[:, -1]
+        if time > 1:
+            inputs[:, :time] = x_
             return token_shift(x, weight)
         out = np.empty_like(x_)
-        token_shift_step(out.reshape(last.shape), last, x_.reshape(last.shape), w, lengths)
+        flat = (batch, width)
+        token_shift_step(out.reshape(flat), inputs, x_.reshape(flat), w, lengths)
         return Tensor._wrap(out)
 
 

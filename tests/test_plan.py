@@ -87,12 +87,21 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
     assert evaluations[-1] == state.step
 
 
-def test_an_evaluation_of_few_tokens_does_not_end_the_run():
-    """Whose cost, most of it the same for many tokens, says little about the whole split"""
-    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, eval_tokens=1))
-    clock = Clock(state, 200_000)
-    clock.evaluated(0.01)
-    assert 200_000 * clock.per_token < 20  # and not 250
+@pytest.mark.parametrize(
+    ("eval_tokens", "seconds", "in_step", "expected"),
+    [
+        (1, 0.01, 128, 5.2),  # one window: 1,563 batches, each as long as a third of a step
+        (1, 0.001, 8, 25),  # a large model, whose steps are of one window: as long as measured
+        (50_000, 1.0, 128, 4.0),
+    ],
+)
+def test_the_last_evaluation_is_foreseen(eval_tokens, seconds, in_step, expected):
+    """Also from one of few tokens, of which most of the time is the same for many"""
+    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, eval_tokens=eval_tokens))
+    clock = Clock(state, 200_000, in_step)
+    clock.pace = 0.01
+    clock.evaluated(seconds)
+    assert clock.last_evaluation() == pytest.approx(expected, rel=0.01)
 
 
 def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
@@ -101,7 +110,7 @@ def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
     clock = {"now": 0.0}
     monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
     state.began = 0.0
-    ticker, planned = Clock(state, 100), []
+    ticker, planned = Clock(state, 100, 8), []
     while not state.done():
         clock["now"] += 0.05 if next(now) < 300 else 0.2
         state.step += 1
@@ -118,7 +127,7 @@ def test_more_steps_than_a_run_may_have_are_not_planned(monkeypatch):
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1e9, steps=1000))
     clock = {"now": 0.0}
     monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
-    state.began, ticker = 0.0, Clock(state, 100)
+    state.began, ticker = 0.0, Clock(state, 100, 8)
     for _ in range(30):
         clock["now"] += 0.01
         state.step += 1

@@ -6,6 +6,7 @@ included: whatever else the machine does, the run ends when it should, at the en
 """
 
 import dataclasses
+import math
 import time
 
 from gpt.config import MOST
@@ -22,13 +23,13 @@ class Clock:
     """Ends a run of config.minutes after `state.began`, which is now less what the run has taken
     before, unless its caller knows better."""
 
-    def __init__(self, state: TrainState, validation: int):
-        """validation: tokens of that split"""
-        self.state, self.tokens = state, min(validation, FINAL)
+    def __init__(self, state: TrainState, validation: int, in_step: int):
+        """Tokens of the validation split, and of a step"""
+        self.state, self.tokens, self.in_step = state, min(validation, FINAL), in_step
         if state.began is None:
             state.began = time.monotonic() - state.seconds
         self.pace = 0.0  # seconds from step to step
-        self.per_token = 0.0  # seconds of an evaluation
+        self.per_token = math.inf  # seconds of an evaluation, where one has told
         self.first = self.fitted = state.step
         self.last = time.monotonic()
         if not state.done() and state.config.steps < state.step + FEW:  # too few to know the pace
@@ -37,10 +38,14 @@ class Clock:
     def evaluated(self, seconds: float) -> None:
         """An evaluation of config.eval_tokens has taken so long."""
         size, most = self.state.model.config.block_size, self.state.config.eval_tokens
-        starts = windows(self.tokens, size, most)
-        # Windows are read BATCH at a time: few of them take about as long as so many
-        read = max(len(starts), min(BATCH, -(-self.tokens // size))) * size
-        self.per_token = seconds / read
+        self.per_token = seconds / (len(windows(self.tokens, size, most)) * size)
+
+    def last_evaluation(self) -> float:
+        """Seconds of that of the whole split: in proportion to the one before; but of one that read
+        little most does not grow, so no longer than steps without their backward pass"""
+        batch = BATCH * self.state.model.config.block_size
+        passes = math.ceil(self.tokens / batch) * max(1.0, batch / self.in_step)
+        return min(self.tokens * self.per_token, passes * self.pace / 3)
 
     def step(self) -> None:
         """A step is done."""
@@ -53,7 +58,7 @@ class Clock:
             return
         share = max(1 / (count - 1), 1 / (SHARE * state.config.steps + 1))
         self.pace += (taken - self.pace) * share
-        left = 60 * state.config.minutes - state.seconds - TAIL - self.tokens * self.per_token
+        left = 60 * state.config.minutes - state.seconds - TAIL - self.last_evaluation()
         often = max(1, state.config.steps // FITS)
         if left <= 0 or count < FEW or state.step - self.fitted >= often:
             self.fitted = state.step

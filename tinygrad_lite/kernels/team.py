@@ -54,8 +54,8 @@ SHARE_OUT, MEMORY = "tinygrad_lite_share_out", "tinygrad_lite_team"
 # Places in the team's memory, words of 8 bytes; what changes at each task has a cache line of its
 # own
 TICKET, DONE, BUSY, WORDS = 0, 16, 32, 64
-JOB, DATA, TASKS, THREADS, LEAVE, STAY, RESUMED, REST, WORKED = range(48, 57)
-SCHED_YIELD, USLEEP, CLOCK_GETTIME, MONOTONIC = range(57, 61)  # addresses in the C library
+JOB, DATA, TASKS, THREADS, LEAVE, STAY, RESUMED, REST = range(48, 56)
+SCHED_YIELD, USLEEP, CLOCK_GETTIME, MONOTONIC = range(56, 60)  # addresses in the C library
 BITS = 24  # of a ticket, for the number of a task; the others are that of the job
 MOST_TASKS = (1 << BITS) - 1  # also the ticket of a job that is closed
 SPINS = 500  # looks for something to do, about 40 ns each, before others may have the core
@@ -111,7 +111,6 @@ def share_out(team, run, data, tasks, threads):
         run_tasks(run, data, task, 1)
         own += 1
     done, looks = now(team), 0
-    worked = load(team + 8 * WORKED) + done - start  # with helpers, since one was put aside
     while load(team + 8 * DONE) < tasks - own:
         looks += 1
         if looks < PATIENCE:
@@ -120,11 +119,10 @@ def share_out(team, run, data, tasks, threads):
             give_way(team)
     if looks > 0 and now(team) - done > LATE + 4 * (done - start) // max(own, 1):
         rest = load(team + 8 * REST)
-        rest = min(2 * rest, LONGEST_REST) if worked < 4 * rest else FIRST_REST
+        again = done - load(team + 8 * RESUMED) < 4 * rest
+        rest = min(2 * rest, LONGEST_REST) if again else FIRST_REST
         store(team + 8 * REST, rest)
         store(team + 8 * RESUMED, now(team) + rest)
-        worked = 0
-    store(team + 8 * WORKED, worked)
     store(team + 8 * BUSY, 0)
 
 

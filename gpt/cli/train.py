@@ -146,8 +146,8 @@ def _match_best(plan: Plan, state: TrainState) -> None:
     kept = run.kept_best()
     # Of what was done after the state was saved, all will be done again in the same way, unless
     # other settings were given, or the clock decides
-    changed = before.train != plan.setup.train or plan.setup.train.minutes > 0
-    if changed and kept is not None and kept[0] > state.step and kept[1] <= state.best_loss:
+    same = before.train == plan.setup.train and not plan.setup.train.minutes
+    if not same and kept is not None and kept[0] > state.step and kept[1] <= state.best_loss:
         state.best_step, state.best_loss = kept
     if kept is not None and state.best_step and _measured_anew(before, plan.setup):
         state.recent = []

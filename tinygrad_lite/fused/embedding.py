@@ -9,7 +9,6 @@ import math
 import numpy as np
 
 from tinygrad_lite.fused.linear import from_stored, is_stored
-from tinygrad_lite.kernels import int8
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.watch import procedure
@@ -53,7 +52,7 @@ def embedding(index, weight):
     uint16 holds bfloat16 numbers, one (V, C / 32, 36) of int8 blocks of them, as in `linear`; these
     have no gradient."""
     only_read = is_stored(weight)
-    if weight.ndim != (3 if int8.is_stored(weight) else 2) or index.dtype.kind not in "iu":
+    if not (only_read or weight.ndim == 2) or index.dtype.kind not in "iu":
         raise TypeError(
             "embedding: the index holds integers, the weight is (V, C).\n"
             f"  got an index of {index.dtype} and a weight {weight.shape}\n"

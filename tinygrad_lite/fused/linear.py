@@ -67,7 +67,7 @@ def from_bfloat16(half):
 
 def is_stored(weight):
     """Whether a weight is only read: bfloat16 numbers (D, C), or blocks of int8 (D, C / 32, 36)"""
-    return weight.dtype == np.uint16 or int8.is_stored(weight)
+    return (weight.dtype == np.uint16 and weight.ndim == 2) or int8.is_stored(weight)
 
 
 def from_stored(weight):

@@ -71,6 +71,14 @@ def test_products_of_int8_weights_are_those_of_rounded_weights(columns, count):
     np.testing.assert_allclose(g.grad.numpy()[0], rounded.sum(0), rtol=1e-4, atol=1e-2)
 
 
+def test_scales_whose_product_is_too_large_do_no_harm():
+    """Infinity times a sum of 0 would not be a number"""
+    x, w = np.zeros((2, 1, 64), np.float32)
+    x[0, 0] = w[0, 9] = 1e38
+    x[0, 40], w[0, 40] = 2, 3
+    assert tg.linear(tg.Tensor(x), tg.Tensor(to_int8(w))).numpy() == pytest.approx(6)
+
+
 def test_a_product_with_int8_weights_does_not_depend_on_the_threads():
     rng = np.random.default_rng(0)
     packed = to_int8(rng.standard_normal((500, 512)).astype(np.float32))

@@ -1,5 +1,6 @@
 """What is chosen for a text and a time, runs by the clock, and the counts they are raced with."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -11,11 +12,14 @@ import pytest
 
 from benchmarks.ngrams import kneser_ney_loss, xz_loss
 from gpt.cli import run
+from gpt.cli.console import TrainingLine
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
+from gpt.size import describe
 from gpt.training.clock import Clock
-from gpt.training.loop import train
-from gpt.training.plan import SIZES, for_text, for_time
+from gpt.training.loop import StepRecord, train
+from gpt.training.plan import PASSES, SIZES, for_text, for_time
+from gpt.training.run import Run
 from gpt.training.state import EvalRecord, TrainState
 
 RECIPE = PRESETS["shakespeare"]
@@ -74,6 +78,8 @@ def by_clock(minutes, **options):
 def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
     """However many steps were planned"""
     monkeypatch.setattr("gpt.training.clock.TAIL", 0.2)
+    for options in ({"steps": 1}, {}):  # kernels are compiled before it counts
+        by_clock(1e-6, **options)
     start = time.monotonic()
     state, records = by_clock(0.05, steps=steps, schedule="plateau", min_lr=0.0)
     assert 2.3 < time.monotonic() - start < 3.1
@@ -159,6 +165,76 @@ def test_a_run_by_steps_may_go_on_by_the_clock():
     back = TrainState(one.model.config, TrainConfig(steps=40 + other.step, patience=0))
     back.load(other.arrays(), other.progress())
     assert back.config.steps == 40 + other.step
+
+
+def test_all_windows_of_a_text_are_counted():
+    """With --batches all, batch_size says nothing"""
+    config = dataclasses.replace(TRAIN, batches="all", batch_size=1, steps=1000)
+    windows = 1000 - MODEL.block_size
+    read = for_text(MODEL, config, 1000, set()).train.steps * windows * MODEL.block_size
+    assert 0.9 < read / (PASSES * 1000) < 1.1 or read == windows * MODEL.block_size
+    one = for_time(MODEL, config, 1000, {"n_layer"}, 600, 1e10).train
+    assert one.batch_size == 1
+    operations = one.steps * windows * MODEL.block_size
+    operations *= describe(MODEL, 1)["training_flops_per_token"]
+    assert operations == pytest.approx(600 * 1e10, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--block-size", "100000"], "must be longer than a block"),
+        (["--n-embd", "400000", "--n-head", "1"], "must fit"),
+        (["--batches", "all"], "65,536 or fewer"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_it_is_measured(
+    tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("some words of a text. " * 4000)
+    monkeypatch.setattr("gpt.cli.planning.measure", lambda *_: 1 / 0)
+    assert run(["train", "text.txt", "--minutes", "0.1", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_that_patience_ended_goes_on_as_it_was_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--block-size", "16"]
+    assert run(["train", "mini", *small, "--minutes", "0.1", "--out", "a"]) == 0
+    progress = Run.open("a").folder / "last"
+    monkeypatch.setattr(TrainState, "overtrained", lambda s: len(s.recent) > 0)
+    capsys.readouterr()
+    assert progress.is_dir()
+    assert run(["train", "--resume", "a"]) == 0
+    said = capsys.readouterr().out
+    minutes = re.search(r"nothing is left to do.*--minutes (\d+) goes on", said)[1]
+    assert 60 * int(minutes) > 7
+    monkeypatch.setattr("gpt.cli.train.train", lambda state, *_: iter([]))
+    assert run(["train", "--resume", "a", "--minutes", minutes]) == 0
+    said = capsys.readouterr().out
+    assert "nothing is left" not in said
+    assert f"now follow the schedule of {minutes} minutes, not of 0.1 minutes" in said
+
+
+def test_a_run_of_steps_that_goes_on_by_the_clock_is_planned(tmp_path, monkeypatch, capsys):
+    """From what was measured, not with twice the steps that it had"""
+    monkeypatch.chdir(tmp_path)
+    small = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--block-size", "16"]
+    assert run(["train", "mini", *small, "--steps", "30", "--out", "a"]) == 0
+    planned = []
+    monkeypatch.setattr(
+        "gpt.cli.train.train", lambda state, *_: planned.append(state.config.steps) or iter([])
+    )
+    capsys.readouterr()
+    assert run(["train", "--resume", "a", "--minutes", "1"]) == 0
+    assert planned[0] > 2000
+    said = capsys.readouterr().out
+    assert "now follow the schedule of 1 minutes, not of 30 steps" in said
+    assert f"{planned[0]:,} steps of" in said
+    line = TrainingLine(30, 30)
+    line.step(StepRecord(31, 1.0, 1e-3, 1.0, 1.0, 1.0), planned[0])
+    assert "step" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("damage", [{"seconds": -1}, {"steps": 0.5}, {"evaluated": None}, {}])

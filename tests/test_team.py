@@ -1,6 +1,7 @@
 """The team of threads: each task once, whoever is slow, asleep, gone, or calls at the same time."""
 
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -123,6 +124,8 @@ def test_helpers_sleep_and_are_woken():
         time.sleep(0.3)
         assert time.process_time() - before < 0.1  # nobody waits by computing
         assert (run(16, 2) == 1).all()
+        while 1 in team.asleep and time.monotonic() < deadline:
+            pass
         assert 1 not in team.asleep
 
 
@@ -195,6 +198,41 @@ def python(code):
 def test_a_helper_that_has_gone_is_not_missed():
     said = python(f"team.memory[{LEAVE}] = 1; time.sleep(0.2); team.memory[{LEAVE}] = 0")
     assert said == "True"
+
+
+def test_an_interrupted_team_is_defined_again(monkeypatch):
+    one, asked = Team(), []
+    monkeypatch.setattr("tinygrad_lite.kernels.team.llvm.add_symbol", lambda *_: None)
+
+    def register(leave):
+        asked.append(leave)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tinygrad_lite.kernels.team.atexit.register", register)
+    with pytest.raises(KeyboardInterrupt):
+        one.define()
+    one.define()
+    assert asked == [one.leave, one.leave]  # before anything can run that must end
+
+
+def test_an_interrupted_bell_is_rung_again():
+    class Bell(queue.SimpleQueue):
+        interrupted = False
+
+        def put(self, item):
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            super().put(item)
+
+    one = Team()
+    one.helpers, one.bells, one.asleep = [threading.current_thread()], [Bell()], {1}
+    with pytest.raises(KeyboardInterrupt):
+        one.wake(2)
+    one.wake(2)
+    one.wake(2)
+    assert one.bells[0].qsize() == 1
 
 
 def test_a_process_ends_while_helpers_look_for_tasks():

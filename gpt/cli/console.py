@@ -143,7 +143,6 @@ class TrainingLine:
 
     def __init__(self, steps: int, done: int):
         self.steps = steps
-        self.every = max(1, 10 ** int(math.log10(max(steps, 1))) // 10)
         self.pace = Pace()
         self.val_loss: float | None = None
         self.progress: Progress | None = None
@@ -175,12 +174,16 @@ class TrainingLine:
         if self.progress:  # 80 columns
             numbers = f"loss {record.loss:.4f}{val} | {speed}"
             self.progress.update(self.task, total=steps, completed=record.step, numbers=numbers)
-        elif record.step % self.every == 0 or record.step in (1, self.steps):
+        elif record.step % self.every() == 0 or record.step in (1, self.steps):
             left = (self.steps - record.step) * self.pace.seconds
             say(
                 f"step {record.step}/{self.steps} | loss {record.loss:.4f}{val} | lr"
                 f" {record.lr:.1e} | norm {record.grad_norm:.2f} | {speed} | {duration(left)} left"
             )
+
+    def every(self) -> int:
+        """Steps from line to line; a run by the clock changes how many there are"""
+        return max(1, 10 ** int(math.log10(max(self.steps, 1))) // 10)
 
     def evaluation(self, record: "EvalRecord", sample: str, read: str, meaning: str) -> None:
         """read: what of the validation split, empty for the part that is always read"""

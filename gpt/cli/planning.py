@@ -17,7 +17,7 @@ from gpt.text.finding import is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokenizers import CharTokenizer
-from gpt.text.tokens import TokenIds, Tokens, cut
+from gpt.text.tokens import Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
 from gpt.training.measure import measure
 from gpt.training.places import default_folder, latest_run
@@ -69,7 +69,7 @@ def new(args: Namespace) -> Plan:
     options = {**chosen.model, "vocab_size": tokenizer.vocab_size, **_given(args, GPTConfig)}
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     tokens = tokens_of(corpus, survey, tokenizer, config)
-    choice = _chosen(args, setup, tokens.training) if _adapts(args) else None
+    choice = _chosen(args, setup, tokens) if _adapts(args) else None
     if choice is not None:
         setup = dataclasses.replace(setup, model=choice.model, train=choice.train)
     plan = _planned(run, setup, corpus, survey, name, tokens)
@@ -82,17 +82,19 @@ def _adapts(args: Namespace) -> bool:
     return args.preset is None or bool(args.minutes)
 
 
-def _chosen(args: Namespace, setup: Setup, training: TokenIds) -> Choice:
+def _chosen(args: Namespace, setup: Setup, tokens: Tokens) -> Choice:
     """What the text and the time ask for, of all that was not said"""
-    model, train, given = setup.model, setup.train, {*_given(args, GPTConfig)}
+    _check_size(setup, tokens)  # before it is measured
+    model, train, training = setup.model, setup.train, tokens.training
+    given = {*_given(args, GPTConfig)}
     given |= {*_given(args, TrainConfig)}
     if args.preset is not None:
         given |= {*dataclasses.asdict(model), *preset(args.preset).train} - {"steps"}
     if not args.minutes:
         return for_text(model, train, len(training), given)
     seconds, _ = measure(model, train, training, MEASURED)
-    tokens = windows_of(len(training), train, model.block_size) * model.block_size
-    speed = describe(model, 1)["training_flops_per_token"] * tokens / seconds
+    step = windows_of(len(training), train, model.block_size) * model.block_size
+    speed = describe(model, 1)["training_flops_per_token"] * step / seconds
     left = max(60 * args.minutes - (time.monotonic() - args.began), 1.0)
     return for_time(model, train, len(training), given, left, speed)
 
@@ -188,9 +190,25 @@ def _planned(
     tokens: Tokens | None = None,
 ) -> Plan:
     """With the tokens, after checks that it can be trained"""
-    model, config = setup.model, setup.train
-    tokens = tokens or tokens_of(corpus, survey, setup.tokenizer, config)
+    tokens = tokens or tokens_of(corpus, survey, setup.tokenizer, setup.train)
+    _check_size(setup, tokens)
+    training_files = {d.path for d in corpus.documents[: -corpus.given or None] if d.path}
+    if corpus.given and training_files & {d.path for d in corpus.documents[-corpus.given :]}:
+        console.complain("a text is for training and for validation: the losses say little")
+    piped = [d.path for d in corpus.documents if d.name == "standard input"]
     training = len(tokens.training)
+    few = training < ENOUGH * setup.tokenizer.vocab_size
+    if few and setup.tokenizer.kind != "characters":
+        console.complain(
+            f"a vocabulary of {setup.tokenizer.vocab_size:,} is large for {training:,} tokens of"
+            " training text: most occur too seldom to be learned\n  try --tokenizer characters"
+        )
+    return Plan(run, setup, tokens, name, text=piped[0] if piped else None)
+
+
+def _check_size(setup: Setup, tokens: Tokens) -> None:
+    """ValueError unless the text is long enough for a step, and the machine large enough"""
+    model, config, training = setup.model, setup.train, len(tokens.training)
     check_lengths(training, len(tokens.validation) - 1, model.block_size)
     windows = windows_of(training, config, model.block_size)
     require(
@@ -206,17 +224,6 @@ def _planned(
         "a smaller --batch-size, --block-size or model"
         + ("" if config.batches == "random" else ", or --batches random"),
     )
-    training_files = {d.path for d in corpus.documents[: -corpus.given or None] if d.path}
-    if corpus.given and training_files & {d.path for d in corpus.documents[-corpus.given :]}:
-        console.complain("a text is for training and for validation: the losses say little")
-    piped = [d.path for d in corpus.documents if d.name == "standard input"]
-    few = training < ENOUGH * setup.tokenizer.vocab_size
-    if few and setup.tokenizer.kind != "characters":
-        console.complain(
-            f"a vocabulary of {setup.tokenizer.vocab_size:,} is large for {training:,} tokens of"
-            " training text: most occur too seldom to be learned\n  try --tokenizer characters"
-        )
-    return Plan(run, setup, tokens, name, text=piped[0] if piped else None)
 
 
 def _place(args: Namespace, source: Source, corpus: Corpus) -> tuple[str, Run]:

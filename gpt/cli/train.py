@@ -22,6 +22,7 @@ from gpt.inside.probes import Probe, read_probes
 from gpt.text.counts import levels, standing
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
+from gpt.training.clock import fit
 from gpt.training.evaluate import FINAL, bits, evaluate
 from gpt.training.loop import StepRecord, train
 from gpt.training.measure import measure, predicted_seconds
@@ -102,7 +103,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
 def _goes_further(args: Namespace, state: TrainState) -> str:
     """How a run goes on that is done"""
     if minutes := state.config.minutes:
-        return f" and {console.duration(state.seconds)}; --minutes {2 * minutes:g} goes on"
+        more = math.ceil(2 * max(minutes, state.seconds / 60))
+        return f" and {console.duration(state.seconds)}; --minutes {more} goes on"
     fewer = f", and --steps {args.steps} is not more" if args.steps else ""
     return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
 
@@ -124,12 +126,11 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
     run = plan.run
     run.load_last(state)
     say(f"{run.folder} goes on after step {state.step}")
-    before = run.read_setup().train.steps
-    if before != state.config.steps and not state.done():
-        told = f"{state.config.steps:,} steps, not of {before:,}"
-        say(f"learning rates now follow the schedule of {told}")
-    if args.steps:  # whoever says how far wants to go on, also where the loss has risen
+    if args.steps or args.minutes:  # whoever says how far wants to go on, though the loss has risen
         state.recent = []
+    before, now = _length(run.read_setup().train), _length(state.config)
+    if before != now and not state.done():
+        say(f"learning rates now follow the schedule of {now}, not of {before}")
     lost = run.rewind(state.step)
     if lost:
         console.complain(f"{run.log} has lost {console.many(lost, 'step')} of {state.step}")
@@ -137,6 +138,11 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
     if not state.done():  # a run that is stopped once more knows what was asked of it
         plan.setup.write(run.folder)
     run.setup = plan.setup
+
+
+def _length(config: TrainConfig) -> str:
+    """Of a run, in words"""
+    return f"{config.minutes:g} minutes" if config.minutes else f"{config.steps:,} steps"
 
 
 def _match_best(plan: Plan, state: TrainState) -> None:
@@ -175,8 +181,11 @@ def _measured_anew(before: Setup, after: Setup) -> bool:
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:
-    model, config, tokens = plan.setup.model, plan.setup.train, plan.tokens
-    seconds, peak_mb = measure(model, config, tokens.training)
+    model, tokens = plan.setup.model, plan.tokens
+    seconds, peak_mb = measure(model, state.config, tokens.training)
+    if state.config.minutes:
+        fit(state, seconds)
+    config = state.config
     counts = (len(tokens.training), len(tokens.validation) - 1)
     parameters = sum(p.size for p in state.model.parameters())
     left = predicted_seconds(seconds, state, model, counts)

@@ -19,6 +19,14 @@ FEW = 20  # steps
 FITS = 200  # times in a run that the steps are fitted
 
 
+def fit(state: TrainState, seconds: float) -> None:
+    """Plan as many steps as are possible in the time that is left, if one takes so long."""
+    taken = state.seconds if state.began is None else time.monotonic() - state.began
+    left = max(60 * state.config.minutes - taken - TAIL, 0.0)
+    steps = min(state.step + max(1, round(left / max(seconds, 1e-6))), MOST)
+    state.config = dataclasses.replace(state.config, steps=steps)
+
+
 class Clock:
     """Ends a run of config.minutes after `state.began`, which is now less what the run has taken
     before, unless its caller knows better."""

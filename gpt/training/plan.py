@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
+from gpt.training.loop import windows_of
 
 HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
@@ -36,7 +37,7 @@ def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str])
     """The same model and recipe with no more steps than the text of so many training tokens can
     bear, and with the dropout that these want; but what is `given` stays"""
     why = {}
-    step = train.batch_size * model.block_size
+    step = windows_of(tokens, train, model.block_size) * model.block_size
     most = max(1, round(PASSES * tokens / step))
     if "steps" not in given and most < train.steps:
         why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by heart"
@@ -66,11 +67,12 @@ def for_time(
 
         model = min(sizes, key=distance)
         why["model"] = f"a size that reads about {TOKENS} tokens for each parameter in the time"
-    if "batch_size" not in given and seconds >= LONG:
+    if "batch_size" not in given and train.batches == "random" and seconds >= LONG:
         train = dataclasses.replace(train, batch_size=2 * train.batch_size)
         why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
-    steps = min(max(1, round(read / (train.batch_size * model.block_size))), MOST)
+    step = windows_of(tokens, train, model.block_size) * model.block_size
+    steps = min(max(1, round(read / step)), MOST)
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)
     return _with_dropout(model, train, read, tokens, given, why)

@@ -182,8 +182,11 @@ def _dot_function(module: ir.Module) -> ir.Function:
         start = builder.bitcast(builder.gep(start, [word(SCALE)]), bytes_)
         numbers.append(builder.load(start, align=1))
     exact = builder.sitofp(_sums_of_four(builder, *numbers), vector)
-    scale = _spread(builder, builder.fmul(*scales), LANES)
-    after = builder.call(fma, [exact, scale, before])
+    # Of two scales, the product may be too large or too small for a number where the result is not.
+    less = builder.fcmp_ordered("<", *scales)
+    low, high = (_spread(builder, builder.select(less, *pair), LANES)
+                 for pair in (scales, scales[::-1]))  # fmt: skip
+    after = builder.call(fma, [builder.fmul(exact, low), high, before])
     following, nothing = builder.add(block, word(1)), ir.Constant(vector, [0.0] * LANES)
     for phi, start, then in ((block, word(0), following), (before, nothing, after)):
         phi.add_incoming(start, first)

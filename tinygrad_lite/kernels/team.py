@@ -214,11 +214,12 @@ class Team:
                     self.memory[USLEEP] = _address_of(library.usleep)
                     self.memory[MONOTONIC] = time.CLOCK_MONOTONIC
                     self.memory[CLOCK_GETTIME] = _address_of(library.clock_gettime)
-                self.serve = dispatcher(_serve)
-                self.serve.compile((types.int64, types.int64))
                 atexit.register(self.leave)
                 if hasattr(os, "register_at_fork"):
                     os.register_at_fork(after_in_child=self._after_fork)
+                serve = dispatcher(_serve)
+                serve.compile((types.int64, types.int64))
+                self.serve = serve  # last: what is interrupted before is done again
 
     def wake(self, threads: int) -> None:
         """Have helpers ready for kernels on so many threads."""
@@ -232,8 +233,7 @@ class Team:
                     self._hire(len(self.helpers) + 1)
         if self.asleep:
             for number in list(self.asleep):
-                if number < threads:
-                    self.asleep.discard(number)
+                if number < threads and self.bells[number - 1].empty():
                     self.bells[number - 1].put(None)
 
     def _hire(self, number: int) -> None:
@@ -250,6 +250,7 @@ class Team:
             self.serve(self.address, number)
             self.asleep.add(number)
             bell.get()
+            self.asleep.discard(number)
 
     def leave(self) -> None:
         """Before the interpreter, and what it has compiled, goes: helpers end"""

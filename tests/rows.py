@@ -271,6 +271,94 @@ def repeat_case(draw):
     return [values(draw, shape), *draw(shapes(0, 0, 1)), *[draw(st.integers(0, 2)) for _ in shape]]
 
 
+def steps(draw):
+    """Numbers away from the places where floor, ceil, trunc or round jump"""
+    return [np.asarray(np.round(2 * values(draw, draw(shapes()))) / 2 + 0.2)]
+
+
+def uneven(draw):
+    """Numbers away from multiples of a half, where many activations bend"""
+    return [np.asarray(np.round(4 * values(draw, draw(shapes()))) / 2 + 0.2)]
+
+
+def divided(draw):
+    """a and b of which a / b is away from whole numbers"""
+    a, b = broadcast(draw)
+    divisor = np.round(values(draw, b, 1.0, 4.0))
+    return [np.asarray(np.round(3 * values(draw, a)) + 0.3), np.asarray(divisor + 0.0)]
+
+
+def whole(count):
+    """Integers from 0 to 7"""
+
+    def draw_them(draw):
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        shape = draw(shapes())
+        return [rng.integers(0, 8, shape) for _ in range(count)]
+
+    return draw_them
+
+
+def along(draw, numbers):
+    """An array of `numbers`, and one of its axes"""
+    shape = draw(shapes(1, 1, 3))
+    return [numbers(draw, shape), draw(st.integers(-len(shape), len(shape) - 1))]
+
+
+def two_forms(draw):
+    shape = draw(shapes(0, 1, 3))
+    return [values(draw, shape), values(draw, shape[::-1])]
+
+
+def zeroed(draw, shape):
+    """Numbers of which some are 0"""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return np.where(rng.random(shape) < 0.4, 0.0, rng.standard_normal(shape))
+
+
+def placed_case(draw):
+    """x, values, and an index; of values for one place, the last counts"""
+    index, shape = draw(
+        st.sampled_from(
+            [
+                (1, (4,)),
+                (1, ()),
+                (slice(0, 2), (2, 4)),
+                ((slice(None), -1), (3,)),
+                (np.array([2, 0, 2]), (3, 4)),
+                ((np.array([0, 0]), np.array([1, 1])), (2,)),
+                (np.array([True, False, True]), (1, 4)),
+                (..., ()),
+            ]
+        )
+    )
+    return [values(draw, (3, 4)), values(draw, shape), index]
+
+
+def assigned(x, index, values):
+    y = x.clone()
+    y[index] = values
+    return y
+
+
+def np_assigned(x, index, values):
+    y = x.copy()
+    y[index] = values
+    return y
+
+
+def np_at(function, x, index, values):
+    y = x.copy()
+    function.at(y, index, values)
+    return y
+
+
+def np_unfold(x, axis, size, step):
+    moved = np.moveaxis(x, axis, -1)
+    starts = range(0, moved.shape[-1] - size + 1, step)
+    return np.moveaxis(np.stack([moved[..., s : s + size] for s in starts], -2), -2, axis % x.ndim)
+
+
 # --- the same in NumPy ----------------------------------------------------------------------
 
 
@@ -409,7 +497,7 @@ ROWS: dict[str, Row] = {
         smooth=False,
     ),
     "logsumexp": Row(tg.logsumexp, np_logsumexp, axis_case),
-    "cumsum": Row(r.cumsum, np.cumsum, with_axis),
+    "cumsum": Row(tg.cumsum, np.cumsum, with_axis),
     "argmax": Row(r.argmax, reduction(np.argmax), one_axis, smooth=False),
     "argmin": Row(r.argmin, reduction(np.argmin), one_axis, smooth=False),
     "reshape": Row(mv.reshape, lambda x, *s: np.reshape(x, s), reshape_case),
@@ -420,7 +508,7 @@ ROWS: dict[str, Row] = {
     "unsqueeze": Row(mv.unsqueeze, np.expand_dims, with_axis),
     "flatten": Row(mv.flatten, lambda x: np.reshape(x, (x.size,)), unary()),
     "flip": Row(mv.flip, np.flip, with_axis),
-    "pad": Row(mv.pad, lambda x, w, v: np.pad(x, w, constant_values=v), pad_case),
+    "pad": Row(tg.pad, lambda x, w, v: np.pad(x, w, constant_values=v), pad_case),
     "cat": Row(lambda a, *x: tg.cat(x, a), lambda a, *x: np.concatenate(x, a), join_case),
     "stack": Row(
         lambda a, *x: tg.stack(x, a), lambda a, *x: np.stack(x, a), lambda d: join_case(d, True)
@@ -442,7 +530,7 @@ ROWS: dict[str, Row] = {
     "triu": Row(tg.triu, np.triu, matrices),
     "getitem": Row(lambda x, i: x[i], lambda x, i: x[i], index_case),
     "gather": Row(
-        mv.gather,
+        tg.gather,
         lambda x, a, i: (
             np.take_along_axis(x, i, a) if a == 0 else np.take_along_axis(x[: len(i)], i, a)
         ),
@@ -473,4 +561,292 @@ ROWS: dict[str, Row] = {
         lambda x, angles: np_rotary(x, *angles),
         rotary_case,
     ),
+    # --- elementwise --------------------------------------------------------------------------
+    "square": Row(e.square, np.square, unary()),
+    "reciprocal": Row(e.reciprocal, np.reciprocal, unary(gap=0.5)),
+    "lerp": Row(
+        e.lerp,
+        lambda a, b, w: a + w * (b - a),
+        lambda draw: [values(draw, s, gap=0.6) for s in broadcast(draw, 3)],
+    ),
+    "floor": Row(e.floor, np.floor, steps),
+    "ceil": Row(e.ceil, np.ceil, steps),
+    "trunc": Row(e.trunc, np.trunc, steps),
+    "round": Row(e.round, np.round, steps),
+    "floor_div": Row(lambda a, b: a // b, np.floor_divide, binary(0.5, 3.0), smooth=False),
+    "remainder": Row(lambda a, b: a % b, np.remainder, divided),
+    "fmod": Row(tg.fmod, np.fmod, divided),
+    "copysign": Row(tg.copysign, np.copysign, binary(gap=0.1)),
+    "clone": Row(mv.clone, np.copy, unary()),
+    "isnan": Row(tg.isnan, np.isnan, unary(), smooth=False),
+    "isinf": Row(tg.isinf, np.isinf, unary(), smooth=False),
+    "isfinite": Row(tg.isfinite, np.isfinite, unary(), smooth=False),
+    "isclose": Row(tg.isclose, np.isclose, binary(), smooth=False),
+    "logical_not": Row(tg.logical_not, np.logical_not, unary(), smooth=False),
+    "logical_and": Row(tg.logical_and, np.logical_and, binary(), smooth=False),
+    "logical_or": Row(tg.logical_or, np.logical_or, binary(), smooth=False),
+    "logical_xor": Row(tg.logical_xor, np.logical_xor, binary(), smooth=False),
+    "bitwise_not": Row(lambda x: ~x, np.bitwise_not, whole(1), smooth=False),
+    "bitwise_and": Row(lambda a, b: a & b, np.bitwise_and, whole(2), smooth=False),
+    "bitwise_or": Row(lambda a, b: a | b, np.bitwise_or, whole(2), smooth=False),
+    "bitwise_xor": Row(lambda a, b: a ^ b, np.bitwise_xor, whole(2), smooth=False),
+    "bitwise_left_shift": Row(lambda a, b: a << b, np.left_shift, whole(2), smooth=False),
+    "bitwise_right_shift": Row(lambda a, b: a >> b, np.right_shift, whole(2), smooth=False),
+    "exp2": Row(tg.exp2, np.exp2, unary()),
+    "expm1": Row(tg.expm1, np.expm1, unary()),
+    "log2": Row(tg.log2, np.log2, unary(0.2, 3.0)),
+    "log10": Row(tg.log10, np.log10, unary(0.2, 3.0)),
+    "log1p": Row(tg.log1p, np.log1p, unary(-0.6, 3.0)),
+    "logaddexp": Row(tg.logaddexp, np.logaddexp, binary()),
+    "tan": Row(tg.tan, np.tan, unary(-1.2, 1.2)),
+    "asin": Row(tg.asin, np.arcsin, unary(-0.9, 0.9)),
+    "acos": Row(tg.acos, np.arccos, unary(-0.9, 0.9)),
+    "atan": Row(tg.atan, np.arctan, unary()),
+    "atan2": Row(tg.atan2, np.arctan2, binary(gap=0.3)),
+    "hypot": Row(tg.hypot, np.hypot, binary(gap=0.3)),
+    "sinh": Row(tg.sinh, np.sinh, unary()),
+    "cosh": Row(tg.cosh, np.cosh, unary()),
+    "asinh": Row(tg.asinh, np.arcsinh, unary()),
+    "acosh": Row(tg.acosh, np.arccosh, unary(1.2, 3.0)),
+    "atanh": Row(tg.atanh, np.arctanh, unary(-0.9, 0.9)),
+    "erf": Row(tg.erf, erf, unary()),
+    "erfc": Row(tg.erfc, lambda x: 1 - erf(x), unary()),
+    # --- activations --------------------------------------------------------------------------
+    "elu": Row(tg.elu, lambda x: np.where(x > 0, x, np.expm1(x)), unary(gap=0.1)),
+    "celu": Row(
+        lambda x: tg.celu(x, 2.0),
+        lambda x: np.where(x > 0, x, 2 * np.expm1(x / 2)),
+        unary(gap=0.1),
+    ),
+    "selu": Row(
+        tg.selu,
+        lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+        unary(gap=0.1),
+    ),
+    "mish": Row(tg.mish, lambda x: x * np.tanh(np.log1p(np.exp(x))), unary()),
+    "softsign": Row(tg.softsign, lambda x: x / (1 + np.abs(x)), unary(gap=0.1)),
+    "relu6": Row(tg.relu6, lambda x: np.clip(x, 0, 6), unary(gap=0.1)),
+    "hardtanh": Row(tg.hardtanh, lambda x: np.clip(x, -1, 1), uneven),
+    "hardsigmoid": Row(tg.hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6, uneven),
+    "hardswish": Row(tg.hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6, uneven),
+    "logsigmoid": Row(tg.logsigmoid, lambda x: -np.log1p(np.exp(-x)), unary()),
+    "quick_gelu": Row(tg.quick_gelu, lambda x: x / (1 + np.exp(-1.702 * x)), unary()),
+    "tanhshrink": Row(tg.tanhshrink, lambda x: x - np.tanh(x), unary()),
+    "hardshrink": Row(tg.hardshrink, lambda x: np.where(np.abs(x) > 0.5, x, 0), uneven),
+    "softshrink": Row(tg.softshrink, lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), uneven),
+    "threshold": Row(
+        lambda x: tg.threshold(x, 0.1, 5.0), lambda x: np.where(x > 0.1, x, 5.0), uneven
+    ),
+    "prelu": Row(
+        tg.prelu,
+        lambda x, w: np.where(x > 0, x, x * w.reshape(-1, 1)),
+        lambda draw: [values(draw, (2, 3, 2), gap=0.1), values(draw, (3,))],
+    ),
+    "glu": Row(
+        tg.glu,
+        lambda x: x[..., :3] / (1 + np.exp(-x[..., 3:])),
+        lambda draw: [values(draw, (*draw(shapes(0, 0, 2)), 6))],
+    ),
+    "softmin": Row(tg.softmin, lambda x, a: np_softmax(-x, a), lambda d: with_axis(d, 1)),
+    # --- reductions, scans, order -------------------------------------------------------------
+    "any": Row(r.any, reduction(np.any), axis_case, smooth=False),
+    "all": Row(r.all, reduction(np.all), axis_case, smooth=False),
+    "count_nonzero": Row(r.count_nonzero, reduction(np.count_nonzero), axis_case, smooth=False),
+    "norm": Row(
+        lambda x, axis, keepdim, p: r.norm(x, p, axis, keepdim),
+        lambda x, axis, keepdim, p: np.sum(np.abs(x) ** p, axis, keepdims=keepdim) ** (1 / p),
+        lambda d: [*axis_case(d), d(st.sampled_from([1, 2, 3, 0.5]))],
+    ),
+    "normalize": Row(
+        lambda x, axis: r.normalize(x, 2, axis),
+        lambda x, axis: x / np.sqrt(np.sum(x * x, axis, keepdims=True)),
+        lambda d: with_axis(d, 1),
+    ),
+    "var_mean": Row(
+        lambda *x: r.var_mean(*x)[0] * 2 + r.var_mean(*x)[1],
+        lambda x, axis=None, keepdim=False: (
+            2 * np.var(x, axis, keepdims=keepdim, ddof=1) + np.mean(x, axis, keepdims=keepdim)
+        ),
+        two_or_more,
+    ),
+    "std_mean": Row(
+        lambda *x: r.std_mean(*x)[0] * 2 + r.std_mean(*x)[1],
+        lambda x, axis=None, keepdim=False: (
+            2 * np.std(x, axis, keepdims=keepdim, ddof=1) + np.mean(x, axis, keepdims=keepdim)
+        ),
+        two_or_more,
+    ),
+    "cumprod": Row(tg.cumprod, np.cumprod, with_axis),
+    "cummax": Row(
+        lambda x, a: tg.cummax(x, a)[0], np.maximum.accumulate, lambda d: along(d, distinct)
+    ),
+    "cummin": Row(
+        lambda x, a: tg.cummin(x, a)[0], np.minimum.accumulate, lambda d: along(d, distinct)
+    ),
+    "running_places": Row(
+        lambda x, a: tg.cummax(x, a)[1],
+        lambda x, a: (
+            np.argmax(np.maximum.accumulate(x, a)[..., None] == np.moveaxis(x, a, -1), -1)
+            if x.ndim == 1
+            else np.apply_along_axis(
+                lambda v: [int(np.argmax(v[: i + 1])) for i in range(len(v))], a, x
+            )
+        ),
+        lambda d: along(d, distinct),
+        smooth=False,
+    ),
+    "logcumsumexp": Row(tg.logcumsumexp, np.logaddexp.accumulate, lambda d: with_axis(d, 1)),
+    "sort": Row(lambda x, a: tg.sort(x, a)[0], np.sort, lambda d: along(d, distinct)),
+    "argsort": Row(tg.argsort, np.argsort, lambda d: along(d, distinct), smooth=False),
+    "topk": Row(
+        lambda x, a: tg.topk(x, 1, a)[0],
+        lambda x, a: np.max(x, a, keepdims=True),
+        lambda d: along(d, distinct),
+    ),
+    "kthvalue": Row(
+        lambda x, a: x.kthvalue(1, a)[0], lambda x, a: np.min(x, a), lambda d: along(d, distinct)
+    ),
+    "msort": Row(
+        lambda x: x.msort(),
+        lambda x: np.sort(x, 0),
+        lambda d: along(d, distinct)[:1],
+    ),
+    # --- movement -----------------------------------------------------------------------------
+    "view": Row(mv.view, lambda x, *s: np.reshape(x, s), reshape_case),
+    "view_as": Row(mv.view_as, lambda x, y: np.reshape(x, y.shape), two_forms),
+    "expand_as": Row(
+        mv.expand_as,
+        lambda x, y: np.broadcast_to(x, y.shape),
+        lambda d: [values(d, (3, 1)), values(d, (2, 3, 4))],
+    ),
+    "ravel": Row(mv.ravel, np.ravel, unary()),
+    "swapaxes": Row(lambda x: mv.swapaxes(x, -1, -2), lambda x: np.swapaxes(x, -1, -2), matrices),
+    "movedim": Row(
+        lambda x: tg.movedim(x, (0, -1), (1, 0)),
+        lambda x: np.moveaxis(x, (0, -1), (1, 0)),
+        matrices,
+    ),
+    "unflatten": Row(
+        lambda x: mv.unflatten(x, -1, (2, -1)),
+        lambda x: x.reshape(*x.shape[:-1], 2, 3),
+        lambda draw: [values(draw, (*draw(shapes(0, 0, 2)), 6))],
+    ),
+    "roll": Row(lambda x, a: tg.roll(x, 2, a), lambda x, a: np.roll(x, 2, a), with_axis),
+    "rot90": Row(
+        lambda x, k: mv.rot90(x, k), np.rot90, lambda d: [values(d, (3, 2)), d(st.integers(-1, 4))]
+    ),
+    "tensor_split": Row(
+        lambda x, a: tg.cat(mv.tensor_split(x, 3, a)[::-1], a),
+        lambda x, a: np.concatenate(np.array_split(x, 3, a)[::-1], a),
+        lambda d: with_axis(d, 1),
+    ),
+    "unbind": Row(
+        lambda x, a: tg.stack(mv.unbind(x, a)[::-1], a),
+        lambda x, a: np.flip(x, a),
+        lambda d: with_axis(d, 1),
+    ),
+    "narrow": Row(
+        lambda x, a: mv.narrow(x, a, -1, 1),
+        lambda x, a: np.take(x, [-1], a),
+        lambda d: with_axis(d, 1),
+    ),
+    "select": Row(
+        lambda x, a: mv.select(x, a, 0), lambda x, a: np.take(x, 0, a), lambda d: with_axis(d, 1)
+    ),
+    "unfold": Row(
+        lambda x, a, n, step: mv.unfold(x, a, n, step),
+        np_unfold,
+        lambda d: [values(d, (4, 5)), d(st.integers(-2, 1)), d(st.integers(0, 4)), 2],
+    ),
+    "tile": Row(tg.tile, lambda x, *n: np.tile(x, n), repeat_case),
+    "repeat_interleave": Row(
+        mv.repeat_interleave,
+        np.repeat,
+        lambda d: [
+            values(d, (3, 2)),
+            d(st.sampled_from([0, 1, 2])),
+            d(st.sampled_from([None, 0, -1])),
+        ],
+    ),
+    "diagonal": Row(
+        lambda x, k: tg.diagonal(x, k, 1, 0),
+        lambda x, k: np.diagonal(x, k, 1, 0),
+        lambda d: [values(d, (3, 4, 2)), d(st.integers(-5, 4))],
+    ),
+    "diag": Row(
+        tg.diag,
+        np.diag,
+        lambda d: [values(d, d(st.sampled_from([(3,), (0,), (3, 4)]))), d(st.integers(-2, 2))],
+    ),
+    "diag_embed": Row(
+        tg.diag_embed,
+        lambda x, k: np.stack([np.diag(v, k) for v in x]),
+        lambda d: [values(d, (2, 3)), d(st.integers(-2, 2))],
+    ),
+    "trace": Row(mv.trace, np.trace, lambda d: [values(d, (3, 4))]),
+    # --- indexing -----------------------------------------------------------------------------
+    "placed": Row(
+        lambda x, v, i: assigned(x, i, v),
+        lambda x, v, i: np_assigned(x, i, v),
+        placed_case,
+    ),
+    "added": Row(
+        lambda x, v, i: tg.index_add(x, 0, i, v),
+        lambda x, v, i: np_at(np.add, x, i, v),
+        lambda d: [values(d, (3, 2)), values(d, (4, 2)), np.array([0, 2, 2, 0])],
+    ),
+    "multiplied": Row(
+        lambda x, v, i: tg.scatter_reduce(x, 0, i, v, "prod"),
+        lambda x, v, i: np_at(np.multiply, x, i, v),
+        lambda d: [zeroed(d, (3,)), zeroed(d, (4,)), np.array([0, 2, 2, 0])],
+    ),
+    "extreme_at": Row(
+        lambda x, v, i: tg.scatter_reduce(x, 0, i, v, "amax"),
+        lambda x, v, i: np_at(np.maximum, x, i, v),
+        lambda d: [values(d, (3,)), values(d, (4,)), np.array([0, 2, 2, 0])],
+    ),
+    "scatter": Row(
+        lambda x, v, i: tg.scatter(x, 0, i, v),
+        lambda x, v, i: np_assigned(x, i, v),
+        lambda d: [values(d, (4,)), values(d, (3,)), np.array([3, 1, 3])],
+    ),
+    "scatter_add": Row(
+        lambda x, v, i: tg.scatter_add(x, 0, i, v),
+        lambda x, v, i: np_at(np.add, x, i, v),
+        lambda d: [values(d, (4,)), values(d, (3,)), np.array([3, 1, 3])],
+    ),
+    "scatter_reduce": Row(
+        lambda x, v, i: tg.scatter_reduce(x, 0, i, v, "mean"),
+        lambda x, v, i: np_at(np.add, x, i, v) / np_at(np.add, np.ones_like(x), i, np.ones(3)),
+        lambda d: [values(d, (4,)), values(d, (3,)), np.array([3, 1, 3])],
+    ),
+    "index_select": Row(
+        lambda x, i: tg.index_select(x, 1, i),
+        lambda x, i: x[:, i],
+        lambda d: [values(d, (2, 3)), np.array([2, 0, 2])],
+    ),
+    "index_add": Row(
+        lambda x, v, i: tg.index_add(x, 0, i, v, 2.0),
+        lambda x, v, i: np_at(np.add, x, i, 2 * v),
+        lambda d: [values(d, (3, 2)), values(d, (4, 2)), np.array([0, 2, 2, 0])],
+    ),
+    "index_copy": Row(
+        lambda x, v, i: x.index_copy(0, i, v),
+        lambda x, v, i: np_assigned(x, i, v),
+        lambda d: [values(d, (3, 2)), values(d, (2, 2)), np.array([0, 2])],
+    ),
+    "index_fill": Row(
+        lambda x, i: x.index_fill(0, i, 2.5),
+        lambda x, i: np_assigned(x, i, 2.5),
+        lambda d: [values(d, (3, 2)), np.array([0, 2])],
+    ),
+    "take": Row(
+        lambda x, i: x.take(i), np.take, lambda d: [values(d, (3, 2)), np.array([[5, 0], [0, 1]])]
+    ),
+    "masked_select": Row(
+        lambda x, m: tg.masked_select(x, m),
+        lambda x, m: np.broadcast_to(x, (2, 3))[m],
+        lambda d: [values(d, (3,)), np.array([[True, False, True], [False, False, True]])],
+    ),
+    "nonzero": Row(tg.nonzero, np.argwhere, lambda d: [zeroed(d, (3, 2))], smooth=False),
 }

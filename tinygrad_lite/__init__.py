@@ -26,10 +26,44 @@ from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
 from tinygrad_lite.kernels.precision import get_precision, precision
 from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 from tinygrad_lite.mistakes import find_mistakes
+from tinygrad_lite.ops.activations import (
+    celu,
+    elu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    quick_gelu,
+    relu6,
+    selu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from tinygrad_lite.ops.comparisons import (
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+)
 from tinygrad_lite.ops.creation import (
     arange,
+    empty,
+    empty_like,
     eye,
     full,
+    full_like,
     linspace,
     ones,
     ones_like,
@@ -40,23 +74,81 @@ from tinygrad_lite.ops.creation import (
     zeros_like,
 )
 from tinygrad_lite.ops.elementwise import (
+    ceil,
     clip,
-    cos,
-    exp,
-    leaky_relu,
-    log,
+    copysign,
+    floor,
+    fmod,
+    lerp,
     masked_fill,
     maximum,
     minimum,
-    rsqrt,
-    sin,
-    sqrt,
-    tanh,
+    reciprocal,
+    remainder,
+    square,
+    trunc,
     where,
 )
+from tinygrad_lite.ops.indexing import (
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    nonzero,
+    one_hot,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+)
 from tinygrad_lite.ops.matmul import dot, einsum, matmul
-from tinygrad_lite.ops.movement import cat, gather, one_hot, stack, tril, triu
-from tinygrad_lite.ops.reductions import logsumexp
+from tinygrad_lite.ops.movement import (
+    broadcast_tensors,
+    cat,
+    diag,
+    diag_embed,
+    diagonal,
+    hstack,
+    meshgrid,
+    movedim,
+    roll,
+    stack,
+    tile,
+    tril,
+    triu,
+    vstack,
+)
+from tinygrad_lite.ops.padding import pad
+from tinygrad_lite.ops.reductions import logsumexp, norm, normalize, std_mean, var_mean
+from tinygrad_lite.ops.scans import cummax, cummin, cumprod, cumsum, logcumsumexp
+from tinygrad_lite.ops.sorting import argsort, sort, topk
+from tinygrad_lite.ops.transcendental import (
+    acos,
+    acosh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    hypot,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    rsqrt,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
 from tinygrad_lite.state import load_metadata, load_state, save_state, write_atomically
 from tinygrad_lite.tensor import Tensor, elementwise, is_grad_enabled, no_grad, op
 

@@ -1,22 +1,49 @@
 """The vocabulary of `Tensor`: each op under the name, or the operator, by which it is called."""
 
+from typing import Any
+
+import numpy as np
+
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.softmax import log_softmax, softmax
+from tinygrad_lite.ops import activations as a
+from tinygrad_lite.ops import comparisons as c
 from tinygrad_lite.ops import elementwise as e
+from tinygrad_lite.ops import indexing as i
 from tinygrad_lite.ops import matmul as mm
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
+from tinygrad_lite.ops import scans, sorting
+from tinygrad_lite.ops import transcendental as t
+from tinygrad_lite.ops.padding import pad
 from tinygrad_lite.tensor import Tensor, is_grad_enabled
 
 METHODS = (
-    *(e.add, e.sub, e.mul, e.div, e.pow, e.neg, e.exp, e.log, e.sqrt, e.rsqrt, e.sin, e.cos),
-    *(e.abs, e.sign, e.maximum, e.minimum, e.clip, e.masked_fill, e.astype),
-    *(e.eq, e.ne, e.lt, e.le, e.gt, e.ge),
-    *(relu, e.leaky_relu, sigmoid, e.tanh, softplus, gelu, silu, relu_squared),
-    *(r.sum, r.mean, r.max, r.min, r.var, r.std, r.prod, r.argmax, r.argmin, r.cumsum),
-    *(r.logsumexp, softmax, log_softmax),
-    *(mv.reshape, mv.permute, mv.transpose, mv.expand, mv.squeeze, mv.unsqueeze, mv.flatten),
-    *(mv.flip, mv.pad, mv.split, mv.chunk, mv.repeat, mv.tril, mv.triu, mv.gather, mv.one_hot),
+    *(e.add, e.sub, e.mul, e.div, e.pow, e.neg, e.abs, e.sign, e.square, e.reciprocal, e.lerp),
+    *(e.floor, e.ceil, e.trunc, e.round, e.floor_div, e.remainder, e.fmod, e.copysign),
+    *(e.maximum, e.minimum, e.clip, e.masked_fill, e.astype),
+    *(c.eq, c.ne, c.lt, c.le, c.gt, c.ge, c.isnan, c.isinf, c.isfinite, c.isclose),
+    *(c.logical_not, c.logical_and, c.logical_or, c.logical_xor),
+    *(c.bitwise_not, c.bitwise_and, c.bitwise_or, c.bitwise_xor),
+    *(c.bitwise_left_shift, c.bitwise_right_shift),
+    *(t.exp, t.exp2, t.expm1, t.log, t.log2, t.log10, t.log1p, t.logaddexp, t.sqrt, t.rsqrt),
+    *(t.sin, t.cos, t.tan, t.asin, t.acos, t.atan, t.atan2, t.hypot, t.sinh, t.cosh, t.tanh),
+    *(t.asinh, t.acosh, t.atanh, t.erf, t.erfc),
+    *(relu, sigmoid, softplus, gelu, silu, relu_squared, a.leaky_relu, a.elu, a.celu, a.selu),
+    *(a.mish, a.softsign, a.relu6, a.hardtanh, a.hardsigmoid, a.hardswish, a.logsigmoid),
+    *(a.quick_gelu, a.tanhshrink, a.hardshrink, a.softshrink, a.threshold, a.prelu, a.glu),
+    *(softmax, log_softmax, a.softmin),
+    *(r.sum, r.mean, r.max, r.min, r.var, r.std, r.var_mean, r.std_mean, r.prod, r.logsumexp),
+    *(r.argmax, r.argmin, r.any, r.all, r.count_nonzero, r.norm, r.normalize),
+    *(scans.cumsum, scans.cumprod, scans.cummax, scans.cummin, scans.logcumsumexp),
+    *(sorting.sort, sorting.argsort, sorting.topk, sorting.kthvalue, sorting.msort),
+    *(mv.reshape, mv.view, mv.permute, mv.transpose, mv.swapaxes, mv.movedim, mv.expand),
+    *(mv.squeeze, mv.unsqueeze, mv.flatten, mv.unflatten, mv.ravel, mv.flip, mv.roll, mv.rot90),
+    *(mv.split, mv.chunk, mv.tensor_split, mv.unbind, mv.narrow, mv.select, mv.unfold, mv.repeat),
+    *(mv.tile, mv.repeat_interleave, mv.tril, mv.triu, mv.diagonal, mv.diag, mv.diag_embed),
+    *(mv.trace, mv.clone, mv.view_as, mv.expand_as, pad),
+    *(i.gather, i.scatter, i.scatter_add, i.scatter_reduce, i.index_select, i.index_add),
+    *(i.index_copy, i.index_fill, i.take, i.masked_select, i.nonzero, i.one_hot),
     *(mm.matmul, mm.dot),
 )
 
@@ -25,10 +52,21 @@ OPERATORS = {
     "sub": e.sub,
     "mul": e.mul,
     "truediv": e.div,
+    "floordiv": e.floor_div,
+    "mod": e.remainder,
     "pow": e.pow,
     "matmul": mm.matmul,
+    "and": c.bitwise_and,
+    "or": c.bitwise_or,
+    "xor": c.bitwise_xor,
+    "lshift": c.bitwise_left_shift,
+    "rshift": c.bitwise_right_shift,
 }
-COMPARISONS = {"eq": e.eq, "ne": e.ne, "lt": e.lt, "le": e.le, "gt": e.gt, "ge": e.ge}
+COMPARISONS = {"eq": c.eq, "ne": c.ne, "lt": c.lt, "le": c.le, "gt": c.gt, "ge": c.ge}
+# Methods that change their tensor where it is: x.add_(y) is x[...] = x.add(y)
+CHANGING = (e.add, e.sub, e.mul, e.div, e.clip, e.masked_fill, i.scatter_add, relu)
+DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16, "int": np.int32,
+          "long": np.int64, "short": np.int16, "bool": np.bool_}  # fmt: skip
 
 
 def _reflected(function):
@@ -61,11 +99,37 @@ def _in_place(name, function):
     return apply
 
 
+def _changing(function):
+    def apply(self: Tensor, *args: Any, **settings: Any) -> Tensor:
+        i.setitem(self, ..., function(self, *args, **settings))
+        return self
+
+    return apply
+
+
+def _to(self: Tensor, dtype: Any) -> Tensor:
+    """x in another dtype, or that of another Tensor; x itself where it has it"""
+    kind = dtype.dtype if isinstance(dtype, Tensor) else np.dtype(dtype)
+    return self if kind == self.dtype else e.astype(self, kind)
+
+
+def _fill(self: Tensor, value: Any) -> Tensor:
+    i.setitem(self, ..., value)
+    return self
+
+
 _SPECIAL = {
     "__hash__": object.__hash__,  # tensors compare by element, but are keys by identity
     "__neg__": e.neg,
     "__abs__": e.abs,
-    "__getitem__": mv.getitem,
+    "__invert__": c.bitwise_not,
+    "__getitem__": i.getitem,
+    "__setitem__": i.setitem,
+    "to": _to,
+    "cast": e.astype,
+    "fill_": _fill,
+    "copy_": _fill,
+    "zero_": lambda self: _fill(self, 0),
     "where": lambda self, condition, other: e.where(condition, self, other),
     "T": property(lambda self: mv.permute(self, *range(self.ndim)[::-1])),
 }
@@ -80,3 +144,7 @@ for _name, _function in COMPARISONS.items():
     setattr(Tensor, f"__{_name}__", _function)
 for _name, _value in _SPECIAL.items():
     setattr(Tensor, _name, _value)
+for _method in CHANGING:
+    setattr(Tensor, f"{_method.__name__}_", _changing(_method))
+for _name, _dtype in DTYPES.items():
+    setattr(Tensor, _name, lambda self, _dtype=_dtype: _to(self, _dtype))

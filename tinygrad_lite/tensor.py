@@ -144,12 +144,12 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         if current.watcher is not None:
             current.watcher.ran(name, arrays, out)
         result = Tensor._wrap(out)
-        if type(out) is np.ndarray and out.base is not None:
+        if getattr(out, "base", None) is not None:
             for a in args:  # a view changes with what it is a view of
                 if isinstance(a, Tensor) and out.base is (
                     a._data if a._data.base is None else a._data.base
                 ):
-                    result._version = a._version
+                    result._version, result._is_view = a._version, True
         if vjp is not None and _mode.differentiable:
             parents = tuple(
                 (a._node or a) if isinstance(a, Tensor) and a.requires_grad else None for a in args
@@ -184,7 +184,8 @@ class Tensor:
     `tinygrad_lite.fused`, and attached in `tinygrad_lite.methods`.
     """
 
-    __slots__ = ("_data", "_grad", "_requires_grad", "_node", "_version", "__weakref__")
+    __slots__ = ("_data", "_grad", "_requires_grad", "_node", "_version", "_is_view",
+                 "__weakref__")  # fmt: skip
     __array_priority__ = 1000  # array + tensor is a tensor
     __array_ufunc__ = None
 
@@ -215,6 +216,7 @@ class Tensor:
         self._node: Node | None = None
         self._grad: Tensor | None = None
         self._version = [0]  # one higher whenever data is changed; shared with detach()
+        self._is_view = False  # of the memory of another
         self._data: Any = None
         self.data = array
         self._requires_grad = False
@@ -228,6 +230,7 @@ class Tensor:
         tensor._grad = None
         tensor._node = None
         tensor._version = [0]
+        tensor._is_view = False
         tensor._requires_grad = False
         return tensor
 
@@ -347,7 +350,7 @@ class Tensor:
     def detach(self) -> "Tensor":
         """The same data without its history."""
         tensor = Tensor._wrap(self.data)
-        tensor._version = self._version
+        tensor._version, tensor._is_view = self._version, True
         return tensor
 
     def backward(

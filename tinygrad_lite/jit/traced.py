@@ -67,6 +67,11 @@ class Traced(NDArrayOperatorsMixin):
     strides = property(lambda self: self.array.strides)
     flags = property(lambda self: self.array.flags)
 
+    @property
+    def base(self) -> Any:
+        """Whose memory it is: that of all views of one array"""
+        return self.owner
+
     def __len__(self) -> int:
         return len(self.array)
 

@@ -30,6 +30,20 @@ def ones(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> T
     return full(_numbers(shape), 1, dtype, requires_grad)
 
 
+def empty(*shape: Any, dtype: Any = np.float32, requires_grad: bool = False) -> Tensor:
+    """Zeros: what memory held before is nobody's business"""
+    return full(_numbers(shape), 0, dtype, requires_grad)
+
+
+def full_like(x: Tensor, value: float, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    return full(x.shape, value, dtype or x.dtype, requires_grad)
+
+
+def empty_like(x: Tensor, requires_grad: bool = False) -> Tensor:
+    """Zeros, see empty"""
+    return zeros_like(x, requires_grad)
+
+
 def zeros_like(x: Tensor, requires_grad: bool = False) -> Tensor:
     return full(x.shape, 0, x.dtype, requires_grad)
 

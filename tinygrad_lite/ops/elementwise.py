@@ -1,4 +1,4 @@
-"""Ops that act on each element; arguments broadcast as in NumPy.
+"""Arithmetic, rounding and choice, element by element; operands broadcast as in NumPy.
 
 Primitives first, then what is composed from them and so needs no derivative of its own.
 """
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.watch import constant
+from tinygrad_lite.kernels.watch import constant, procedure
+from tinygrad_lite.ops.comparisons import lt
 from tinygrad_lite.tensor import Tensor, elementwise, op
 
 
@@ -69,48 +70,6 @@ def neg(x):
 
 
 @elementwise
-def exp(x):
-    y = np.exp(floating(x))
-    return y, lambda g: (g * y,)
-
-
-@elementwise
-def log(x):
-    return np.log(floating(x)), lambda g: (g / x,)
-
-
-@elementwise
-def sqrt(x):
-    y = np.sqrt(floating(x))
-    return y, lambda g: (g / (2 * y),)
-
-
-@elementwise
-def rsqrt(x):
-    """1 / sqrt(x)"""
-    y = 1 / np.sqrt(floating(x))
-    return y, lambda g: (g * (-0.5 * (y * y * y)),)
-
-
-@elementwise
-def sin(x):
-    x = floating(x)
-    return np.sin(x), lambda g: (g * np.cos(x),)
-
-
-@elementwise
-def cos(x):
-    x = floating(x)
-    return np.cos(x), lambda g: (-g * np.sin(x),)
-
-
-@elementwise
-def tanh(x):
-    y = np.tanh(floating(x))
-    return y, lambda g: (g * (1 - y * y),)
-
-
-@elementwise
 def abs(x):
     """The derivative at 0 is 0."""
     return np.abs(x), lambda g: (g * np.sign(x),)
@@ -152,33 +111,70 @@ def where(condition, a, b):
 
 
 @elementwise
-def eq(a, b):
-    return np.equal(a, b), None
+def floor(x):
+    """The largest whole number that is not above x; it is constant between jumps: no gradient
+    passes. So for ceil, trunc and round."""
+    return np.floor(x), lambda g: (np.zeros_like(g),)
 
 
 @elementwise
-def ne(a, b):
-    return np.not_equal(a, b), None
+def ceil(x):
+    return np.ceil(x), lambda g: (np.zeros_like(g),)
 
 
 @elementwise
-def lt(a, b):
-    return np.less(a, b), None
+def trunc(x):
+    """Without what is behind the point: towards 0"""
+    return np.trunc(x), lambda g: (np.zeros_like(g),)
 
 
 @elementwise
-def le(a, b):
-    return np.less_equal(a, b), None
+def round(x, decimals=0):
+    """The nearest number of so many decimals, of two the even one"""
+    return np.round(x, decimals), lambda g: (np.zeros_like(g),)
 
 
 @elementwise
-def gt(a, b):
-    return np.greater(a, b), None
+def floor_div(a, b):
+    """a / b rounded down; ZeroDivisionError for integers divided by 0"""
+    _check_divisor("floor_div", a, b)
+    return np.floor_divide(a, b), None
 
 
 @elementwise
-def ge(a, b):
-    return np.greater_equal(a, b), None
+def remainder(a, b):
+    """a - b floor(a / b), with the sign of b, as Python's %; ZeroDivisionError for integers by 0"""
+    _check_divisor("remainder", a, b)
+    return np.remainder(a, b), lambda g: (g, lambda: -g * np.floor(np.divide(a, b)))
+
+
+@elementwise
+def fmod(a, b):
+    """a - b * trunc(a / b), with the sign of a, as C's; ZeroDivisionError for integers by 0"""
+    _check_divisor("fmod", a, b)
+    return np.fmod(a, b), lambda g: (g, lambda: -g * np.trunc(np.divide(a, b)))
+
+
+def _check_divisor(name, a, b):
+    if np.result_type(a, b).kind != "f":
+        _check_not_zero(np.asarray(b) if isinstance(b, int) else b, name)
+
+
+@procedure
+def _check_not_zero(b, name):
+    if not np.all(b):
+        raise ZeroDivisionError(
+            f"{name}: an integer is divided by something else than 0.\n"
+            "  got a 0 among the divisors\n  try x.astype('float32'), which gives infinity"
+        )
+
+
+@elementwise
+def copysign(a, b):
+    """a with the sign of b, of which it may be that of 0"""
+    a, b = floating(a), floating(b)
+    y = np.copysign(a, b)
+    return y, lambda g: (lambda: g * (np.sign(a) * np.sign(y)), lambda: np.zeros_like(g))
 
 
 @op
@@ -241,6 +237,15 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     return where(mask, filler, x)
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, else negative_slope * x"""
-    return where(gt(x, 0), x, mul(x, negative_slope))
+def square(x: Any) -> Tensor:
+    return mul(x, x)
+
+
+def reciprocal(x: Any) -> Tensor:
+    return div(1, x)
+
+
+def lerp(a: Any, b: Any, weight: Any) -> Tensor:
+    """a + weight * (b - a): a where the weight is 0, b where it is 1"""
+    step = sub(b, a)
+    return where(lt(abs(weight), 0.5), a + weight * step, b - step * sub(1, weight))

@@ -1,4 +1,4 @@
-"""Ops that move elements: reshape, permute, index, join, cut, pad, repeat.
+"""Ops that move elements: reshape, permute, join, cut, turn, repeat.
 
 A view of the data where NumPy can give one. Shapes and axes may be given one by one or as a tuple:
 `x.reshape(2, 3)` and `x.reshape((2, 3))`.
@@ -12,9 +12,10 @@ import numpy as np
 
 from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.arrays import contiguous
-from tinygrad_lite.kernels.watch import constant, procedure
+from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import where
+from tinygrad_lite.ops.indexing import _placed, getitem
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -61,35 +62,11 @@ def flip(x, axis):
 
 
 @op
-def getitem(x, index):
-    """x[index] as in NumPy: basic and advanced indexing, also with integer or boolean Tensors"""
-    parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(i.data if isinstance(i, Tensor) else i for i in parts)
-    basic = all(isinstance(i, int | np.integer | slice | None | type(...)) for i in parts)
-
-    def vjp(g):
-        dx = np.zeros_like(x)
-        if basic:
-            dx[parts] = g
-        else:  # the same element may have been taken more than once
-            np.add.at(dx, parts, g)
-        return (dx,)
-
-    return x[parts], vjp
-
-
-@op
 def _cat(*arrays, axis):
     joined = unified(list(arrays))
     sizes = [np.shape(a)[axis] for a in arrays]
     ends = list(itertools.accumulate(sizes))[:-1]
     return np.concatenate(joined, axis), lambda g: np.split(g, ends, axis)
-
-
-@op
-def _pad(x, widths, value):
-    inside = tuple(slice(low, low + n) for (low, _), n in zip(widths, x.shape, strict=True))
-    return np.pad(x, widths, constant_values=value), lambda g: (g[inside],)
 
 
 @op
@@ -102,24 +79,6 @@ def tril(x, diagonal=0):
 def triu(x, diagonal=0):
     """The upper triangle of the last two axes; zeros below the diagonal"""
     return np.triu(x, diagonal), lambda g: (np.triu(g, diagonal),)
-
-
-@op
-def one_hot(x, num_classes):
-    """(..., num_classes) float32: 1 at the position that x, an integer array, names"""
-    _check_classes(x, num_classes)
-    classes = np.arange(num_classes, like=x)
-    return np.equal(x[..., None], classes).astype(np.float32), None
-
-
-@procedure
-def _check_classes(x, num_classes):
-    if np.size(x) and (np.min(x) < 0 or np.max(x) >= num_classes):
-        raise IndexError(
-            "one_hot: every class must lie between 0 and num_classes - 1.\n"
-            f"  got {np.min(x)} to {np.max(x)} with num_classes={num_classes}\n"
-            f"  try num_classes={np.max(x) + 1}"
-        )
 
 
 @takes_axis
@@ -206,56 +165,227 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     return reshape(expand(reshape(x, *split_shape), *spread), *joined)
 
 
-def pad(x: Tensor, padding: Sequence, value: float = 0.0) -> Tensor:
-    """Surrounded with `value`.
-
-    padding   (before, after) pairs, one for each axis; or, as in PyTorch, flat numbers
-              (before, after, before, after, ...) from the last axis backwards
-    """
-    flat = all(isinstance(n, int) for n in padding)
-    pairs = [tuple(p) for p in padding] if not flat else []
-    if flat:
-        pairs = [(padding[i], padding[i + 1]) for i in range(0, len(padding) - 1, 2)][::-1]
-        pairs = [(0, 0)] * (x.ndim - len(pairs)) + pairs
-    if (
-        len(pairs) != x.ndim
-        or any(n < 0 for pair in pairs for n in pair)
-        or len(padding) % 2 * flat
-    ):
-        raise ValueError(
-            "pad: a width from 0 up is needed before and after each padded axis.\n"
-            f"  got {padding} for shape {x.shape}\n  try {[(1, 1)] * x.ndim}"
-        )
-    return _pad(x, pairs, value)
+@op
+def clone(x):
+    """A copy, in memory of its own"""
+    return x.copy(), lambda g: (g,)
 
 
 @takes_axis
-def gather(x: Tensor, axis: int, index: Any) -> Tensor:
-    """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array with
-    as many axes as x"""
-    index = index if isinstance(index, Tensor) else Tensor(index)
-    if index.size == 0:
-        return reshape(getitem(reshape(x, -1), slice(0)), *index.shape)
-    if not -x.ndim <= axis < x.ndim or index.ndim != x.ndim or index.dtype.kind not in "iu":
+@op
+def roll(x, shifts, axis=None):
+    """Elements moved on by `shifts` places along an axis, or several, those at the end to the
+    beginning; without axis, of x seen as one row"""
+    back = tuple(-s for s in shifts) if isinstance(shifts, tuple | list) else -shifts
+    return np.roll(x, shifts, axis), lambda g: (np.roll(g, back, axis),)
+
+
+view = reshape  # never a copy where the memory allows it, and where it does not, one
+
+
+def view_as(x: Any, other: Tensor) -> Tensor:
+    """x in the shape of another"""
+    return reshape(x, other.shape)
+
+
+def expand_as(x: Any, other: Tensor) -> Tensor:
+    """x expanded to the shape of another"""
+    return expand(x, other.shape)
+
+
+def ravel(x: Any) -> Tensor:
+    """All elements in one row"""
+    return reshape(x, -1)
+
+
+@takes_axis
+def unflatten(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+    """With an axis made several of these sizes, of which one may be -1"""
+    (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
+    sizes, n = tuple(sizes), x.shape[axis]
+    known = int(np.prod([s for s in sizes if s != -1], dtype=int))
+    if sizes.count(-1) == 1 and known:
+        sizes = tuple(n // known if s == -1 else s for s in sizes)
+    if int(np.prod(sizes, dtype=int)) != n or min(sizes, default=0) < 0:
         raise ValueError(
-            "gather: x has the axis, and the index, of integers, has as many axes as x.\n"
-            f"  got axis={axis} and an index {index.shape} of {index.dtype} for shape {x.shape}\n"
-            "  try x[index]"
+            "unflatten: the sizes multiply to the length of the axis.\n"
+            f"  got {sizes} for an axis of {n}\n  try {(1, n)}"
         )
-    axis = axis % x.ndim
-    _check_places(index.data, x.shape[axis])
-    grid: list[Any] = [constant(a) for a in np.ogrid[tuple(slice(n) for n in index.shape)]]
-    grid[axis] = index
-    return getitem(x, tuple(grid))
+    return reshape(x, *x.shape[:axis], *sizes, *x.shape[axis + 1 :])
 
 
-@procedure
-def _check_places(index, n):
-    if np.min(index) < 0 or np.max(index) >= n:
-        raise IndexError(
-            f"gather: every index must lie between 0 and {n - 1}.\n"
-            f"  got {np.min(index)} to {np.max(index)}\n  try numpy.mod(index, {n})"
+def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """Axes moved to other places, the others in their order"""
+    order = np.moveaxis(np.empty([1] * x.ndim), source, destination)  # which checks them
+    given = source if isinstance(source, tuple | list) else (source,)
+    to = destination if isinstance(destination, tuple | list) else (destination,)
+    places = {t % x.ndim: g % x.ndim for t, g in zip(to, given, strict=True)}
+    rest = iter(i for i in range(order.ndim) if i not in places.values())
+    return permute(x, *[places[i] if i in places else next(rest) for i in range(x.ndim)])
+
+
+def swapaxes(x: Tensor, axis_0: int, axis_1: int) -> Tensor:
+    """Two axes exchanged"""
+    return transpose(x, axis_0, axis_1)
+
+
+def tile(x: Tensor, *times: Any) -> Tensor:
+    """The whole tensor repeated along each axis; fewer numbers are for the last axes"""
+    given = _numbers(times)
+    return repeat(x, *[1] * (x.ndim - len(given)), *given)
+
+
+@takes_axis
+def repeat_interleave(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
+    """Each element along an axis `repeats` times, one number or one for each of them; without axis,
+    of x seen as one row"""
+    if axis is None:
+        x, axis = reshape(x, -1), 0
+    (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
+    times = repeats.numpy() if isinstance(repeats, Tensor) else repeats
+    places = np.repeat(np.arange(x.shape[axis]), times)
+    return getitem(x, (*[slice(None)] * axis, constant(places)))
+
+
+@takes_axis
+def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
+    """The slices along an axis, without it"""
+    before = (slice(None),) * (axis % x.ndim)
+    return tuple(getitem(x, (*before, i)) for i in range(x.shape[axis]))
+
+
+@takes_axis
+def narrow(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """`length` slices along an axis from `start` on"""
+    n = x.shape[axis]
+    start += n if start < 0 else 0
+    if not 0 <= start <= start + length <= n:
+        raise ValueError(
+            "narrow: the part lies within the axis.\n"
+            f"  got {length} from {start} on, of {n}\n  try narrow(axis, 0, {n})"
         )
+    return getitem(x, (*[slice(None)] * (axis % x.ndim), slice(start, start + length)))
+
+
+@takes_axis
+def select(x: Tensor, axis: int, index: int) -> Tensor:
+    """One slice along an axis, without it"""
+    return getitem(x, (*[slice(None)] * (axis % x.ndim), index))
+
+
+@takes_axis
+def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
+    """Windows of `size` elements along an axis, each `step` after the one before; what is in a
+    window becomes the last axis"""
+    if x.ndim == 0:
+        return unfold(reshape(x, 1), 0, size, step)[0]
+    (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
+    n = x.shape[axis]
+    if step < 1 or not 0 <= size <= n:
+        raise ValueError(
+            "unfold: a window fits into the axis, and each step leads on.\n"
+            f"  got size={size} and step={step} for an axis of {n}\n  try unfold(axis, {n}, 1)"
+        )
+    starts = np.arange(0, n - size + 1, step)
+    windows = constant(starts[:, None] + np.arange(size))
+    return movedim(getitem(x, (*[slice(None)] * axis, windows)), axis + 1, -1)
+
+
+def diagonal(x: Tensor, offset: int = 0, axis_0: int = 0, axis_1: int = 1) -> Tensor:
+    """The elements x[i, i + offset] of two axes, which become the last"""
+    moved = movedim(x, (axis_0, axis_1), (-2, -1))
+    rows, columns = _diagonal_places(*moved.shape[-2:], offset)
+    return getitem(moved, (..., rows, columns))
+
+
+def _diagonal_places(n: int, m: int, offset: int) -> tuple[Any, Any]:
+    length = max(0, min(n + min(offset, 0), m - max(offset, 0)))
+    along = np.arange(length)
+    return constant(along - min(offset, 0)), constant(along + max(offset, 0))
+
+
+def diag_embed(x: Tensor, offset: int = 0, axis_0: int = -2, axis_1: int = -1) -> Tensor:
+    """The last axis as the diagonal of two new ones, zeros elsewhere"""
+    n = x.shape[-1] + abs(offset)
+    rows, columns = _diagonal_places(n, n, offset)
+    empty = Tensor(constant(np.zeros((*x.shape[:-1], n, n), x.dtype)))
+    return movedim(_placed(empty, x, (..., rows, columns)), (-2, -1), (axis_0, axis_1))
+
+
+def diag(x: Tensor, diagonal: int = 0) -> Tensor:
+    """The matrix with the vector x on a diagonal, or that diagonal of the matrix x"""
+    if x.ndim not in (1, 2):
+        raise ValueError(
+            f"diag: x is a vector or a matrix.\n  got shape {x.shape}\n  try x.diag_embed()"
+        )
+    return diag_embed(x, diagonal) if x.ndim == 1 else _diagonal(x, diagonal)
+
+
+_diagonal = diagonal
+
+
+def trace(x: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix"""
+    return diagonal(x).sum()
+
+
+def rot90(x: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned k times by 90 degrees, from the first axis towards the second"""
+    first, second = (axis % x.ndim for axis in axes)
+    if first == second:
+        raise ValueError(f"rot90: two axes are needed.\n  got {axes}\n  try (0, 1)")
+    if k % 4 == 2:
+        return flip(x, (first, second))
+    if k % 2 == 0:
+        return x
+    turned = transpose(x, first, second)
+    return flip(turned, first if k % 4 == 1 else second)
+
+
+def broadcast_tensors(*tensors: Any) -> list[Tensor]:
+    """Each expanded to the shape that all have together"""
+    shape = np.broadcast_shapes(*[np.shape(t) for t in tensors])
+    return [expand(t, shape) for t in tensors]
+
+
+def meshgrid(*tensors: Tensor, indexing: str = "ij") -> list[Tensor]:
+    """Vectors as coordinates of a grid, each with an axis for each of them; indexing="xy" exchanges
+    the first two axes"""
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"meshgrid: indexing is 'ij' or 'xy'.\n  got {indexing!r}\n  try 'ij'")
+    vectors = [reshape(t, -1) for t in tensors]
+    shape = [len(t) for t in vectors]
+    grids = [
+        expand(reshape(t, *[len(t) if i == place else 1 for i in range(len(shape))]), shape)
+        for place, t in enumerate(vectors)
+    ]
+    swaps = indexing == "xy" and len(shape) > 1
+    return [transpose(t, 0, 1) for t in grids] if swaps else grids
+
+
+@takes_axis
+def tensor_split(x: Tensor, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Cut into so many parts, the first ones longer by one if need be, or before these places"""
+    n = x.shape[axis]
+    if isinstance(parts, int):
+        sizes = [n // parts + (i < n % parts) for i in range(parts)]
+        ends = list(itertools.accumulate(sizes))[:-1]
+    else:
+        ends = list(parts)
+    before = (slice(None),) * (axis % x.ndim)
+    edges = itertools.pairwise([0, *ends, n])
+    return [getitem(x, (*before, slice(a, b))) for a, b in edges]
+
+
+def hstack(tensors: Sequence[Any]) -> Tensor:
+    """Joined along the second axis; vectors along their only one"""
+    wide = [reshape(t, 1) if np.ndim(t) == 0 else t for t in tensors]
+    return cat(wide, 0 if np.ndim(wide[0]) == 1 else 1)
+
+
+def vstack(tensors: Sequence[Any]) -> Tensor:
+    """Joined along the first axis; vectors as rows"""
+    return cat([reshape(t, 1, -1) if np.ndim(t) < 2 else t for t in tensors], 0)
 
 
 def diagonal_mask(t_query: int, t_key: int) -> np.ndarray:

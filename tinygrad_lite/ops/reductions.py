@@ -9,7 +9,8 @@ import numpy as np
 
 from tinygrad_lite.kernels import sums
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.elementwise import div, exp, floating, log, sub
+from tinygrad_lite.ops.elementwise import abs, div, floating, maximum, sub
+from tinygrad_lite.ops.transcendental import exp, log
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -93,13 +94,6 @@ def prod(x, axis=None, keepdim=False):
 
 @takes_axis
 @op
-def cumsum(x, axis=0):
-    """y[i] = x[0] + ... + x[i] along an axis"""
-    return sums.cumsum(x, axis), lambda g: (sums.cumsum(g, axis, reverse=True),)
-
-
-@takes_axis
-@op
 def argmax(x, axis=None, keepdim=False):
     """Where the largest element is (the first of equals), int64"""
     return np.argmax(x, axis=axis, keepdims=keepdim), None
@@ -110,6 +104,27 @@ def argmax(x, axis=None, keepdim=False):
 def argmin(x, axis=None, keepdim=False):
     """Where the smallest element is (the first of equals), int64"""
     return np.argmin(x, axis=axis, keepdims=keepdim), None
+
+
+@takes_axis
+@op
+def any(x, axis=None, keepdim=False):
+    """Whether an element is not 0"""
+    return np.any(x, axis=_axes(x, axis), keepdims=keepdim), None
+
+
+@takes_axis
+@op
+def all(x, axis=None, keepdim=False):
+    """Whether no element is 0"""
+    return np.all(x, axis=_axes(x, axis), keepdims=keepdim), None
+
+
+@takes_axis
+@op
+def count_nonzero(x, axis=None, keepdim=False):
+    """How many elements are not 0, int64"""
+    return np.sum(np.not_equal(x, 0), axis=_axes(x, axis), keepdims=keepdim, dtype=np.int64), None
 
 
 @takes_axis
@@ -137,6 +152,48 @@ def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
 def _deviation(variance):
     y = np.sqrt(variance)
     return y, lambda g: (np.where(y == 0, 0, g / (2 * np.where(y == 0, 1, y))).astype(y.dtype),)
+
+
+@takes_axis
+def var_mean(
+    x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1
+) -> tuple[Tensor, Tensor]:
+    """`var` and `mean`"""
+    return var(x, axis, keepdim, correction), mean(x, axis, keepdim)
+
+
+@takes_axis
+def std_mean(
+    x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1
+) -> tuple[Tensor, Tensor]:
+    """`std` and `mean`"""
+    return std(x, axis, keepdim, correction), mean(x, axis, keepdim)
+
+
+@takes_axis
+def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tensor:
+    """(sum of |x|^p)^(1/p); p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
+    The derivative of a norm that is 0 is 0."""
+    x = abs(_tensor(x))
+    if p == np.inf:
+        return max(x, axis, keepdim)
+    if p == -np.inf:
+        return min(x, axis, keepdim)
+    if p == 0:
+        return count_nonzero(x, axis, keepdim).astype(x.dtype)
+    if p == 1:
+        return sum(x, axis, keepdim)
+    if p == 2:
+        return _deviation(sum(x * x, axis, keepdim))
+    total = sum(x**p, axis, keepdim)
+    none = total == 0
+    return (total.masked_fill(none, 1) ** (1 / p)).masked_fill(none, 0)
+
+
+@takes_axis
+def normalize(x: Any, p: float = 2, axis: Any = 1, eps: float = 1e-12) -> Tensor:
+    """x divided by its norm along an axis, or by eps where that is larger"""
+    return div(x, maximum(norm(x, p, axis, True), eps))
 
 
 @takes_axis

@@ -1,0 +1,127 @@
+"""Activations composed from primitives; those with a kernel are in fused/activations.py."""
+
+from typing import Any
+
+from tinygrad_lite.fused.activations import sigmoid, softplus
+from tinygrad_lite.fused.softmax import softmax
+from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.comparisons import ge, gt, le, lt
+from tinygrad_lite.ops.elementwise import abs, div, minimum, mul, neg, sub, where
+from tinygrad_lite.ops.movement import chunk, reshape
+from tinygrad_lite.ops.transcendental import expm1, tanh
+from tinygrad_lite.tensor import Tensor
+
+# Klambauer and others 2017, "Self-Normalizing Neural Networks", equation 14
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
+    """x where x > 0, else negative_slope * x"""
+    return where(gt(x, 0), x, mul(x, negative_slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha * (exp(x) - 1)  (Clevert and others 2015)"""
+    return where(gt(x, 0), x, mul(expm1(minimum(x, 0)), alpha))
+
+
+def celu(x: Any, alpha: float = 1.0) -> Tensor:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)  (Barron 2017)"""
+    return where(gt(x, 0), x, mul(expm1(div(minimum(x, 0), alpha)), alpha))
+
+
+def selu(x: Any) -> Tensor:
+    """elu scaled so that mean 0 and variance 1 stay"""
+    return mul(elu(x, SELU_ALPHA), SELU_SCALE)
+
+
+def mish(x: Any) -> Tensor:
+    """x * tanh(softplus(x))  (Misra 2019)"""
+    return mul(x, tanh(softplus(x)))
+
+
+def softsign(x: Any) -> Tensor:
+    """x / (1 + |x|)"""
+    return div(x, abs(x) + 1)
+
+
+def relu6(x: Any) -> Tensor:
+    """x limited to [0, 6]; the derivative at the limits is 0."""
+    return hardtanh(x, 0.0, 6.0)
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """x limited to [min_val, max_val]; the derivative at the limits is 0."""
+    return where(le(x, min_val), min_val, where(ge(x, max_val), max_val, x))
+
+
+def hardsigmoid(x: Any) -> Tensor:
+    """(x + 3) / 6 limited to [0, 1]; the derivative at the limits is 0."""
+    return div(hardtanh(x + 3, 0.0, 6.0), 6)
+
+
+def hardswish(x: Any) -> Tensor:
+    """x * hardsigmoid(x)  (Howard and others 2019)"""
+    return mul(x, hardsigmoid(x))
+
+
+def logsigmoid(x: Any) -> Tensor:
+    """log(sigmoid(x)), without overflow"""
+    return neg(softplus(neg(x)))
+
+
+def quick_gelu(x: Any) -> Tensor:
+    """x * sigmoid(1.702 x)  (Hendrycks, Gimpel 2016, section 2)"""
+    return mul(x, sigmoid(mul(x, 1.702)))
+
+
+def tanhshrink(x: Any) -> Tensor:
+    """x - tanh(x)"""
+    return sub(x, tanh(x))
+
+
+def hardshrink(x: Any, lambd: float = 0.5) -> Tensor:
+    """x outside [-lambd, lambd], else 0"""
+    return where(le(abs(x), lambd), 0, x)
+
+
+def softshrink(x: Any, lambd: float = 0.5) -> Tensor:
+    """x moved towards 0 by lambd, no further than 0"""
+    return where(gt(x, lambd), sub(x, lambd), where(lt(x, -lambd), x + lambd, mul(x, 0)))
+
+
+def threshold(x: Any, threshold: float, value: float) -> Tensor:
+    """x where x > threshold, else value"""
+    return where(gt(x, threshold), x, value)
+
+
+def prelu(x: Tensor, weight: Tensor) -> Tensor:
+    """x where x > 0, else weight * x; weight () or (1,), or (C,) for x (B, C, ...)"""
+    if weight.size > 1:
+        if weight.ndim != 1 or x.ndim < 2 or x.shape[1] != weight.size:
+            raise ValueError(
+                "prelu: there is one weight, or one for each channel, the second axis of x.\n"
+                f"  got {weight.shape} for x {x.shape}\n  try a weight of shape (1,)"
+            )
+        weight = reshape(weight, weight.size, *[1] * (x.ndim - 2))
+    elif x.ndim == 0:
+        weight = reshape(weight, ())
+    return where(gt(x, 0), x, mul(x, weight))
+
+
+@takes_axis
+def glu(x: Tensor, axis: int = -1) -> Tensor:
+    """The first half along an axis times the sigmoid of the second  (Dauphin and others 2016)"""
+    if x.ndim == 0 or x.shape[axis] % 2:
+        raise ValueError(
+            "glu: the axis has two halves.\n"
+            f"  got shape {x.shape} and axis {axis}\n  try an axis of even length"
+        )
+    values, gates = chunk(x, 2, axis)
+    return mul(values, sigmoid(gates))
+
+
+@takes_axis
+def softmin(x: Any, axis: int = -1) -> Tensor:
+    """softmax(-x) along an axis"""
+    return softmax(neg(x), axis)

@@ -1,0 +1,125 @@
+"""Comparisons, logic and bits, element by element: what has no derivative."""
+
+import numpy as np
+
+from tinygrad_lite.tensor import elementwise, op
+
+
+@elementwise
+def eq(a, b):
+    return np.equal(a, b), None
+
+
+@elementwise
+def ne(a, b):
+    return np.not_equal(a, b), None
+
+
+@elementwise
+def lt(a, b):
+    return np.less(a, b), None
+
+
+@elementwise
+def le(a, b):
+    return np.less_equal(a, b), None
+
+
+@elementwise
+def gt(a, b):
+    return np.greater(a, b), None
+
+
+@elementwise
+def ge(a, b):
+    return np.greater_equal(a, b), None
+
+
+@op
+def logical_not(x):
+    return np.logical_not(x), None
+
+
+@elementwise
+def logical_and(a, b):
+    return np.logical_and(a, b), None
+
+
+@elementwise
+def logical_or(a, b):
+    return np.logical_or(a, b), None
+
+
+@elementwise
+def logical_xor(a, b):
+    return np.logical_xor(a, b), None
+
+
+@op
+def bitwise_not(x):
+    """Each bit the other way round; not, of booleans"""
+    _check_whole("bitwise_not", x)
+    return np.bitwise_not(x), None
+
+
+@elementwise
+def bitwise_and(a, b):
+    _check_whole("bitwise_and", a, b)
+    return np.bitwise_and(a, b), None
+
+
+@elementwise
+def bitwise_or(a, b):
+    _check_whole("bitwise_or", a, b)
+    return np.bitwise_or(a, b), None
+
+
+@elementwise
+def bitwise_xor(a, b):
+    _check_whole("bitwise_xor", a, b)
+    return np.bitwise_xor(a, b), None
+
+
+@elementwise
+def bitwise_left_shift(a, b):
+    """a times 2 to the b, of integers"""
+    _check_whole("bitwise_left_shift", a, b)
+    return np.left_shift(a, b), None
+
+
+@elementwise
+def bitwise_right_shift(a, b):
+    """a divided by 2 to the b and rounded down, of integers"""
+    _check_whole("bitwise_right_shift", a, b)
+    return np.right_shift(a, b), None
+
+
+def _check_whole(name, *operands):
+    kinds = [np.result_type(x) for x in operands]
+    if any(kind.kind not in "iub" for kind in kinds):
+        raise TypeError(
+            f"{name}: integers and booleans have bits that can be joined.\n"
+            f"  got {', '.join(map(str, kinds))}\n"
+            "  try x.astype('int64'), or logical_and, logical_or, logical_not of numbers"
+        )
+
+
+@op
+def isnan(x):
+    return np.isnan(x), None
+
+
+@op
+def isinf(x):
+    return np.isinf(x), None
+
+
+@op
+def isfinite(x):
+    return np.isfinite(x), None
+
+
+@elementwise
+def isclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether |a - b| <= atol + rtol |b|"""
+    return np.isclose(a, b, rtol, atol, equal_nan), None

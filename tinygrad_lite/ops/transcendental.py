@@ -1,0 +1,207 @@
+"""Roots, exponentials, logarithms, trigonometry and the error function, element by element.
+
+Integers and booleans are computed with as float32.
+"""
+
+import math
+
+import numpy as np
+
+from tinygrad_lite.kernels.arrays import contiguous, float_dtype
+from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.ops.elementwise import floating
+from tinygrad_lite.tensor import elementwise, op
+
+LN_2, LN_10 = math.log(2), math.log(10)
+TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+
+
+@elementwise
+def exp(x):
+    y = np.exp(floating(x))
+    return y, lambda g: (g * y,)
+
+
+@elementwise
+def log(x):
+    return np.log(floating(x)), lambda g: (g / x,)
+
+
+@elementwise
+def sqrt(x):
+    y = np.sqrt(floating(x))
+    return y, lambda g: (g / (2 * y),)
+
+
+@elementwise
+def rsqrt(x):
+    """1 / sqrt(x)"""
+    y = 1 / np.sqrt(floating(x))
+    return y, lambda g: (g * (-0.5 * (y * y * y)),)
+
+
+@elementwise
+def sin(x):
+    x = floating(x)
+    return np.sin(x), lambda g: (g * np.cos(x),)
+
+
+@elementwise
+def cos(x):
+    x = floating(x)
+    return np.cos(x), lambda g: (-g * np.sin(x),)
+
+
+@elementwise
+def exp2(x):
+    y = np.exp2(floating(x))
+    return y, lambda g: (g * (y * LN_2),)
+
+
+@elementwise
+def expm1(x):
+    """exp(x) - 1, exact near 0"""
+    y = np.expm1(floating(x))
+    return y, lambda g: (g * (y + 1),)
+
+
+@elementwise
+def log2(x):
+    return np.log2(floating(x)), lambda g: (g / (x * LN_2),)
+
+
+@elementwise
+def log10(x):
+    return np.log10(floating(x)), lambda g: (g / (x * LN_10),)
+
+
+@elementwise
+def log1p(x):
+    """log(1 + x), exact near 0"""
+    return np.log1p(floating(x)), lambda g: (g / (x + 1),)
+
+
+@elementwise
+def logaddexp(a, b):
+    """log(exp(a) + exp(b)), without overflow"""
+    a, b = floating(a), floating(b)
+    y = np.logaddexp(a, b)
+    return y, lambda g: (lambda: g / (1 + np.exp(b - a)), lambda: g / (1 + np.exp(a - b)))
+
+
+@elementwise
+def tan(x):
+    y = np.tan(floating(x))
+    return y, lambda g: (g * (1 + y * y),)
+
+
+@elementwise
+def asin(x):
+    x = floating(x)
+    return np.arcsin(x), lambda g: (g / np.sqrt((1 - x) * (1 + x)),)
+
+
+@elementwise
+def acos(x):
+    x = floating(x)
+    return np.arccos(x), lambda g: (-g / np.sqrt((1 - x) * (1 + x)),)
+
+
+@elementwise
+def atan(x):
+    x = floating(x)
+    return np.arctan(x), lambda g: (g / (1 + x * x),)
+
+
+@elementwise
+def atan2(a, b):
+    """The angle of the point (b, a), between -pi and pi"""
+    a, b = floating(a), floating(b)
+
+    def vjp(g):
+        scaled = g / (a * a + b * b)
+        return lambda: scaled * b, lambda: -scaled * a
+
+    return np.arctan2(a, b), vjp
+
+
+@elementwise
+def hypot(a, b):
+    """sqrt(a^2 + b^2), without overflow"""
+    a, b = floating(a), floating(b)
+    y = np.hypot(a, b)
+    return y, lambda g: (lambda: g * (a / y), lambda: g * (b / y))
+
+
+@elementwise
+def sinh(x):
+    x = floating(x)
+    return np.sinh(x), lambda g: (g * np.cosh(x),)
+
+
+@elementwise
+def cosh(x):
+    x = floating(x)
+    return np.cosh(x), lambda g: (g * np.sinh(x),)
+
+
+@elementwise
+def tanh(x):
+    y = np.tanh(floating(x))
+    return y, lambda g: (g * (1 - y * y),)
+
+
+@elementwise
+def asinh(x):
+    x = floating(x)
+    return np.arcsinh(x), lambda g: (g / np.sqrt(1 + x * x),)
+
+
+@elementwise
+def acosh(x):
+    x = floating(x)
+    return np.arccosh(x), lambda g: (g / np.sqrt((x - 1) * (x + 1)),)
+
+
+@elementwise
+def atanh(x):
+    x = floating(x)
+    return np.arctanh(x), lambda g: (g / ((1 - x) * (1 + x)),)
+
+
+@kernel
+def erf_kernel(chunk, y, x):
+    part = part_of(x.size, chunk)
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = math.erf(x[i])
+
+
+@kernel
+def erfc_kernel(chunk, y, x):
+    part = part_of(x.size, chunk)
+    y, x = y[part], x[part]
+    for i in range(x.size):
+        y[i] = math.erfc(x[i])
+
+
+def _filled_by(fill, x):
+    """An array like x, in which fill(y, x) has set each number"""
+    x = contiguous(x, float_dtype(x))
+    y = np.empty_like(x)
+    fill(y.reshape(-1), x.reshape(-1))
+    return y
+
+
+@op
+def erf(x):
+    """The error function: 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x"""
+    x = floating(x)
+    return _filled_by(erf_kernel, x), lambda g: (g * (TWO_OVER_SQRT_PI * np.exp(-x * x)),)
+
+
+@op
+def erfc(x):
+    """1 - erf(x), exact also where it is small"""
+    x = floating(x)
+    return _filled_by(erfc_kernel, x), lambda g: (g * (-TWO_OVER_SQRT_PI * np.exp(-x * x)),)

@@ -203,7 +203,32 @@ ERRORS = {
     "split: the sizes must add up": lambda: tg.ones(4).split([1, 2]),
     "split: a part has": lambda: tg.ones(4).split(0),
     "chunk: at least one": lambda: tg.ones(4).chunk(0),
-    "pad: a width": lambda: tg.ones(4).pad([(1, -1)]),
+    "pad: there is a width": lambda: tg.ones(4).pad([1]),
+    "pad: the mode": lambda: tg.ones(4).pad([(1, 1)], mode="symmetric"),
+    "pad: no more": lambda: tg.ones(4).pad([(-5, 0)]),
+    "pad: no more is cut": lambda: tg.ones(4).pad([(4, 0)], mode="reflect"),
+    "bitwise_and: integers": lambda: tg.ones(2) & 1,
+    "floor_div: an integer": lambda: tg.arange(2) // 0,
+    "remainder: an integer": lambda: tg.arange(2) % tg.arange(2),
+    "fmod: an integer": lambda: tg.fmod(tg.arange(2), 0),
+    "scatter: x has": lambda: tg.scatter(tg.ones(2, 2), 0, np.array([0]), 1.0),
+    "scatter: every index": lambda: tg.scatter(tg.ones(2), 0, np.array([2]), 1.0),
+    "scatter_reduce: the reduction": lambda: tg.scatter_reduce(
+        tg.ones(2), 0, np.array([1]), tg.ones(1), "max"
+    ),
+    "topk: there are": lambda: tg.topk(tg.ones(2), 3),
+    "kthvalue: k lies": lambda: tg.ones(2).kthvalue(0),
+    "unflatten: the sizes": lambda: tg.ones(6).unflatten(0, (4, -1)),
+    "narrow: the part": lambda: tg.ones(6).narrow(0, 4, 3),
+    "unfold: a window": lambda: tg.ones(6).unfold(0, 7, 1),
+    "diag: x is": lambda: tg.diag(tg.ones(1, 1, 1)),
+    "rot90: two axes": lambda: tg.ones(2, 2).rot90(1, (0, -2)),
+    "meshgrid: indexing": lambda: tg.meshgrid(tg.ones(2), indexing="yx"),
+    "prelu: there is": lambda: tg.prelu(tg.ones(2, 3), tg.ones(2)),
+    "glu: the axis": lambda: tg.glu(tg.ones(3)),
+    "assignment: what is learned": lambda: leaf(1.0).zero_(),
+    "assignment: gradients go": lambda: tg.ones(2, 2)[0].copy_(leaf(1.0)),
+    "assignment: fractions": lambda: tg.arange(2).fill_(0.5),
     "clip: at least one limit": lambda: tg.ones(4).clip(),
     "one_hot: every class": lambda: tg.one_hot(np.array([3]), 3),
     "gelu: there is an exact form": lambda: tg.gelu(tg.ones(1), "sigmoid"),
@@ -232,7 +257,8 @@ def twice():
 
 @pytest.mark.parametrize("beginning", ERRORS)
 def test_errors_say_what_was_given_and_what_to_try(beginning):
-    with pytest.raises((ValueError, TypeError, RuntimeError, IndexError), match=beginning) as error:
+    kinds = (ValueError, TypeError, RuntimeError, IndexError, ZeroDivisionError)
+    with pytest.raises(kinds, match=beginning) as error:
         ERRORS[beginning]()
     assert "\n  got " in str(error.value)
     assert "\n  try " in str(error.value)

@@ -113,6 +113,8 @@ def statistic(name: str) -> Callable:
 def pad(x: Tensor, widths: Any, mode: Any = "constant", value: Any = None) -> Tensor:
     if not isinstance(mode, str):
         mode, value = "constant", mode
+    if mode != "constant":
+        return x.pad([*widths], mode=mode)
     return x.pad(widths) if value is None else x.pad(widths, value)
 
 
@@ -170,15 +172,63 @@ def take_along(x: Tensor, index: Tensor, dim: int | None = None) -> Tensor:
     return x.expand(shape).gather(dim, index.expand(shape))
 
 
-def index_select(x: Tensor, axis: int, index: Tensor) -> Tensor:
-    if x.ndim == 0:
+def div_rounded(rounding: str) -> Callable:
+    def call(a: Tensor, b: Any, rounding_mode: str | None = None) -> Tensor:
+        if rounding == "floor":
+            return a // b
+        if a.dtype.kind != "f" and getattr(b, "dtype", np.dtype(int)).kind != "f":
+            raise Cannot("integers divided towards 0")
+        return (a / b).trunc()
+
+    return call
+
+
+def values_of(name: str) -> Callable:
+    """The values of what gives values and places; ours are sorted, and stable, always"""
+
+    def call(x: Tensor, *args: Any, stable: Any = None, sorted: Any = None, **s: Any) -> Tensor:
+        return method(name)(x, *args[:3], **s)[0]
+
+    return call
+
+
+def nonzero(x: Tensor, as_tuple: bool) -> Any:
+    if as_tuple and x.ndim == 0:
         raise Cannot("a number has no axis")
-    return x[(slice(None),) * (axis % x.ndim) + (index,)]
+    return x.nonzero().unbind(1) if as_tuple else x.nonzero()
 
 
-def masked_select(x: Tensor, mask: Tensor) -> Tensor:
-    shape = np.broadcast_shapes(x.shape, mask.shape)
-    return x.expand(shape)[mask.expand(shape)]
+def diagonal(name: str) -> Callable:
+    def call(x: Tensor, offset: int = 0, dim1: Any = None, dim2: Any = None) -> Tensor:
+        axes = [] if dim1 is None and dim2 is None else [dim1, dim2]
+        usual = (0, 1) if name == "diagonal" else (-2, -1)
+        axes = [u if a is None else a for a, u in zip(axes, usual, strict=False)]
+        return getattr(x, name)(offset, *axes)
+
+    return call
+
+
+def norm_of(x: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False, **s: Any) -> Tensor:
+    cannot_have(s, "dtype")
+    if isinstance(p, str):
+        raise Cannot("norms of matrices")
+    return x.norm(2 if p is None else p, dim, keepdim)
+
+
+def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
+                dtype: Any = None) -> Tensor:  # fmt: skip
+    return (x if dtype is None else x.astype(numpy_dtype(dtype))).norm(ord, dim, keepdim)
+
+
+def tensor_split(x: Tensor, parts: Any, axis: int = 0) -> list:
+    parts = parts.tolist() if isinstance(parts, Tensor) else parts
+    return x.tensor_split(parts, axis)
+
+
+def activation(name: str) -> Callable:
+    return lambda x, *args, **settings: getattr(tg, name)(
+        x, *args, **{RENAMED.get(k, k): v for k, v in settings.items() if k != "inplace"}
+    )
 
 
 def created(function: Callable) -> Callable:
@@ -202,7 +252,17 @@ SAME_NAME = (
     *("minimum", "masked_fill", "eq", "ne", "lt", "le", "gt", "ge", "sigmoid", "tanh", "sum"),
     *("mean", "argmax", "argmin", "logsumexp", "permute", "transpose", "expand", "squeeze"),
     *("unsqueeze", "flatten", "flip", "split", "chunk", "repeat", "tril", "triu", "gather"),
-    *("matmul", "dot", "reshape", "where"),
+    *("matmul", "dot", "reshape", "where", "square", "reciprocal", "floor", "ceil", "trunc"),
+    *("fmod", "remainder", "copysign", "lerp", "isnan", "isinf", "isfinite", "isclose"),
+    *("logical_not", "logical_and", "logical_or", "logical_xor", "bitwise_not", "bitwise_and"),
+    *("bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "exp2", "expm1"),
+    *("log2", "log10", "log1p", "logaddexp", "tan", "asin", "acos", "atan", "atan2", "hypot"),
+    *("sinh", "cosh", "asinh", "acosh", "atanh", "erf", "erfc", "any", "all", "count_nonzero"),
+    *("cummax", "cummin", "logcumsumexp", "argsort", "topk", "kthvalue", "msort", "roll"),
+    *("rot90", "movedim", "unflatten", "ravel", "narrow", "select", "unfold", "tile", "diag"),
+    *("trace", "take", "scatter", "scatter_add", "index_add", "index_copy", "index_fill"),
+    *("nonzero", "repeat_interleave", "unbind", "index_select", "masked_select", "cumprod"),
+    *("view_as", "expand_as"),
 )
 OPS: dict[str, Callable] = {
     **{name: method(name) for name in SAME_NAME},
@@ -217,8 +277,78 @@ OPS: dict[str, Callable] = {
     "__rdiv__": lambda x, y: y / x,
     "__rpow__": lambda x, y: y**x,
     "__rmatmul__": lambda x, y: y @ x,
-    "square": lambda x: x**2,
-    "reciprocal": lambda x: 1 / x,
+    "__rmod__": lambda x, y: y % x,
+    "__rand__": lambda x, y: y & x,
+    "__ror__": lambda x, y: y | x,
+    "__rxor__": lambda x, y: y ^ x,
+    "floor_divide": method("floor_div"),
+    "div.floor_rounding": div_rounded("floor"),
+    "div.trunc_rounding": div_rounded("trunc"),
+    **{
+        f"round{suffix}": method("round")
+        for suffix in ("", ".decimals_0", ".decimals_3", ".decimals_neg_3")
+    },
+    "clone": method("clone", "memory_format"),
+    "contiguous": method("clone", "memory_format"),
+    **{name: values_of(name) for name in ("sort", "topk", "kthvalue", "cummax", "cummin")},
+    "argsort": lambda x, *args, stable=None, **s: method("argsort")(x, *args, **s),
+    "cumprod": typed("cumprod"),
+    "nonzero": nonzero,
+    "narrow": lambda x, axis, start, length: x.narrow(axis, int(start), length),
+    "scatter": method("scatter", "reduce"),
+    "repeat_interleave": method("repeat_interleave", "output_size"),
+    "diagonal": diagonal("diagonal"),
+    "diag_embed": diagonal("diag_embed"),
+    "norm": norm_of,
+    "norm.inf": norm_of,
+    "linalg.vector_norm": vector_norm,
+    "var_mean": statistic("var_mean"),
+    "var_mean.unbiased": statistic("var_mean"),
+    "std_mean": statistic("std_mean"),
+    "std_mean.unbiased": statistic("std_mean"),
+    "tensor_split": tensor_split,
+    "unsafe_split": method("split"),
+    "unsafe_chunk": method("chunk"),
+    "hstack": tg.hstack,
+    "vstack": tg.vstack,
+    "broadcast_tensors": lambda x, *others: tg.broadcast_tensors(x, *others),
+    "meshgrid.variadic_tensors": lambda x, *others, **s: tg.meshgrid(x, *others, **s),
+    "meshgrid.list_of_tensors": lambda xs, **s: tg.meshgrid(*xs, **s),
+    "full_like": lambda x, value, dtype=None, device=None: tg.full_like(
+        x, value, dtype and numpy_dtype(dtype)
+    ),
+    **{
+        f"scatter_reduce.{kind}": method("scatter_reduce")
+        for kind in ("sum", "prod", "mean", "amax", "amin")
+    },
+    **{
+        f"nn.functional.{name}": activation(name)
+        for name in (
+            "elu",
+            "celu",
+            "selu",
+            "mish",
+            "softsign",
+            "relu6",
+            "hardtanh",
+            "hardsigmoid",
+            "hardswish",
+            "logsigmoid",
+            "tanhshrink",
+            "hardshrink",
+            "softshrink",
+            "threshold",
+            "prelu",
+            "glu",
+        )
+    },
+    "nn.functional.softmin": typed("softmin"),
+    "nn.functional.softmin.with_dtype": typed("softmin"),
+    "nn.functional.normalize": method("normalize", "out"),
+    **{
+        f"nn.functional.pad.{mode}": pad
+        for mode in ("reflect", "replicate", "circular", "replicate_negative")
+    },
     "clamp": method("clip"),
     "clamp_min": lambda x, low: x.clip(min=low),
     "clamp_max": lambda x, high: x.clip(max=high),
@@ -266,10 +396,7 @@ OPS: dict[str, Callable] = {
     "constant_pad_nd": pad,
     "split.list_args": method("split"),
     "split_with_sizes": method("split"),
-    "tile": lambda x, times: x.repeat((1,) * (x.ndim - len(times)) + tuple(times)),
     "take_along_dim": take_along,
-    "masked_select": masked_select,
-    "index_select": index_select,
     "__getitem__": lambda x, index: x[index],
     "nn.functional.one_hot": method("one_hot"),
     "mm": method("matmul"),
@@ -301,8 +428,33 @@ ALIASES = {
     **{name: f"nn.functional.{name}" for name in ("relu", "leaky_relu", "softplus", "gelu")},
     **{"silu": "nn.functional.silu", "pad": "nn.functional.pad.constant"},
     "one_hot": "nn.functional.one_hot",
+    "floor_div": "floor_divide",
+    **{
+        name: f"nn.functional.{name}"
+        for name in (
+            "elu",
+            "celu",
+            "selu",
+            "mish",
+            "softsign",
+            "relu6",
+            "hardtanh",
+            "hardsigmoid",
+            "hardswish",
+            "logsigmoid",
+            "tanhshrink",
+            "hardshrink",
+            "softshrink",
+            "threshold",
+            "prelu",
+            "glu",
+            "softmin",
+            "normalize",
+        )
+    },
+    "scatter_reduce": "scatter_reduce.sum",
 }
-WITHOUT_PEER = {"relu_squared"}
+WITHOUT_PEER = {"relu_squared", "quick_gelu", "swapaxes"}
 
 
 def without_samples() -> list[str]:

@@ -82,7 +82,14 @@ def _added(x, values, index):
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """x[index] = value: the data changes where it is, and so do views of it. Where gradients are
     noted for x or for the value, x becomes a result of its own, and views of it stay as they are.
-    RuntimeError for what is learned, outside no_grad(), and for gradients into a view."""
+    RuntimeError for what is learned, outside no_grad(), and for gradients into a view; TypeError
+    for fractions among integers."""
+    given = np.result_type(value.data if isinstance(value, Tensor) else np.asarray(value))
+    if given.kind == "f" and x.dtype.kind != "f":
+        raise TypeError(
+            "assignment: fractions do not fit into a tensor of integers.\n"
+            f"  got {given} for a tensor of {x.dtype}\n  try x.float(), or value.astype('int64')"
+        )
     noted = is_grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False))
     if not noted:
         data = x.data

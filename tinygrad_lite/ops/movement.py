@@ -294,7 +294,7 @@ def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
 def diagonal(x: Tensor, offset: int = 0, axis_0: int = 0, axis_1: int = 1) -> Tensor:
     """The elements x[i, i + offset] of two axes, which become the last"""
     moved = movedim(x, (axis_0, axis_1), (-2, -1))
-    rows, columns = _diagonal_places(*moved.shape[-2:], offset)
+    rows, columns = _diagonal_places(moved.shape[-2], moved.shape[-1], offset)
     return getitem(moved, (..., rows, columns))
 
 

@@ -39,24 +39,26 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0, mode: str = "constant"
         raise ValueError(
             f"pad: the mode is one of {', '.join(MODES)}.\n  got {mode!r}\n  try constant"
         )
-    for axis, (n, (before, after)) in enumerate(zip(x.shape, pairs, strict=True)):
-        most = {"constant": np.inf, "reflect": n - 1, "replicate": np.inf if n else 0}.get(mode, n)
-        if max(before, after) > most or n + min(before, 0) + min(after, 0) < 0:
+    for n, (before, after) in zip(x.shape, pairs, strict=True):
+        left = n + min(before, 0) + min(after, 0)
+        most = {"constant": np.inf, "reflect": left - 1, "replicate": np.inf if left else 0}
+        if left < 0 or max(before, after) > most.get(mode, left):
             raise ValueError(
                 "pad: no more is cut off than there is, nor mirrored or wrapped.\n"
                 f"  got {(before, after)} for an axis of {n}, mode {mode}\n  try narrower widths"
             )
-        if mode != "constant" and (before, after) != (0, 0):
-            x = index_select(x, axis, constant(_places(n, before, after, mode)))
-    if mode != "constant":
-        return x
     if any(n < 0 for pair in pairs for n in pair):
         cut = tuple(
             slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, pairs, strict=True)
         )
         x = getitem(x, cut)
         pairs = [(max(b, 0), max(a, 0)) for b, a in pairs]
-    return _pad(x, pairs, value)
+    if mode == "constant":
+        return _pad(x, pairs, value)
+    for axis, (before, after) in enumerate(pairs):
+        if before or after:
+            x = index_select(x, axis, constant(_places(x.shape[axis], before, after, mode)))
+    return x
 
 
 def _places(n: int, before: int, after: int, mode: str) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_lite.kernels import sums
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.elementwise import abs, div, floating, maximum, sub
+from tinygrad_lite.ops.elementwise import abs, div, floating, maximum, sign, sub
 from tinygrad_lite.ops.transcendental import exp, log
 from tinygrad_lite.tensor import Tensor, op
 
@@ -180,7 +180,7 @@ def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tenso
     if p == -np.inf:
         return min(x, axis, keepdim)
     if p == 0:
-        return count_nonzero(x, axis, keepdim).astype(x.dtype)
+        return sum(sign(x), axis, keepdim)
     if p == 1:
         return sum(x, axis, keepdim)
     if p == 2:

@@ -7,6 +7,7 @@ from tinygrad_lite.kernels.scans import reversed_products
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.ops.indexing import gather
+from tinygrad_lite.ops.sorting import Ordered
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -22,7 +23,7 @@ def cumsum(x, axis=0):
 def cumprod(x, axis=0):
     """y[i] = x[0] * ... * x[i] along an axis, with exact gradients also where elements are 0"""
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
-    y = np.cumprod(x, axis=axis, dtype=dtype)
+    y = np.cumprod(x, axis=axis, dtype=dtype).reshape(x.shape)
 
     def vjp(g):
         # dx[i] = (product of those before i) * (g[i] + x[i+1] * (g[i+1] + x[i+2] * ...))
@@ -37,23 +38,23 @@ def cumprod(x, axis=0):
 
 
 @takes_axis
-def cummax(x: Tensor, axis: int = 0) -> tuple[Tensor, Tensor]:
-    """(values, places): the largest of x[0] to x[i], and where it is, the last of equals"""
+def cummax(x: Tensor, axis: int = 0) -> Ordered:
+    """The largest of x[0] to x[i], and where it is, the last of equals"""
     return _running(x, axis, True)
 
 
 @takes_axis
-def cummin(x: Tensor, axis: int = 0) -> tuple[Tensor, Tensor]:
-    """(values, places): the smallest of x[0] to x[i], and where it is, the last of equals"""
+def cummin(x: Tensor, axis: int = 0) -> Ordered:
+    """The smallest of x[0] to x[i], and where it is, the last of equals"""
     return _running(x, axis, False)
 
 
-def _running(x: Tensor, axis: int, largest: bool) -> tuple[Tensor, Tensor]:
+def _running(x: Tensor, axis: int, largest: bool) -> Ordered:
     if x.ndim == 0:
         values, places = _running(x.reshape(1), 0, largest)
-        return values.reshape(()), places.reshape(())
+        return Ordered(values.reshape(()), places.reshape(()))
     places = _running_places(x, axis, largest)
-    return gather(x, axis, places), places
+    return Ordered(gather(x, axis, places), places)
 
 
 @op

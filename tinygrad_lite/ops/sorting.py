@@ -1,12 +1,19 @@
 """Order along an axis: sort, argsort, topk, and what follows. NaN is the largest number."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.indexing import gather, getitem
 from tinygrad_lite.tensor import Tensor, op
+
+
+class Ordered(NamedTuple):
+    """Elements, and where they were along their axis, int64"""
+
+    values: Tensor
+    indices: Tensor
 
 
 @takes_axis
@@ -22,28 +29,28 @@ def argsort(x, axis=-1, descending=False):
 
 
 @takes_axis
-def sort(x: Tensor, axis: int = -1, descending: bool = False) -> tuple[Tensor, Tensor]:
-    """(values, places): the elements in order along an axis, and where they were"""
+def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Ordered:
+    """The elements in order along an axis"""
     places = argsort(x, axis, descending)
-    return (gather(x, axis, places) if x.ndim else x), places
+    return Ordered(gather(x, axis, places) if x.ndim else x, places)
 
 
 @takes_axis
-def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-    """(values, places): the k largest (or smallest) elements along an axis in order"""
+def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> Ordered:
+    """The k largest (or smallest) elements along an axis in order"""
     n = x.shape[axis] if x.ndim else 1
     if not 0 <= k <= n:
         raise ValueError(f"topk: there are k elements.\n  got k={k} of {n}\n  try k={n}")
     if x.ndim == 0:
-        return (x, argsort(x)) if k else (x.reshape(1)[:0], argsort(x.reshape(1)[:0]))
+        return sort(x) if k else sort(x.reshape(1)[:0])
     before = (slice(None),) * (axis % x.ndim)
     places = getitem(argsort(x, axis, largest), (*before, slice(k)))
-    return gather(x, axis, places), places
+    return Ordered(gather(x, axis, places), places)
 
 
 @takes_axis
-def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """(value, place) of the k-th smallest element along an axis, k from 1 up"""
+def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> Ordered:
+    """The k-th smallest element along an axis, k from 1 up"""
     n = x.shape[axis] if x.ndim else 1
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue: k lies between 1 and {n}.\n  got {k}\n  try 1")
@@ -52,7 +59,7 @@ def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> tuple[
     kth: Any = slice(k - 1, k) if keepdim else k - 1
     part = (*[slice(None)] * (axis % x.ndim), kth)
     values, places = sort(x, axis)
-    return getitem(values, part), getitem(places, part)
+    return Ordered(getitem(values, part), getitem(places, part))
 
 
 def msort(x: Tensor) -> Tensor:

@@ -5,28 +5,7 @@ from inspect import ismodule as _is_module
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
 from tinygrad_lite.examine import Finding, examine
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
-from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
-from tinygrad_lite.fused.cross_entropy import cross_entropy
-from tinygrad_lite.fused.dropout import dropout
-from tinygrad_lite.fused.embedding import embedding
-from tinygrad_lite.fused.kv_cache import KVCache
-from tinygrad_lite.fused.layernorm import layernorm
-from tinygrad_lite.fused.linear import linear
-from tinygrad_lite.fused.rmsnorm import rmsnorm
-from tinygrad_lite.fused.rotary import rotary, rotary_angles
-from tinygrad_lite.fused.softmax import log_softmax, softmax
-from tinygrad_lite.fused.token_shift import token_shift
-from tinygrad_lite.gradcheck import check_gradients
-from tinygrad_lite.jit import jit
-from tinygrad_lite.kernels.ahead import compile_ahead, count_missing
-from tinygrad_lite.kernels.cpu import has_bfloat16
-from tinygrad_lite.kernels.functions import on_compile
-from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
-from tinygrad_lite.kernels.precision import get_precision, precision
-from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
-from tinygrad_lite.mistakes import find_mistakes
-from tinygrad_lite.ops.activations import (
+from tinygrad_lite.functional.activations import (
     celu,
     elu,
     glu,
@@ -47,6 +26,78 @@ from tinygrad_lite.ops.activations import (
     tanhshrink,
     threshold,
 )
+from tinygrad_lite.functional.interpolation import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygrad_lite.functional.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    nll_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+)
+from tinygrad_lite.functional.norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    local_response_norm,
+)
+from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
+from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
+from tinygrad_lite.fused.convolution import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
+from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.embedding import embedding
+from tinygrad_lite.fused.kv_cache import KVCache
+from tinygrad_lite.fused.layernorm import layernorm
+from tinygrad_lite.fused.linear import linear
+from tinygrad_lite.fused.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from tinygrad_lite.fused.rmsnorm import rmsnorm
+from tinygrad_lite.fused.rotary import rotary, rotary_angles
+from tinygrad_lite.fused.softmax import log_softmax, softmax
+from tinygrad_lite.fused.token_shift import token_shift
+from tinygrad_lite.gradcheck import check_gradients
+from tinygrad_lite.jit import jit
+from tinygrad_lite.kernels.ahead import compile_ahead, count_missing
+from tinygrad_lite.kernels.cpu import has_bfloat16
+from tinygrad_lite.kernels.functions import on_compile
+from tinygrad_lite.kernels.memory import keep_freed_memory as _keep_freed_memory
+from tinygrad_lite.kernels.precision import get_precision, precision
+from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
+from tinygrad_lite.mistakes import find_mistakes
 from tinygrad_lite.ops.comparisons import (
     isclose,
     isfinite,
@@ -148,6 +199,7 @@ from tinygrad_lite.ops.transcendental import (
     sqrt,
     tan,
     tanh,
+    xlogy,
 )
 from tinygrad_lite.state import load_metadata, load_state, save_state, write_atomically
 from tinygrad_lite.tensor import Tensor, elementwise, is_grad_enabled, no_grad, op

@@ -15,9 +15,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from tinygrad_lite.functional.losses import cross_entropy
 from tinygrad_lite.fused.activations import gelu
 from tinygrad_lite.fused.attention import scaled_dot_product_attention
-from tinygrad_lite.fused.cross_entropy import cross_entropy
 from tinygrad_lite.fused.layernorm import layernorm
 from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.softmax import softmax

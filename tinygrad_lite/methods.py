@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.functional import activations as a
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.softmax import log_softmax, softmax
-from tinygrad_lite.ops import activations as a
 from tinygrad_lite.ops import comparisons as c
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import indexing as i

@@ -87,7 +87,7 @@ class _Geometry:
                           zip(phase, self.before, self.stride, strict=True))  # fmt: skip
             start = tuple(s * q + r - b for s, q, r, b in
                           zip(self.stride, first, phase, self.before, strict=True))  # fmt: skip
-            size = tuple(max(0, -((i - n) // s)) for n, i, s in
+            size: Any = tuple(max(0, -((i - n) // s)) for n, i, s in
                          zip(self.size, start, self.stride, strict=True))  # fmt: skip
             front = tuple(max(0, max(e[axis] for _, e in meeting) - first[axis])
                           for axis in range(3))  # fmt: skip
@@ -143,7 +143,7 @@ def _convolution(x, w, bias, stride, before, after, dilation, groups, transposed
     return run(x, w, bias, groups), vjp
 
 
-def _sizes(name: str, given: Sizes, axes: int) -> tuple[int, ...]:
+def sizes_of(name: str, given: Sizes, axes: int) -> tuple[int, ...]:
     """One number for each axis"""
     sizes = (given,) * axes if isinstance(given, int | np.integer) else tuple(given)
     if len(sizes) == 1:
@@ -156,8 +156,8 @@ def _sizes(name: str, given: Sizes, axes: int) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
-def _three(sizes: tuple[int, ...], fill: int) -> Triple:
-    return (*(fill,) * (3 - len(sizes)), *sizes)  # type: ignore[return-value]
+def three(sizes: tuple[int, ...], fill: int) -> Triple:
+    return (*(fill,) * (3 - len(sizes)), *sizes)
 
 
 def _prepared(name: str, x: Any, weight: Any, axes: int) -> tuple[Tensor, Tensor, bool]:
@@ -203,7 +203,7 @@ def _conv(name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Sizes, p
           dilation: Sizes, groups: int) -> Tensor:  # fmt: skip
     x, weight, alone = _prepared(name, x, weight, axes)
     _check_channels(name, x, weight, groups, False, bias)
-    steps, spaces = _sizes("stride", stride, axes), _sizes("dilation", dilation, axes)
+    steps, spaces = sizes_of("stride", stride, axes), sizes_of("dilation", dilation, axes)
     kernel = weight.shape[5 - axes :]
     if isinstance(padding, str):
         if padding not in ("same", "valid") or (padding == "same" and max(steps) > 1):
@@ -215,7 +215,7 @@ def _conv(name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Sizes, p
         before = tuple(n // 2 for n in whole)
         after = tuple(n - n // 2 for n in whole)
     else:
-        before = after = _sizes("padding", padding, axes)
+        before = after = sizes_of("padding", padding, axes)
     if min(steps + spaces + kernel) < 1 or min(before) < 0:
         raise ValueError(
             f"{name}: kernel, stride and dilation are 1 or more, and padding 0 or more.\n"
@@ -229,8 +229,8 @@ def _conv(name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Sizes, p
             f"  got a kernel {kernel} with dilation {spaces} for {tuple(size)}\n  try more padding"
         )
     y = _convolution(
-        x, weight, bias, stride=_three(steps, 1), before=_three(before, 0), after=_three(after, 0),
-        dilation=_three(spaces, 1), groups=groups,
+        x, weight, bias, stride=three(steps, 1), before=three(before, 0), after=three(after, 0),
+        dilation=three(spaces, 1), groups=groups,
     )  # fmt: skip
     return _unprepared(y, axes, alone)
 
@@ -258,8 +258,11 @@ def _conv_transpose(name: str, axes: int, x: Any, weight: Any, bias: Any, stride
                     dilation: Sizes) -> Tensor:  # fmt: skip
     x, weight, alone = _prepared(name, x, weight, axes)
     _check_channels(name, x, weight, groups, True, bias)
-    steps, spaces = _sizes("stride", stride, axes), _sizes("dilation", dilation, axes)
-    edges, more = _sizes("padding", padding, axes), _sizes("output_padding", output_padding, axes)
+    steps, spaces = sizes_of("stride", stride, axes), sizes_of("dilation", dilation, axes)
+    edges, more = (
+        sizes_of("padding", padding, axes),
+        sizes_of("output_padding", output_padding, axes),
+    )
     kernel = weight.shape[5 - axes :]
     size = [
         (n - 1) * s - 2 * p + d * (k - 1) + m + 1
@@ -276,9 +279,9 @@ def _conv_transpose(name: str, axes: int, x: Any, weight: Any, bias: Any, stride
             f" {edges} and output_padding {more}\n  try padding=0, output_padding=0"
         )
     y = _convolution(
-        x, weight, bias, stride=_three(steps, 1), before=_three(edges, 0),
-        after=_three(tuple(p - m for p, m in zip(edges, more, strict=True)), 0),
-        dilation=_three(spaces, 1), groups=groups, transposed=_three(tuple(size), 1),
+        x, weight, bias, stride=three(steps, 1), before=three(edges, 0),
+        after=three(tuple(p - m for p, m in zip(edges, more, strict=True)), 0),
+        dilation=three(spaces, 1), groups=groups, transposed=three(tuple(size), 1),
     )  # fmt: skip
     return _unprepared(y, axes, alone)
 

@@ -66,7 +66,7 @@ def cross_entropy_backward(chunk, dx, g, count, x, stats, targets, ignored):
 
 
 @op
-def cross_entropy(logits, targets, ignore_index=-100):
+def _cross_entropy(logits, targets, ignore_index=-100):
     """Mean of -log softmax(logits)[target]: logits (..., V), targets (...) integers, in nats.
 
     Rows whose target is ignore_index do not count.

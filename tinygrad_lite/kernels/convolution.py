@@ -36,7 +36,7 @@ from tinygrad_lite.kernels.watch import constant
 TAIL = PANEL + COLUMNS_FLOAT32  # zeros behind the last image: strips read whole vectors
 LONG = 512  # places of an output of one channel that are summed at a time
 PARTS = 16  # partial sums of the gradient of w, at most
-Triple = tuple[int, int, int]
+Triple = tuple[int, ...]  # of depth, height and width
 
 
 @kernel

@@ -90,6 +90,18 @@ def logaddexp(a, b):
 
 
 @elementwise
+def xlogy(a, b):
+    """a log(b), and 0 where a is 0"""
+    a, b = floating(a), floating(b)
+    none = np.logical_and(np.equal(a, 0), np.equal(b, b))  # b is a number
+    safe = np.where(none, 1, b)
+    return np.where(none, 0, a * np.log(safe)), lambda g: (
+        lambda: np.where(np.logical_and(none, np.less_equal(b, 0)), 0, g * np.log(b)),
+        lambda: np.where(none, 0, g * (a / safe)),
+    )
+
+
+@elementwise
 def tan(x):
     y = np.tan(floating(x))
     return y, lambda g: (g * (1 + y * y),)

@@ -1,9 +1,4 @@
-"""Modules: parameters with a forward pass, in PyTorch's vocabulary.
-
-Initial values: Linear and Embedding draw from `rng`, a numpy.random.Generator, as PyTorch does
-(uniform with bound 1/sqrt(in_features); normal with deviation 1). The same number as `rng` gives
-the same values: give all layers of a model one generator, so that no two begin alike.
-"""
+"""What a module is: parameters and buffers with names, a forward pass, parts, hooks."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,13 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, silu
-from tinygrad_lite.fused.dropout import check_probability, dropout
-from tinygrad_lite.fused.embedding import embedding
-from tinygrad_lite.fused.layernorm import layernorm
-from tinygrad_lite.fused.linear import linear, to_bfloat16
-from tinygrad_lite.fused.rmsnorm import rmsnorm
-from tinygrad_lite.fused.token_shift import token_shift
+from tinygrad_lite.fused.linear import to_bfloat16
 from tinygrad_lite.kernels.int8 import can_be_stored, to_int8
 from tinygrad_lite.kernels.watch import attribute_changes, current
 from tinygrad_lite.tensor import Tensor
@@ -50,6 +39,7 @@ class Module:
 
     training = True
     _forward_hooks: tuple["HookHandle", ...] = ()
+    _forward_pre_hooks: tuple["HookHandle", ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if current.watcher is not None and not name.startswith("__"):
@@ -87,6 +77,10 @@ class Module:
         )
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        for hook in (handle.hook for handle in self._forward_pre_hooks):
+            changed = hook(self, args)
+            if changed is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
         out = self.forward(*args, **settings)
         for hook in (handle.hook for handle in self._forward_hooks):
             changed = hook(self, args, out)
@@ -97,9 +91,12 @@ class Module:
         """Call hook(module, args, output) after each forward pass; what it returns, unless that is
         None, takes the place of the output. `remove()` of the handle ends it. In a jitted function
         hooks are part of what is recorded: their Python runs once."""
-        handle = HookHandle(self, hook)
-        self._forward_hooks = (*self._forward_hooks, handle)
-        return handle
+        return HookHandle(self, "_forward_hooks", hook)
+
+    def register_forward_pre_hook(self, hook: Callable[["Module", tuple], Any]) -> "HookHandle":
+        """Call hook(module, args) before each forward pass; what it returns, unless that is None,
+        takes the place of the arguments."""
+        return HookHandle(self, "_forward_pre_hooks", hook)
 
     def __repr__(self) -> str:
         """The module and its parts, as they are nested"""
@@ -237,87 +234,16 @@ def _is_one_of(x: Any, known: Iterable[Any]) -> bool:
 
 
 class HookHandle:
-    """A hook that is registered with a module"""
+    """A hook that is registered with a module, in its list of that name"""
 
-    def __init__(self, module: Module, hook: Callable):
-        self.module, self.hook = module, hook
+    def __init__(self, module: Module, name: str, hook: Callable):
+        self.module, self.name, self.hook = module, name, hook
+        setattr(module, name, (*getattr(module, name), self))
 
     def remove(self) -> None:
         """The hook is not called any more, unless it was registered more than once."""
-        kept = [handle for handle in self.module._forward_hooks if handle is not self]
-        self.module._forward_hooks = tuple(kept)
-
-
-class Linear(Module):
-    """x (..., in_features) -> x @ weight^T + bias (..., out_features)"""
-
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: Any):
-        rng, bound = np.random.default_rng(rng), 1 / np.sqrt(in_features)
-        self.weight = Parameter(rng.uniform(-bound, bound, (out_features, in_features)))
-        self.bias = Parameter(rng.uniform(-bound, bound, out_features)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight) if self.bias is None else linear(x, self.weight, self.bias)
-
-
-class Embedding(Module):
-    """index (...) of integers -> rows of the table (..., embedding_dim)"""
-
-    def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: Any):
-        rng = np.random.default_rng(rng)
-        self.weight = Parameter(rng.standard_normal((num_embeddings, embedding_dim)))
-
-    def forward(self, index: Any) -> Tensor:
-        return embedding(index, self.weight)
-
-
-class LayerNorm(Module):
-    """x (..., size) normalised over its last axis; see fused/layernorm.py"""
-
-    def __init__(self, size: int, eps: float = 1e-5, bias: bool = True):
-        self.weight = Parameter(np.ones(size))
-        self.bias = Parameter(np.zeros(size)) if bias else None
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.bias is None:
-            return layernorm(x, self.weight, eps=self.eps)
-        return layernorm(x, self.weight, self.bias, eps=self.eps)
-
-
-class RMSNorm(Module):
-    """x (..., size) divided by its root mean square; see fused/rmsnorm.py"""
-
-    def __init__(self, size: int, eps: float = 1e-6, weight: bool = True):
-        self.weight = Parameter(np.ones(size)) if weight else None
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.weight is None:
-            return rmsnorm(x, eps=self.eps)
-        return rmsnorm(x, self.weight, eps=self.eps)
-
-
-class TokenShift(Module):
-    """x (..., T, size) + weight (size,) * the position before; see fused/token_shift.py"""
-
-    def __init__(self, size: int):
-        self.weight = Parameter(np.zeros(size))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return token_shift(x, self.weight)
-
-
-class Dropout(Module):
-    """Drops elements with probability p while training; draws from `rng`."""
-
-    def __init__(self, p: float, *, rng: Any):
-        check_probability(p)
-        self.p = p
-        self.rng = np.random.default_rng(rng)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return dropout(x, self.p, self.rng) if self.training else x
+        kept = [handle for handle in getattr(self.module, self.name) if handle is not self]
+        setattr(self.module, self.name, tuple(kept))
 
 
 class Identity(Module):
@@ -325,37 +251,6 @@ class Identity(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
-
-
-class ReLU(Module):
-    """max(x, 0)"""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return relu(x)
-
-
-class GELU(Module):
-    """x * Phi(x); approximate="tanh" is the form that GPT-2 uses"""
-
-    def __init__(self, approximate: str = "none"):
-        self.approximate = approximate
-
-    def forward(self, x: Tensor) -> Tensor:
-        return gelu(x, self.approximate)
-
-
-class SiLU(Module):
-    """x * sigmoid(x)"""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return silu(x)
-
-
-class ReLUSquared(Module):
-    """max(x, 0)^2"""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return relu_squared(x)
 
 
 class Sequential(Module):

@@ -1,0 +1,1 @@
+"""What is composed from ops and fused ops: activations, losses, norms, interpolation."""

@@ -1,0 +1,109 @@
+"""Norms over a batch, or over groups of channels."""
+
+import math
+from typing import Any
+
+from tinygrad_lite.ops.elementwise import astype
+from tinygrad_lite.ops.indexing import setitem
+from tinygrad_lite.ops.reductions import mean
+from tinygrad_lite.ops.transcendental import rsqrt
+from tinygrad_lite.tensor import Tensor, no_grad
+
+
+def _by_channel(x: Tensor, values: Tensor) -> Tensor:
+    """(C,) beside x (B, C, ...)"""
+    return values.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def batch_norm(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """x (B, C, ...) with each channel normalised: over the batch and its places while training,
+    which also moves the running statistics (C,) by `momentum` towards these; else by the running
+    ones. Then scaled and moved by weight and bias (C,)  (Ioffe, Szegedy 2015)"""
+    if training or running_mean is None or running_var is None:
+        axes = (0, *range(2, x.ndim))
+        count = math.prod(x.shape[i] for i in axes)
+        if training and count < 2:
+            raise ValueError(
+                "batch_norm: while training there are two values or more in each channel.\n"
+                f"  got shape {x.shape}\n  try a larger batch, or eval()"
+            )
+        middle = mean(x, axes, True)
+        centred = x - middle
+        spread = mean(centred * centred, axes, True)
+        if training and running_mean is not None and running_var is not None:
+            with no_grad():
+                for running, now in (
+                    (running_mean, middle), (running_var, spread * (count / (count - 1)))
+                ):  # fmt: skip
+                    new = running * (1 - momentum) + now.reshape(-1) * momentum
+                    setitem(running, ..., astype(new, running.dtype))
+    else:
+        centred, spread = x - _by_channel(x, running_mean), _by_channel(x, running_var)
+    scale = rsqrt(spread + eps)
+    if weight is not None:
+        scale = scale * _by_channel(x, weight)
+    y = centred * scale
+    return y if bias is None else y + _by_channel(x, bias)
+
+
+def group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """x (B, C, ...) with each of num_groups groups of channels normalised for itself  (Wu, He
+    2018), then scaled and moved by weight and bias (C,)"""
+    if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(
+            "group_norm: groups divide the channels, the second axis of x.\n"
+            f"  got {num_groups} groups for shape {x.shape}\n  try num_groups=1"
+        )
+    grouped = x.reshape(x.shape[0], num_groups, -1)
+    centred = grouped - mean(grouped, -1, True)
+    y = centred * rsqrt(mean(centred * centred, -1, True) + eps)
+    y = y.reshape(x.shape)
+    y = y if weight is None else y * _by_channel(x, weight)
+    return y if bias is None else y + _by_channel(x, bias)
+
+
+def instance_norm(
+    x: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    """x (B, C, ...) with each channel of each example normalised for itself  (Ulyanov and others
+    2016); with use_input_stats=False by running statistics, as batch_norm"""
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    if math.prod(x.shape[2:]) < 2:
+        raise ValueError(
+            "instance_norm: there are two places or more in each channel.\n"
+            f"  got shape {x.shape}\n  try larger images, or group_norm"
+        )
+    axes = tuple(range(2, x.ndim))
+    middle = mean(x, axes, True)
+    centred = x - middle
+    spread = mean(centred * centred, axes, True)
+    if running_mean is not None and running_var is not None:
+        count = math.prod(x.shape[2:])
+        with no_grad():
+            for running, now in (
+                (running_mean, middle), (running_var, spread * (count / (count - 1)))
+            ):  # fmt: skip
+                new = running * (1 - momentum) + mean(now, 0).reshape(-1) * momentum
+                setitem(running, ..., astype(new, running.dtype))
+    y = centred * rsqrt(spread + eps)
+    y = y if weight is None else y * _by_channel(x, weight)
+    return y if bias is None else y + _by_channel(x, bias)
+
+
+def local_response_norm(
+    x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta  (Krizhevsky 2012)"""
+    widths = [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * (x.ndim - 2)]
+    squares = (x * x).pad(widths).unfold(1, size, 1)
+    return x / (mean(squares, -1) * alpha + k) ** beta

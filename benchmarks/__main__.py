@@ -1,4 +1,4 @@
-"""python -m benchmarks [gemm|kernels|step|start|memory|threads|busy|scale|generate|tokens|all]
+"""python -m benchmarks [gemm|kernels|conv|step|start|memory|threads|busy|scale|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
 python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE]: by the clock,
@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks import (
     busy,
+    conv,
     gemm,
     generate,
     kernels,
@@ -30,6 +31,7 @@ from tinygrad_lite import get_num_threads
 BENCHMARKS = {
     "gemm": (gemm.run, list(gemm.SHAPES)),
     "kernels": (kernels.run, list(kernels.SHAPES)),
+    "conv": (conv.run, list(conv.CONFIGS)),
     "step": (step.run, list(step.CONFIGS)),
     "start": (start.run, start.CONFIGS),
     "memory": (memory.run, memory.CONFIGS),

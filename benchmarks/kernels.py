@@ -60,7 +60,7 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
         step = tg.jit(adamw.step)
         step()
         return step, {"w": w.numpy().copy()}
-    g = np.random.default_rng(2).standard_normal(SHAPES[config], np.float32)
+    g = Tensor(np.random.default_rng(2).standard_normal(SHAPES[config], np.float32))
     functions: dict[str, Callable[..., Tensor]] = {
         "softmax": tg.softmax,
         "layernorm": tg.layernorm,

@@ -9,13 +9,20 @@ convolution to x, as a function of the gradient.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
-from tinygrad_lite.kernels.convolution import Images, Triple, convolve, spread, weights_gradient
+from tinygrad_lite.kernels.convolution import (
+    Plan,
+    Triple,
+    convolve,
+    is_alone,
+    weights_gradient,
+)
+from tinygrad_lite.kernels.cpu import FEW_ROWS
 from tinygrad_lite.kernels.sums import sum_axes
 from tinygrad_lite.tensor import Own, Tensor, op
 
@@ -35,43 +42,22 @@ class _Geometry:
         )
         self.positions = list(itertools.product(*map(range, kernel)))
 
-    def images_of_x(self, x: Any) -> tuple[Images, Any]:
-        """x spread so that windows are neighbours, and the offsets of the kernel's positions"""
+    def forwards(self) -> Plan:
+        """How windows of x are summed to outputs"""
         places = zip(self.out, self.kernel, self.stride, self.dilation, strict=True)
-        size = tuple(n + d * (k - 1) // s for n, k, s, d in places)
-        images = spread(x, self.before, self.stride, size)
-        phases, shifts = [], []
+        room = tuple(n + d * (k - 1) // s for n, k, s, d in places)
+        shifts = []
         for position in self.positions:
             at = [k * d for k, d in zip(position, self.dilation, strict=True)]
             phase = 0
             for a, s in zip(at, self.stride, strict=True):
                 phase = phase * s + a % s
-            phases.append(phase)
-            shifts.append(tuple(a // s for a, s in zip(at, self.stride, strict=True)))
-        return images, images.offsets(phases, shifts)
+            shifts.append((phase, tuple(a // s for a, s in zip(at, self.stride, strict=True))))
+        return Plan(self.before, self.stride, room, shifts, (0, 0, 0), (1, 1, 1), self.out)
 
-    def forward(self, x: Any, w: Any, bias: Any, groups: int) -> Any:
-        """y (B, O, *out)"""
-        y = np.empty((x.shape[0], w.shape[0], *self.out), x.dtype, like=x)
-        images, offsets = self.images_of_x(x)
-        outputs, channels, count = w.shape[0] // groups, w.shape[1], len(self.positions)
-        by_group = w.reshape(groups, outputs, channels, count)
-        factors = contiguous(np.transpose(by_group, (0, 1, 3, 2)))
-        convolve(y, images, factors, bias, offsets, (0, 0, 0), (1, 1, 1), self.out)
-        return y
-
-    def backward_x(self, g: Any, w: Any, bias: Any, groups: int) -> Any:
-        """dx (B, C, *size) of the gradient g (B, O, *out), plus a bias (C,) if there is one: for
-        each phase of the stride, the sum over the kernel positions that meet it."""
-        outputs, channels, count = w.shape[0] // groups, w.shape[1], len(self.positions)
-        shape = g.shape[0], groups * channels, *self.size
-        if max(self.stride) == 1:  # all places are written to
-            dx = np.empty(shape, g.dtype, like=g)
-        else:
-            dx = np.zeros(shape, g.dtype, like=g)
-            dx[...] = bias.reshape(-1, 1, 1, 1) if bias.size else 0
-        # (G, C, positions, O)
-        by_group = np.transpose(w.reshape(groups, outputs, channels, count), (0, 2, 3, 1))
+    def backwards(self) -> Iterator[tuple[Plan, list[int]]]:
+        """For each phase of the stride, how windows of the gradient are summed to dx, and which
+        kernel positions meet it"""
         for phase in itertools.product(*map(range, self.stride)):
             meeting = [
                 (number, tuple(k * d // s for k, d, s in
@@ -87,29 +73,54 @@ class _Geometry:
                           zip(phase, self.before, self.stride, strict=True))  # fmt: skip
             start = tuple(s * q + r - b for s, q, r, b in
                           zip(self.stride, first, phase, self.before, strict=True))  # fmt: skip
-            size: Any = tuple(max(0, -((i - n) // s)) for n, i, s in
+            size = tuple(max(0, -((i - n) // s)) for n, i, s in
                          zip(self.size, start, self.stride, strict=True))  # fmt: skip
             front = tuple(max(0, max(e[axis] for _, e in meeting) - first[axis])
                           for axis in range(3))  # fmt: skip
-            shifts = [tuple(q + f - e for q, f, e in zip(first, front, es, strict=True))
+            shifts = [(0, tuple(q + f - e for q, f, e in zip(first, front, es, strict=True)))
                       for _, es in meeting]  # fmt: skip
-            longest = tuple(max(shift[axis] for shift in shifts) for axis in range(3))
+            longest = tuple(max(shift[axis] for _, shift in shifts) for axis in range(3))
             room = tuple(n + m for n, m in zip(size, longest, strict=True))
-            images = spread(g, front, (1, 1, 1), room)
-            offsets = images.offsets([0] * len(shifts), shifts)
-            numbers = [number for number, _ in meeting]
-            factors = contiguous(by_group[:, :, numbers] if len(numbers) < count else by_group)
-            convolve(dx, images, factors, bias, offsets, start, self.stride, size)
+            plan = Plan(front, (1, 1, 1), room, shifts, start, self.stride, size)
+            yield plan, [number for number, _ in meeting]
+
+    def by_group(self, w: Any, groups: int) -> Any:
+        """w (O, C / groups, *kernel) as (G, O / G, C / G, K)"""
+        return w.reshape(groups, w.shape[0] // groups, w.shape[1], len(self.positions))
+
+    def forward(self, x: Any, images: Any, w: Any, bias: Any, groups: int) -> Any:
+        """y (B, O, *out)"""
+        y = np.empty((x.shape[0], w.shape[0], *self.out), x.dtype, like=x)
+        factors = contiguous(np.transpose(self.by_group(w, groups), (0, 1, 3, 2)))
+        convolve(y, self.forwards(), x, images, factors, bias)
+        return y
+
+    def images(self, x: Any, w: Any, groups: int) -> Any:
+        """x as `forward` and `backward_w` read it"""
+        alone = w.shape[1] == 1 and w.shape[0] // groups < FEW_ROWS
+        return x[:0].reshape(-1) if alone else self.forwards().images(x)
+
+    def backward_x(self, g: Any, w: Any, bias: Any, groups: int) -> Any:
+        """dx (B, C, *size) of the gradient g (B, O, *out), plus a bias (C,) if there is one"""
+        shape = g.shape[0], groups * w.shape[1], *self.size
+        if max(self.stride) == 1:  # all places are written to
+            dx = np.empty(shape, g.dtype, like=g)
+        else:
+            dx = np.zeros(shape, g.dtype, like=g)
+            dx[...] = bias.reshape(-1, 1, 1, 1) if bias.size else 0
+        by_group = np.transpose(self.by_group(w, groups), (0, 2, 3, 1))
+        alone = is_alone(by_group.shape)
+        for plan, numbers in self.backwards():
+            some = len(numbers) < len(self.positions)
+            factors = contiguous(by_group[:, :, numbers] if some else by_group)
+            images = g[:0].reshape(-1) if alone else plan.images(g)
+            convolve(dx, plan, g, images, factors, bias)
         return dx
 
-    def backward_w(self, g: Any, x: Any, shape: tuple[int, ...], groups: int) -> Any:
+    def backward_w(self, g: Any, x: Any, images: Any, shape: tuple[int, ...], groups: int) -> Any:
         """dw of a shape (O, C / groups, *kernel)"""
-        images, offsets = self.images_of_x(x)
-        size = (self.out[0], *images.shape[3:])
-        gradients = spread(g, (0, 0, 0), (1, 1, 1), size)
-        places = ((size[0] - 1) * size[1] + self.out[1] - 1) * size[2] + self.out[2]
         outputs, channels, count = shape[0] // groups, shape[1], len(self.positions)
-        summed = weights_gradient(images, gradients, offsets, places, x.shape[0], groups)
+        summed = weights_gradient(self.forwards(), x, images, g, groups)
         by_position = summed.reshape(groups, count, channels, outputs)
         return contiguous(np.transpose(by_position, (0, 3, 2, 1))).reshape(shape)
 
@@ -124,23 +135,29 @@ def _convolution(x, w, bias, stride, before, after, dilation, groups, transposed
     bias = np.empty(0, dtype, like=x) if bias is None else contiguous(bias, dtype)
     size = x.shape[2:] if transposed is None else transposed
     geometry = _Geometry(size, w.shape[2:], stride, before, after, dilation)
-    run = geometry.forward if transposed is None else geometry.backward_x
     none = bias[:0]
+    if transposed is None:
+        images = geometry.images(x, w, groups)
+        y = geometry.forward(x, images, w, bias, groups)
+    else:
+        y = geometry.backward_x(x, w, bias, groups)
 
     def vjp(g):
         g = contiguous(g, dtype)
+        spread = images if transposed is None else geometry.images(g, w, groups)
 
         def dx():
-            back = geometry.backward_x if transposed is None else geometry.forward
-            return back(g, w, none, groups)
+            if transposed is None:
+                return geometry.backward_x(g, w, none, groups)
+            return geometry.forward(g, spread, w, none, groups)
 
         def dw():
             y_side, x_side = (g, x) if transposed is None else (x, g)
-            return geometry.backward_w(y_side, x_side, w_shape, groups)
+            return geometry.backward_w(y_side, x_side, spread, w_shape, groups)
 
         return Own(dx), Own(dw), Own(lambda: sum_axes(g, (0, 2, 3, 4)))
 
-    return run(x, w, bias, groups), vjp
+    return y, vjp
 
 
 def sizes_of(name: str, given: Sizes, axes: int) -> tuple[int, ...]:

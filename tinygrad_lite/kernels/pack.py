@@ -19,7 +19,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, SQUARE, columns_of, has_bfloat16
+from tinygrad_lite.kernels.cpu import (
+    FEW_ROWS,
+    ROWS,
+    SQUARE,
+    VECTORS,
+    columns_of,
+    has_bfloat16,
+)
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.tile import BFloat16
 
@@ -274,6 +281,27 @@ def _copy_in_llvm(width_of: Any) -> Any:
     return copy
 
 
+def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count):
+    """`count` times a vector, packed[at + k * step] and on = x[x_at + k * x_row] and on"""
+    lanes = columns_of(packed) // VECTORS
+    for k in range(count):
+        to, source = at + k * step, x_at + k * x_row
+        packed[to : to + lanes] = x[source : source + lanes]
+
+
+@intrinsic
+def _copy_vectors_in_llvm(typing, packed, at, step, x, x_at, x_row, count):
+    def generate(context, builder, sig, args):
+        vectors = _Vectors(context, builder, sig, args)
+        lanes = columns_of(sig.args[0]) // VECTORS
+        with cgutils.for_range(builder, args[6]) as k:
+            row = vectors.load(builder.mul(k.index, args[5]), lanes)
+            vectors.store(row, builder.mul(k.index, args[2]))
+        return context.get_dummy_value()
+
+    return types.void(packed, _i64, _i64, x, _i64, _i64, _i64), generate
+
+
 @intrinsic
 def _turn_strip_in_llvm(typing, packed, at, b, b_at, b_column, words):
     """Squares of SQUARE x SQUARE words are transposed in registers: in each round, pairs of rows
@@ -331,6 +359,8 @@ def _pair_row_in_llvm(typing, packed, at, x, x_at, words):
 if numba.config.DISABLE_JIT:
     copy_columns, copy_rows = copy_in_python(columns_of), copy_in_python(lambda array: ROWS)
     turn_strip, pair_row = turn_strip_in_python, pair_row_in_python
+    copy_vectors = copy_vectors_in_python
 else:
     copy_columns, copy_rows = _copy_in_llvm(columns_of), _copy_in_llvm(lambda array: ROWS)
     turn_strip, pair_row = _turn_strip_in_llvm, _pair_row_in_llvm
+    copy_vectors = _copy_vectors_in_llvm

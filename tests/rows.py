@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_lite as tg
+from tinygrad_lite.fused import recurrent as rec
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
@@ -426,6 +427,107 @@ def one_axis(draw):
 def two_or_more(draw):
     x, _, keepdim = axis_case(draw, 2)
     return [x, draw(st.sampled_from([None, 0, -1])), keepdim]
+
+
+def convolution_case(draw):
+    """x, w, b and the settings of conv2d"""
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    inputs, outputs = draw(st.sampled_from([1, 2, 5])), draw(st.sampled_from([1, 3, 4]))
+    kernel = draw(st.sampled_from([(1, 1), (3, 3), (2, 3)]))
+    given = {
+        "stride": draw(st.sampled_from([1, 2, (1, 3)])),
+        "padding": draw(st.sampled_from([0, 1, (0, 2)])),
+        "dilation": draw(st.sampled_from([1, 1, (2, 1)])),
+        "groups": groups,
+    }
+    size = draw(st.sampled_from([(5, 4), (6, 16), (7, 8)]))
+    batch = draw(st.sampled_from([0, 1, 2]))
+    return [
+        values(draw, (batch, groups * inputs, *size)),
+        values(draw, (groups * outputs, inputs, *kernel)),
+        values(draw, (groups * outputs,)),
+        given,
+    ]
+
+
+def recurrent_case(draw, gates):
+    """x (T, B, gates H), h (B, H), w (gates H, H)"""
+    steps, batch, size = (draw(st.sampled_from([1, 2, 3])) for _ in range(3))
+    return [
+        values(draw, (steps, batch, gates * size)),
+        values(draw, (batch, size)),
+        values(draw, (gates * size, size)),
+    ]
+
+
+def np_convolution(x, w, b, given):
+    """Window by window"""
+    pairs = {k: v if isinstance(v, tuple) else (v, v) for k, v in given.items() if k != "groups"}
+    (sh, sw), (ph, pw), (dh, dw) = pairs["stride"], pairs["padding"], pairs["dilation"]
+    groups, (outputs, channels, kh, kw) = given["groups"], w.shape
+    x = np.pad(x, [(0, 0), (0, 0), (ph, ph), (pw, pw)])
+    height = (x.shape[2] - dh * (kh - 1) - 1) // sh + 1
+    width = (x.shape[3] - dw * (kw - 1) - 1) // sw + 1
+    y = np.zeros((len(x), outputs, height, width))
+    for o in range(outputs):
+        first = o // (outputs // groups) * channels
+        for i in range(height):
+            for j in range(width):
+                window = x[:, first : first + channels, i * sh :, j * sw :]
+                window = window[:, :, : dh * (kh - 1) + 1 : dh, : dw * (kw - 1) + 1 : dw]
+                y[:, o, i, j] = np.sum(window * w[o], axis=(1, 2, 3)) + b[o]
+    return y
+
+
+def np_pool(function, x, fill):
+    """Windows (3, 2) at steps of 2 of x padded by 1, the last of which may reach beyond"""
+    _, _, h, w = x.shape
+    rows = -(-(h - 1) // 2) + 1
+    rows -= (rows - 1) * 2 >= h + 1
+    columns = -(-w // 2) + 1
+    columns -= (columns - 1) * 2 >= w + 1
+    x = np.pad(x, [(0, 0), (0, 0), (1, 4), (1, 4)], constant_values=fill)
+    return np.array(
+        [
+            [[[function(m[2 * i : 2 * i + 3, 2 * j : 2 * j + 2]) for j in range(columns)]
+              for i in range(rows)] for m in image]
+            for image in x
+        ]
+    )  # fmt: skip
+
+
+def np_sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def np_rnn(x, h, w):
+    found = []
+    for a in x:
+        h = np.tanh(a + h @ w.T)
+        found.append(h)
+    return np.array(found)
+
+
+def np_lstm(x, h, w):
+    c, hs, cs = h * 0.5, [], []
+    for a in x:
+        i, f, g, o = np.split(a + h @ w.T, 4, -1)
+        c = np_sigmoid(f) * c + np_sigmoid(i) * np.tanh(g)
+        h = np_sigmoid(o) * np.tanh(c)
+        hs.append(h)
+        cs.append(c)
+    return np.array([hs, cs])
+
+
+def np_gru(x, h, w):
+    found = []
+    for a in x:
+        (xr, xz, xn), (ur, uz, un) = (np.split(v, 3, -1) for v in (a, h @ w.T + w[:, 0]))
+        r, z = np_sigmoid(xr + ur), np_sigmoid(xz + uz)
+        n = np.tanh(xn + r * un)
+        h = (1 - z) * n + z * h
+        found.append(h)
+    return np.array(found)
 
 
 ROWS: dict[str, Row] = {
@@ -849,4 +951,48 @@ ROWS: dict[str, Row] = {
         lambda d: [values(d, (3,)), np.array([[True, False, True], [False, False, True]])],
     ),
     "nonzero": Row(tg.nonzero, np.argwhere, lambda d: [zeroed(d, (3, 2))], smooth=False),
+    "xlogy": Row(
+        tg.xlogy,
+        lambda a, b: a * np.log(b),
+        lambda d: [values(d, s, 0.2, 3.0) for s in broadcast(d)],
+    ),
+    "binary_cross_entropy": Row(
+        lambda x, t: tg.binary_cross_entropy(x, t, reduction="none"),
+        lambda x, t: -(t * np.log(x) + (1 - t) * np.log(1 - x)),
+        lambda d: [values(d, s, 0.1, 0.9) for s in [d(shapes())] * 2],
+    ),
+    "convolution": Row(
+        lambda x, w, b, given: tg.conv2d(x, w, b, **given), np_convolution, convolution_case
+    ),
+    "max_pool": Row(
+        lambda x: tg.max_pool2d(x, (3, 2), 2, 1, ceil_mode=True),
+        lambda x: np_pool(np.max, x, -np.inf),
+        lambda d: [distinct(d, (2, 1, *d(st.sampled_from([(5, 4), (3, 7), (2, 2)]))))],
+    ),
+    "max_places": Row(
+        lambda x: tg.max_pool1d(x, 2, return_indices=True)[1],
+        lambda x: np.argmax(x.reshape(2, 3, 2, 2), -1) + np.array([0, 2]),
+        lambda d: [distinct(d, (2, 3, 4))],
+        smooth=False,
+    ),
+    "mean_pool": Row(
+        lambda x: tg.avg_pool2d(x, (3, 2), 2, 1, ceil_mode=True, divisor_override=2),
+        lambda x: np_pool(np.sum, x, 0) / 2,
+        lambda d: [values(d, (2, 1, *d(st.sampled_from([(5, 4), (3, 7), (2, 2)]))))],
+    ),
+    "rnn": Row(
+        lambda x, h, w: rec._rnn(x, h, w, False),
+        np_rnn,
+        lambda d: recurrent_case(d, 1),
+    ),
+    "lstm": Row(
+        lambda x, h, w: rec._lstm(x, h, h * 0.5, w),
+        np_lstm,
+        lambda d: recurrent_case(d, 4),
+    ),
+    "gru": Row(
+        lambda x, h, w: rec._gru(x, h, w, w[:, 0]),
+        np_gru,
+        lambda d: recurrent_case(d, 3),
+    ),
 }

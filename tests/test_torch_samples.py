@@ -39,6 +39,24 @@ JUSTIFIED = {
     "of 10,000 a float32 has no more digits: PyTorch's and ours are as far from float64": {
         "logcumsumexp gradient": 2,
     },
+    "convolutions and pooled means are of fractions: integers become float32": {
+        **{"nn.functional.conv1d dtype": 10, "nn.functional.conv2d dtype": 30},
+        **{"nn.functional.conv3d dtype": 20, "nn.functional.conv_transpose1d dtype": 10},
+        **{"nn.functional.conv_transpose2d dtype": 12, "nn.functional.conv_transpose3d dtype": 10},
+        **{"nn.functional.avg_pool1d dtype": 9, "nn.functional.avg_pool1d value": 8},
+        **{"nn.functional.avg_pool2d dtype": 6, "nn.functional.avg_pool2d value": 6},
+        **{"nn.functional.avg_pool3d dtype": 8, "nn.functional.avg_pool3d value": 7},
+        **{"nn.functional.local_response_norm dtype": 1},
+        **{"nn.functional.local_response_norm value": 9},
+        **{"nn.functional.interpolate.bilinear dtype": 14},
+        **{"nn.functional.interpolate.bilinear value": 13},
+        **{"nn.functional.upsample_bilinear dtype": 4, "nn.functional.upsample_bilinear value": 3},
+    },
+    "of numbers for one place the last counts: those before it have no gradient": {
+        "nn.functional.max_unpool1d gradient": 132,
+        "nn.functional.max_unpool2d gradient": 357,
+        "nn.functional.max_unpool3d gradient": 128,
+    },
     "equal numbers keep their order": {"argsort value": 2},
     "a uint8 is negated after it was made a float64": {
         "nn.functional.softmin.with_dtype value": 4,

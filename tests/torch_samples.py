@@ -34,7 +34,8 @@ TOLERANCES = {np.dtype(np.float32): (1.3e-6, 1e-5), np.dtype(np.float64): (1e-7,
 # attention, whose scores are such sums, ours differs from float64 by as much as PyTorch's, 1.7e-5
 # in a sample on a CPU with AVX-512.)
 SUMS = ("matmul", "__rmatmul__", "pow", "div.no_rounding_mode", "true_divide",
-        "nn.functional.scaled_dot_product_attention")  # fmt: skip
+        "nn.functional.scaled_dot_product_attention", "nn.functional.conv3d",
+        "nn.functional.conv_transpose3d")  # fmt: skip
 
 
 class Cannot(Exception):
@@ -146,11 +147,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, **settings: Any) -> Tensor:
     return tg.scaled_dot_product_attention(q, k, v, **settings)
 
 
-def cross_entropy(x: Tensor, target: Tensor, **settings: Any) -> Tensor:
-    cannot_have(settings, "weight", "reduction", "label_smoothing")
-    if target.dtype.kind == "f":
-        raise Cannot("probabilities as targets")
-    return tg.cross_entropy(x.permute(0, *range(2, x.ndim), 1), target, **settings)
+def classes_second(function: Callable) -> Callable:
+    """A loss whose classes PyTorch has on the second axis"""
+
+    def call(x: Tensor, target: Tensor, **settings: Any) -> Tensor:
+        if x.ndim > 2:
+            target = target.movedim(1, -1) if target.ndim == x.ndim else target
+            x = x.movedim(1, -1)
+        return function(x, target, **settings)
+
+    return call
+
+
+def interpolate(x: Tensor, size: Any = None, **settings: Any) -> Tensor:
+    cannot_have(settings, "recompute_scale_factor", "antialias")
+    return tg.interpolate(x, size, **settings)
 
 
 def embedding(weight: Tensor, index: Tensor, **settings: Any) -> Tensor:
@@ -345,6 +356,66 @@ OPS: dict[str, Callable] = {
     "nn.functional.softmin": typed("softmin"),
     "nn.functional.softmin.with_dtype": typed("softmin"),
     "nn.functional.normalize": method("normalize", "out"),
+    "xlogy": tg.xlogy,
+    **{
+        f"nn.functional.{name}": getattr(tg, name)
+        for name in (
+            "mse_loss",
+            "l1_loss",
+            "smooth_l1_loss",
+            "huber_loss",
+            "kl_div",
+            "cosine_similarity",
+            "cosine_embedding_loss",
+            "pairwise_distance",
+            "triplet_margin_loss",
+            "margin_ranking_loss",
+            "hinge_embedding_loss",
+            "soft_margin_loss",
+            "gaussian_nll_loss",
+            "binary_cross_entropy",
+            "binary_cross_entropy_with_logits",
+            "poisson_nll_loss",
+            "group_norm",
+            "batch_norm",
+            "instance_norm",
+            "local_response_norm",
+            "pixel_shuffle",
+            "pixel_unshuffle",
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+            "max_pool1d",
+            "max_pool2d",
+            "max_pool3d",
+            "avg_pool1d",
+            "avg_pool2d",
+            "avg_pool3d",
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+            "adaptive_max_pool1d",
+            "adaptive_max_pool2d",
+            "adaptive_max_pool3d",
+            "max_unpool1d",
+            "max_unpool2d",
+            "max_unpool3d",
+        )
+    },
+    "nn.functional.nll_loss": classes_second(tg.nll_loss),
+    **{
+        f"nn.functional.interpolate.{mode}": interpolate
+        for mode in ("nearest", "nearest-exact", "area", "linear", "bilinear", "trilinear")
+    },
+    "nn.functional.upsample_nearest": lambda x, size=None, scale_factor=None: tg.interpolate(
+        x, size, scale_factor
+    ),
+    "nn.functional.upsample_bilinear": lambda x, size=None, scale_factor=None: tg.interpolate(
+        x, size, scale_factor, "bilinear", True
+    ),
     **{
         f"nn.functional.pad.{mode}": pad
         for mode in ("reflect", "replicate", "circular", "replicate_negative")
@@ -411,7 +482,7 @@ OPS: dict[str, Callable] = {
     "nn.functional.layer_norm": norm(tg.layernorm),
     "nn.functional.rms_norm": norm(tg.rmsnorm),
     "nn.functional.scaled_dot_product_attention": attention,
-    "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.cross_entropy": classes_second(tg.cross_entropy),
     "ones_like": created_like(tg.ones_like),
     "zeros_like": created_like(tg.zeros_like),
     "full": created(tg.full),

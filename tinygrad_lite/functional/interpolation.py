@@ -93,7 +93,7 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
             "pixel_shuffle: the channels are a multiple of the factor's square.\n"
             f"  got {channels} for a factor {r}\n  try {r * r} channels"
         )
-    x = reshape(x, -1, channels // (r * r), r, r, h, w)
+    x = reshape(x, math.prod(batch), channels // (r * r), r, r, h, w)
     return reshape(permute(x, 0, 1, 4, 2, 5, 3), *batch, channels // (r * r), h * r, w * r)
 
 
@@ -106,5 +106,5 @@ def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
             "pixel_unshuffle: height and width are multiples of the factor.\n"
             f"  got {(h, w)} for a factor {r}\n  try a padded x"
         )
-    x = reshape(x, -1, channels, h // r, r, w // r, r)
+    x = reshape(x, math.prod(batch), channels, h // r, r, w // r, r)
     return reshape(permute(x, 0, 1, 3, 5, 2, 4), *batch, channels * r * r, h // r, w // r)

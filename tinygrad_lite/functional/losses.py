@@ -20,6 +20,7 @@ from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.comparisons import eq, lt, ne
 from tinygrad_lite.ops.elementwise import abs, clip, floating, maximum, minimum, where
 from tinygrad_lite.ops.indexing import gather, getitem
+from tinygrad_lite.ops.movement import broadcast_tensors
 from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.transcendental import exp, log, xlogy
 from tinygrad_lite.tensor import Tensor, elementwise
@@ -218,7 +219,7 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
 @takes_axis
 def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between x and y along an axis; norms are at least eps"""
-    x, y = (t if isinstance(t, Tensor) else Tensor(t) for t in (x, y))
+    x, y = broadcast_tensors(x, y)
     x, y = (t / maximum(norm(t, 2, axis, True), eps) for t in (x, y))
     return (x * y).sum(axis)
 
@@ -263,7 +264,8 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1"""
     x, target = _pair("hinge_embedding_loss", x, target)
-    return reduced(where(eq(target, 1), x, clip(margin - x, min=0.0)), reduction)
+    apart = where(ne(target, 1), clip(margin - x, min=0.0), 0)
+    return reduced(apart + where(ne(target, -1), x, 0), reduction)
 
 
 def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -273,11 +275,17 @@ def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tens
 
 
 def poisson_nll_loss(
-    x: Tensor, target: Tensor, log_input: bool = True, eps: float = 1e-8, reduction: str = "mean"
-) -> Tensor:
-    """exp(x) - target x, or, where x is no logarithm, x - target log(x + eps)"""
+    x: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-8,
+    reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """exp(x) - target x, or, where x is no logarithm, x - target log(x + eps); full adds
+    Stirling's approximation of log(target!) where the target is above 1"""
     x, target = _pair("poisson_nll_loss", x, target)
     losses = exp(x) - target * x if log_input else x - target * log(x + eps)
+    if full:
+        n = where(target > 1, target, 1)
+        stirling = n * log(n) - n + log(n * (2 * math.pi)) * 0.5
+        losses = losses + where(target > 1, stirling, 0)
     return reduced(losses, reduction)
 
 

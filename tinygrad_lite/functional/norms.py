@@ -23,6 +23,10 @@ def batch_norm(
     """x (B, C, ...) with each channel normalised: over the batch and its places while training,
     which also moves the running statistics (C,) by `momentum` towards these; else by the running
     ones. Then scaled and moved by weight and bias (C,)  (Ioffe, Szegedy 2015)"""
+    if x.ndim < 2:
+        raise ValueError(
+            f"batch_norm: x has a batch and channels.\n  got shape {x.shape}\n  try x.unsqueeze(0)"
+        )
     if training or running_mean is None or running_var is None:
         axes = (0, *range(2, x.ndim))
         count = math.prod(x.shape[i] for i in axes)
@@ -61,7 +65,8 @@ def group_norm(
             "group_norm: groups divide the channels, the second axis of x.\n"
             f"  got {num_groups} groups for shape {x.shape}\n  try num_groups=1"
         )
-    grouped = x.reshape(x.shape[0], num_groups, -1)
+    each = math.prod(x.shape[1:]) // num_groups
+    grouped = x.reshape(x.shape[0], num_groups, each)
     centred = grouped - mean(grouped, -1, True)
     y = centred * rsqrt(mean(centred * centred, -1, True) + eps)
     y = y.reshape(x.shape)

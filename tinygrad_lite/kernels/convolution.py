@@ -431,6 +431,8 @@ def weights_gradient(plan: Plan, x: Any, images: Any, g: Any, groups: int) -> An
     positions, threads, (_, hs, ws) = len(plan.shifts), get_num_threads(), plan.room
     aligned = plan.is_aligned(dtype)
     flat = Plan((0, 0, 0), (1, 1, 1), (plan.size[0], hs, ws), [], plan.start, plan.step, plan.size)
+    if x.shape[0] == 0:
+        return np.zeros((groups, positions * channels, outputs), dtype, like=g)
     if channels == 1 and outputs < FEW_ROWS:
         out = np.empty((groups, positions, outputs), dtype, like=g)
         weights_alone_kernel(

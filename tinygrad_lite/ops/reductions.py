@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_lite.kernels import sums
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.elementwise import abs, div, floating, maximum, sign, sub
+from tinygrad_lite.ops.elementwise import abs, astype, div, floating, maximum, sign, sub
 from tinygrad_lite.ops.transcendental import exp, log
 from tinygrad_lite.tensor import Tensor, op
 
@@ -174,7 +174,8 @@ def std_mean(
 def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tensor:
     """(sum of |x|^p)^(1/p); p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
     The derivative of a norm that is 0 is 0."""
-    x = abs(_tensor(x))
+    x = _tensor(x)
+    x = abs(x if x.dtype.kind == "f" else astype(x, np.float32))
     if p == np.inf:
         return max(x, axis, keepdim)
     if p == -np.inf:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import ngrams, timing, tokens
+from benchmarks import conv, kernels, ngrams, timing, tokens
 
 
 def factory(value, key="x"):
@@ -25,6 +25,21 @@ def test_contenders_that_disagree_are_not_timed():
     rows = timing.race("step", "tiny", contenders, 1, tolerance=0.1, flops=1e6)
     assert [row.contender for row in rows] == ["ours", "other"]
     assert all(row.gflops > 0 and row.peak_mb > 1 and row.min_ms <= row.median_ms for row in rows)
+
+
+@pytest.mark.parametrize("config", ["softmax", "layernorm", "gelu", "attention"])
+def test_our_side_of_the_kernels_runs(config):
+    """Recorded, and again"""
+    call, results = kernels.ours(config)
+    call()
+    assert all(np.isfinite(x).all() for x in results.values())
+
+
+@pytest.mark.parametrize("config", conv.CONFIGS)
+def test_our_side_of_the_convolutions_runs(config):
+    call, results = conv.ours(config)
+    call()
+    assert [x.shape for x in results.values()] == [x.shape for x in conv._inputs(config)]
 
 
 def test_bfloat16_may_differ_by_its_rounding():

@@ -66,7 +66,7 @@ def is_grad_enabled() -> bool:
 
 class Node:
     """One op that was run: its vjp, for each operand where that gradient goes, and which versions
-    of its operands the vjp speaks of."""
+    of its operands, and of its result, the vjp speaks of."""
 
     __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents", "broadcasts", "versions")
 
@@ -158,8 +158,11 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
                 versions = [
                     (a._version, a._version[0])
                     for a in args
-                    if isinstance(a, Tensor) and vjp.__closure__  # else it speaks of no data
+                    if isinstance(a, Tensor)
+                    and getattr(vjp, "__closure__", True)  # else of no data
                 ]
+                if _speaks_of(vjp, out):
+                    versions.append((result._version, result._version[0]))
                 result._node = Node(name, out, vjp, parents, broadcasts, versions)
                 if current.watcher is not None:
                     current.watcher.noted(result._node, arrays)
@@ -167,6 +170,21 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 
     REGISTRY[name] = apply
     return apply
+
+
+def _speaks_of(vjp: Callable, out: Any) -> bool:
+    """Whether a vjp needs the op's result, or an array of which that is a view"""
+    whole = getattr(out, "base", None)
+    for cell in getattr(vjp, "__closure__", None) or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:  # a variable that was never set
+            continue
+        if content is out or (whole is not None and whole is content):
+            return True
+        if whole is not None and getattr(content, "base", None) is whole:
+            return True
+    return False
 
 
 elementwise = functools.partial(op, broadcasts=True)

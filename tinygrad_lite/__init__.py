@@ -4,6 +4,18 @@ from inspect import ismodule as _is_module
 
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import nn, optim
+from tinygrad_lite import protocols as _protocols  # and NumPy's functions
+from tinygrad_lite.derivatives import (
+    create_graph,
+    grad,
+    gradients,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
 from tinygrad_lite.examine import Finding, examine
 from tinygrad_lite.functional.activations import (
     celu,
@@ -206,7 +218,7 @@ from tinygrad_lite.tensor import Tensor, elementwise, is_grad_enabled, no_grad, 
 
 __version__ = "0.1.0"
 _keep_freed_memory()
-del _methods
+del _methods, _protocols
 
 __all__ = [
     name

@@ -48,7 +48,8 @@ def _with_dtype(x: Any, wanted: Any, alone: bool) -> Any:
 
 
 def is_array(x: Any) -> bool:
-    """Whether x speaks NumPy's protocols (NEP 13, NEP 18); NumPy's own numbers do not count."""
+    """Whether x, an array or a Tensor, speaks NumPy's protocols (NEP 13, NEP 18); NumPy's own
+    numbers do not count."""
     return hasattr(x, "__array_function__") and not isinstance(x, np.generic)
 
 
@@ -65,7 +66,7 @@ def refuse_gradients_in(x: Any) -> None:
             refuse_gradients_in(part)
 
 
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """Sum `g` over the axes along which an array of `shape` was broadcast to `g.shape`."""
     if g.shape == shape:
         return g

@@ -127,6 +127,7 @@ _SPECIAL = {
     "__setitem__": i.setitem,
     "to": _to,
     "cast": e.astype,
+    "copy": mv.clone,
     "fill_": _fill,
     "copy_": _fill,
     "zero_": lambda self: _fill(self, 0),

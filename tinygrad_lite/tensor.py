@@ -25,7 +25,7 @@ import functools
 import inspect
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,7 @@ _creation = itertools.count()
 
 class _Mode(threading.local):
     differentiable = True
+    keeps_operands = False  # so that derivatives have derivatives, see derivatives.py
 
 
 _mode = _Mode()
@@ -68,11 +69,13 @@ class Node:
     """One op that was run: its vjp, for each operand where that gradient goes, and which versions
     of its operands, and of its result, the vjp speaks of."""
 
-    __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents", "broadcasts", "versions")
+    __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents", "broadcasts", "versions",
+                 "call")  # fmt: skip
 
     def __init__(
-        self, name: str, out: Array, vjp: Callable, parents: tuple, broadcasts: bool, versions: list
-    ):
+        self, name: str, out: Array, vjp: Callable, parents: tuple, broadcasts: bool,
+        versions: list, call: tuple[Callable, tuple, dict] | None,
+    ):  # fmt: skip
         self.name = name
         self.index = next(_creation)
         self.shape = out.shape
@@ -81,6 +84,7 @@ class Node:
         self.parents = parents  # a Node, a leaf Tensor, or None for no gradient
         self.broadcasts = broadcasts
         self.versions = versions
+        self.call = call  # the body, its operands and settings, where these are kept
 
     def __repr__(self) -> str:
         return f"<Node {self.index}: {self.name} {self.shape}>"
@@ -163,7 +167,8 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
                 ]
                 if _speaks_of(vjp, out):
                     versions.append((result._version, result._version[0]))
-                result._node = Node(name, out, vjp, parents, broadcasts, versions)
+                call = (function, args, settings) if _mode.keeps_operands else None
+                result._node = Node(name, out, vjp, parents, broadcasts, versions, call)
                 if current.watcher is not None:
                     current.watcher.noted(result._node, arrays)
         return result
@@ -205,7 +210,6 @@ class Tensor:
     __slots__ = ("_data", "_grad", "_requires_grad", "_node", "_version", "_is_view",
                  "__weakref__")  # fmt: skip
     __array_priority__ = 1000  # array + tensor is a tensor
-    __array_ufunc__ = None
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
         if isinstance(data, Tensor):
@@ -260,6 +264,7 @@ class Tensor:
 
     @data.setter
     def data(self, array: Any) -> None:
+        array = array.data if isinstance(array, Tensor) else array
         if not is_array(array):
             array = constant(np.asarray(array, None if self._data is None else self._data.dtype))
         self._version[0] += 1
@@ -372,12 +377,15 @@ class Tensor:
         return tensor
 
     def backward(
-        self, gradient: "Tensor | Array | None" = None, retain_graph: bool = False
-    ) -> None:
+        self, gradient: "Tensor | Array | None" = None, retain_graph: bool = False,
+        create_graph: bool = False,
+    ) -> None:  # fmt: skip
         """Add to `.grad` of every leaf the gradient of this tensor.
 
         gradient       what this tensor's own gradient is, its shape; for a tensor of size 1 it is 1
         retain_graph   keep what is needed for another call; else it is freed on the way
+        create_graph   gradients can be differentiated too; for what was computed within
+                       tg.create_graph()
 
         Gradients of several calls add up until they are set to None. RuntimeError if the data of an
         operand has been changed since it was used.
@@ -405,7 +413,12 @@ class Tensor:
                     f"  got {g.shape} for a tensor of shape {self.shape}\n"
                     "  try numpy.broadcast_to(gradient, x.shape)"
                 )
-        _backward(self._node or self, g, retain_graph)
+        if create_graph:
+            from tinygrad_lite.derivatives import deliver_with_graph  # which builds on this module
+
+            deliver_with_graph(self, gradient if isinstance(gradient, Tensor) else Tensor(g))
+        else:
+            _backward(self._node or self, g, retain_graph)
 
     if TYPE_CHECKING:  # the operations are attached in methods.py
 
@@ -437,12 +450,28 @@ class _Sum:
 
 
 def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
+    for leaf, total in propagated(root, g, retain).items():
+        if isinstance(leaf, Tensor):
+            _deliver(leaf, total)
+
+
+def propagated(
+    root: Node | Tensor, g: Array, retain: bool, wanted: Collection[Node | Tensor] = ()
+) -> dict[Node | Tensor, _Sum]:
+    """The gradients of leaves, and of those nodes that are wanted"""
     sums: dict[Node | Tensor, _Sum] = {root: _Sum(g)}
-    for node in _reachable(root):
+    found: dict[Node | Tensor, _Sum] = {}
+    for node in reachable(root):
         arrived = sums.pop(node, None)
+        if arrived is not None and node in wanted:
+            found[node] = _Sum(arrived.array)
         vjp, parents = node.vjp, node.parents
         if not retain:
-            node.vjp, node.parents = None, ()  # free what the closure holds as early as possible
+            node.vjp, node.parents, node.call = (
+                None,
+                (),
+                None,
+            )  # free what the closure holds as early as possible
         if arrived is None or vjp is None:
             continue
         if current.watcher is not None:
@@ -482,12 +511,10 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
                 sums[parent] = _Sum(dx, owned)
             else:
                 known.add(dx)
-    for leaf, total in sums.items():
-        if isinstance(leaf, Tensor):
-            _deliver(leaf, total)
+    return sums | found
 
 
-def _reachable(root: Node | Tensor) -> list[Node]:
+def reachable(root: Node | Tensor) -> list[Node]:
     """The nodes from which `root` was computed, latest first; a loop, so that depth is no limit."""
     if isinstance(root, Tensor):
         return []

@@ -160,6 +160,28 @@ def _convolution(x, w, bias, stride, before, after, dilation, groups, transposed
     return y, vjp
 
 
+@op
+def _convolution_weights(g, x, shape, stride, before, after, dilation, groups):
+    """The gradient to w (O, C / groups, D, H, W) = shape of a convolution of x, of that of its y"""
+    dtype = float_dtype(g, x)
+    g, x = contiguous(g, dtype), contiguous(x, dtype)
+    geometry = _Geometry(x.shape[2:], shape[2:], stride, before, after, dilation)
+    none = np.empty(0, dtype, like=x)
+
+    def read(w):
+        return geometry.images(x, w, groups)
+
+    def vjp(h):
+        h = contiguous(h, dtype)
+        return (
+            lambda: geometry.forward(x, read(h), h, none, groups),
+            lambda: geometry.backward_x(g, h, none, groups),
+        )
+
+    like = np.empty(shape, dtype, like=x)
+    return geometry.backward_w(g, x, read(like), shape, groups), vjp
+
+
 def sizes_of(name: str, given: Sizes, axes: int) -> tuple[int, ...]:
     """One number for each axis"""
     sizes = (given,) * axes if isinstance(given, int | np.integer) else tuple(given)

@@ -130,26 +130,37 @@ def _max_pooled(x, windows, steps):
     return y, places
 
 
-@op
-def _mean_pool(x, windows, divisor):
+def _mean_pooled(x, windows, divisor):
     x = contiguous(x, float_dtype(x))
-    table, rows = _table(windows), x.shape[0] * x.shape[1]
     y = np.empty((*x.shape[:2], *map(len, windows)), x.dtype, like=x)
     if y.size:
+        rows = x.shape[0] * x.shape[1]
         mean_pool_kernel(
-            y.reshape(rows, *y.shape[2:]), x.reshape(rows, *x.shape[2:]), table, divisor
+            y.reshape(rows, *y.shape[2:]), x.reshape(rows, *x.shape[2:]), _table(windows), divisor
         )
+    return y
 
-    def vjp(g):
-        dx = np.empty_like(x)
-        if dx.size:
-            mean_pool_backward(
-                dx.reshape(rows, *x.shape[2:]), contiguous(g).reshape(rows, *y.shape[2:]), table,
-                divisor,
-            )  # fmt: skip
-        return (dx,)
 
-    return y, vjp
+def _mean_shared(g, windows, divisor, shape):
+    dx = np.empty(shape, g.dtype, like=g)
+    if dx.size:
+        rows, g = shape[0] * shape[1], contiguous(g)
+        mean_pool_backward(
+            dx.reshape(rows, *shape[2:]), g.reshape(rows, *g.shape[2:]), _table(windows), divisor
+        )
+    return dx
+
+
+@op
+def _mean_pool(x, windows, divisor):
+    shape = x.shape
+    return _mean_pooled(x, windows, divisor), lambda g: (_mean_shared(g, windows, divisor, shape),)
+
+
+@op
+def _mean_spread(g, windows, divisor, shape):
+    """The gradient to x, of a shape, of _mean_pool"""
+    return _mean_shared(g, windows, divisor, shape), lambda h: (_mean_pooled(h, windows, divisor),)
 
 
 # --- windows ----------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """The layouts that kernels take: C-contiguous memory, rows, one dtype."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,28 @@ from tinygrad_lite.kernels.watch import constant
 Array = np.ndarray
 
 
+def asking(function: Callable) -> Callable:
+    """A function of arrays that asks what it is given, as NumPy's own do (NEP 18): a Tensor answers
+    with the op that computes the same, so that what is built from such functions can be
+    differentiated. See protocols.py."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **settings: Any) -> Any:
+        for x in args[:2]:
+            answer = getattr(x, "answer", None)
+            if answer is not None:
+                return answer(function.__name__, args, settings)
+        return function(*args, **settings)
+
+    return call
+
+
 def as_array(x: Any) -> Any:
     """An array as it is; a number, or a list of them, as one"""
     return constant(np.asarray(x)) if isinstance(x, list | tuple | int) else x
 
 
+@asking
 def contiguous(x: Any, dtype: Any = None) -> Any:
     """The array if it is C-contiguous and of that dtype, else a copy that is"""
     if x.flags.c_contiguous and (dtype is None or x.dtype == dtype):
@@ -22,6 +41,7 @@ def contiguous(x: Any, dtype: Any = None) -> Any:
     return x.astype(x.dtype if dtype is None else dtype, order="C")
 
 
+@asking
 def as_rows(x: Any, dtype: Any = None) -> Any:
     """x (..., C) as a C-contiguous matrix (N, C)"""
     return contiguous(x, dtype).reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.arrays import as_rows, contiguous
+from tinygrad_lite.kernels.arrays import as_rows, asking, contiguous
 from tinygrad_lite.kernels.compile import CHUNKS, SERIAL_SIZE, kernel, part_of
 from tinygrad_lite.kernels.rows import total
 from tinygrad_lite.kernels.team import get_num_threads
@@ -133,6 +133,7 @@ def sum_rows(x: np.ndarray) -> np.ndarray:
     return sum_middle(as_rows(x)[None]).reshape(-1)
 
 
+@asking
 def sum_axes(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """The sum of x over `axes`, numbers from 0 up; in the dtype of x if that is a float, else as
     int64. The result is C-contiguous."""
@@ -170,6 +171,7 @@ def _in_memory(x: np.ndarray) -> list[int]:
     return sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
 
 
+@asking
 def cumsum(x: np.ndarray, axis: int, reverse: bool = False) -> np.ndarray:
     """x[0] + ... + x[i] along an axis of x, or x[i] + ... + x[-1] in reverse; in the dtype of x if
     that is a float, else as int64"""

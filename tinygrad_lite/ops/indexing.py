@@ -108,9 +108,18 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
             f"  got a tensor of shape {x.shape} that shares its memory\n"
             "  try x[i, j] = value in place of x[i][j] = value, or x.clone()"
         )
+    become(x, _placed(aliased(x), value, index))
+
+
+def aliased(x: Tensor) -> Tensor:
+    """The Tensor that x is now"""
     before = Tensor._wrap(x.data)
-    before._node, before._version = x._node, x._version
-    after = _placed(before, value, index)
+    before._node, before._version, before._requires_grad = x._node, x._version, x._requires_grad
+    return before
+
+
+def become(x: Tensor, after: Tensor) -> None:
+    """x is now that other result."""
     x._data, x._node, x._version = after._data, after._node, after._version
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.broadcasting import unbroadcast
-from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
+from tinygrad_lite.kernels.arrays import as_rows, asking, contiguous, float_dtype
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
@@ -29,6 +29,7 @@ def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
     return contiguous(x), False
 
 
+@asking
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (..., M, K) times b (..., K, N) for arrays; leading axes broadcast."""
     if a.dtype.kind != "f" and b.dtype.kind != "f":

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from tinygrad_lite.kernels.arrays import contiguous, float_dtype
+from tinygrad_lite.kernels.arrays import asking, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.tensor import elementwise, op
@@ -197,6 +197,16 @@ def erfc_kernel(chunk, y, x):
         y[i] = math.erfc(x[i])
 
 
+@asking
+def erf_of(x):
+    return _filled_by(erf_kernel, x)
+
+
+@asking
+def erfc_of(x):
+    return _filled_by(erfc_kernel, x)
+
+
 def _filled_by(fill, x):
     """An array like x, in which fill(y, x) has set each number"""
     x = contiguous(x, float_dtype(x))
@@ -209,11 +219,11 @@ def _filled_by(fill, x):
 def erf(x):
     """The error function: 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x"""
     x = floating(x)
-    return _filled_by(erf_kernel, x), lambda g: (g * (TWO_OVER_SQRT_PI * np.exp(-x * x)),)
+    return erf_of(x), lambda g: (g * (TWO_OVER_SQRT_PI * np.exp(-x * x)),)
 
 
 @op
 def erfc(x):
     """1 - erf(x), exact also where it is small"""
     x = floating(x)
-    return _filled_by(erfc_kernel, x), lambda g: (g * (-TWO_OVER_SQRT_PI * np.exp(-x * x)),)
+    return erfc_of(x), lambda g: (g * (-TWO_OVER_SQRT_PI * np.exp(-x * x)),)

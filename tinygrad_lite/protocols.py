@@ -1,0 +1,161 @@
+"""What NumPy's functions do with Tensors: the op that computes the same, with its derivative.
+
+So `np.exp(x)` of a Tensor is `x.exp()`, and the body of an op, which is written in NumPy, can be
+run on Tensors: that is how derivatives have derivatives (derivatives.py). The protocols are NumPy's
+own, `__array_ufunc__` (NEP 13) and `__array_function__` (NEP 18). A function that is not listed
+computes on the data of Tensors without gradients, and refuses those with gradients: it would lose
+them silently.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_lite.ops import comparisons as c
+from tinygrad_lite.ops import creation, scans
+from tinygrad_lite.ops import elementwise as e
+from tinygrad_lite.ops import indexing as i
+from tinygrad_lite.ops import movement as mv
+from tinygrad_lite.ops import reductions as r
+from tinygrad_lite.ops import transcendental as t
+from tinygrad_lite.ops.matmul import matmul
+from tinygrad_lite.ops.padding import pad
+from tinygrad_lite.tensor import Tensor
+
+UFUNCS: dict[Any, Callable] = {
+    np.add: e.add, np.subtract: e.sub, np.multiply: e.mul, np.divide: e.div, np.power: e.pow,
+    np.negative: e.neg, np.absolute: e.abs, np.sign: e.sign, np.square: e.square,
+    np.reciprocal: e.reciprocal, np.maximum: e.maximum, np.minimum: e.minimum,
+    np.floor: e.floor, np.ceil: e.ceil, np.trunc: e.trunc, np.rint: e.round,
+    np.floor_divide: e.floor_div, np.remainder: e.remainder, np.fmod: e.fmod,
+    np.copysign: e.copysign,
+    np.exp: t.exp, np.exp2: t.exp2, np.expm1: t.expm1, np.log: t.log, np.log2: t.log2,
+    np.log10: t.log10, np.log1p: t.log1p, np.logaddexp: t.logaddexp, np.sqrt: t.sqrt,
+    np.sin: t.sin, np.cos: t.cos, np.tan: t.tan, np.arcsin: t.asin, np.arccos: t.acos,
+    np.arctan: t.atan, np.arctan2: t.atan2, np.hypot: t.hypot, np.sinh: t.sinh, np.cosh: t.cosh,
+    np.tanh: t.tanh, np.arcsinh: t.asinh, np.arccosh: t.acosh, np.arctanh: t.atanh,
+    np.equal: c.eq, np.not_equal: c.ne, np.less: c.lt, np.less_equal: c.le, np.greater: c.gt,
+    np.greater_equal: c.ge, np.isnan: c.isnan, np.isinf: c.isinf, np.isfinite: c.isfinite,
+    np.logical_not: c.logical_not, np.logical_and: c.logical_and, np.logical_or: c.logical_or,
+    np.logical_xor: c.logical_xor, np.bitwise_not: c.bitwise_not, np.bitwise_and: c.bitwise_and,
+    np.bitwise_or: c.bitwise_or, np.bitwise_xor: c.bitwise_xor,
+    np.left_shift: c.bitwise_left_shift, np.right_shift: c.bitwise_right_shift,
+    np.matmul: matmul,
+}  # fmt: skip
+
+
+def _reduced(function: Callable) -> Callable:
+    """A reduction by NumPy's name of `keepdim`"""
+
+    def call(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        y = function(x, axis, keepdims)
+        return y if dtype is None or y.dtype == dtype else y.astype(dtype)
+
+    return call
+
+
+def _like(x: Tensor, dtype: Any = None, *, value: float = 0) -> Tensor:
+    return creation.full_like(x, value, dtype)
+
+
+def _split(x: Tensor, places: Any, axis: int = 0) -> list[Tensor]:
+    return mv.tensor_split(x, places, axis)
+
+
+FUNCTIONS: dict[Any, Callable] = {
+    np.where: e.where, np.clip: e.clip, np.round: e.round, np.isclose: c.isclose,
+    np.sum: _reduced(r.sum), np.mean: _reduced(r.mean), np.prod: _reduced(r.prod),
+    np.max: _reduced(r.max), np.min: _reduced(r.min), np.amax: _reduced(r.max),
+    np.amin: _reduced(r.min), np.any: _reduced(r.any), np.all: _reduced(r.all),
+    np.argmax: _reduced(r.argmax), np.argmin: _reduced(r.argmin),
+    np.count_nonzero: _reduced(r.count_nonzero),
+    np.cumsum: scans.cumsum, np.cumprod: scans.cumprod,
+    np.reshape: mv.reshape, np.ravel: mv.ravel, np.transpose: lambda x, axes=None: mv.permute(
+        x, *(range(x.ndim)[::-1] if axes is None else axes)),
+    np.swapaxes: mv.swapaxes, np.moveaxis: mv.movedim, np.broadcast_to: mv.expand,
+    np.squeeze: mv.squeeze, np.expand_dims: mv.unsqueeze, np.flip: mv.flip, np.roll: mv.roll,
+    np.concatenate: mv.cat, np.stack: mv.stack, np.split: _split, np.copy: mv.clone,
+    np.tril: mv.tril, np.triu: mv.triu, np.tile: mv.tile, np.repeat: mv.repeat_interleave,
+    np.diagonal: mv.diagonal, np.trace: mv.trace,
+    np.pad: lambda x, widths, constant_values=0.0: pad(x, widths, constant_values),
+    np.take_along_axis: lambda x, index, axis: i.gather(x, axis, index),
+    np.zeros_like: _like, np.ones_like: lambda x, dtype=None: _like(x, dtype, value=1),
+    np.full_like: creation.full_like,
+}  # fmt: skip
+# Of shapes and dtypes alone
+ABOUT: dict[Any, Callable] = {
+    np.shape: lambda x: x.shape,
+    np.ndim: lambda x: x.ndim,
+    np.size: lambda x: x.size,
+    np.result_type: lambda *xs: np.result_type(
+        *(x.dtype if isinstance(x, Tensor) else x for x in xs)
+    ),
+}
+# The engine's own functions of arrays, see `asking`
+ANSWERS: dict[str, Callable] = {
+    "contiguous": lambda x, dtype=None: x if dtype in (None, x.dtype) else x.astype(dtype),
+    "as_rows": lambda x, dtype=None: x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1]),
+    "sum_axes": lambda x, axes, keepdims=False: r.sum(x, axes, keepdims),
+    "cumsum": lambda x, axis, reverse=False: (
+        mv.flip(scans.cumsum(mv.flip(x, axis), axis), axis) if reverse and x.ndim
+        else scans.cumsum(x, axis)
+    ),
+    "product": matmul,
+    "erf_of": t.erf,
+    "erfc_of": t.erfc,
+}  # fmt: skip
+
+
+def _lose_gradients(name: str, arguments: Any) -> Any:
+    """Arrays in place of Tensors; TypeError where one has gradients, which would be lost"""
+    if isinstance(arguments, Tensor):
+        if arguments.requires_grad:
+            raise TypeError(
+                f"numpy.{name}: this function of NumPy would lose the gradients of a Tensor.\n"
+                f"  got a Tensor of shape {arguments.shape} that requires gradients\n"
+                "  try a method of Tensor, or x.detach()"
+            )
+        return arguments.data
+    if isinstance(arguments, list | tuple):
+        return type(arguments)(_lose_gradients(name, part) for part in arguments)
+    if isinstance(arguments, dict):
+        return {key: _lose_gradients(name, part) for key, part in arguments.items()}
+    return arguments
+
+
+def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+    if method == "at" and ufunc is np.add and isinstance(inputs[0], Tensor):
+        x, index, values = inputs
+        i.become(x, i._added(i.aliased(x), values, index))
+        return None
+    if "out" in settings:
+        raise TypeError(
+            f"numpy.{ufunc.__name__}: a result with Tensors is a Tensor, not an array that is there"
+            " already.\n  got out=, or array += tensor\n  try x = x + tensor, or tensor.numpy()"
+        )
+    if method == "__call__" and ufunc in UFUNCS and not settings:
+        return UFUNCS[ufunc](*inputs)
+    if method == "accumulate" and ufunc is np.logaddexp:
+        return scans.logcumsumexp(*inputs, **settings)
+    arrays = [_lose_gradients(ufunc.__name__, x) for x in inputs]
+    return getattr(ufunc, method)(*arrays, **settings)
+
+
+def _function(self: Tensor, function: Any, types: Any, args: tuple, settings: dict) -> Any:
+    if function in ABOUT:
+        return ABOUT[function](*args, **settings)
+    if function in FUNCTIONS and settings.get("out") is None:
+        return FUNCTIONS[function](*args, **settings)
+    return function(
+        *_lose_gradients(function.__name__, args), **_lose_gradients(function.__name__, settings)
+    )
+
+
+def _answer(self: Tensor, name: str, args: tuple, settings: dict) -> Any:
+    return ANSWERS[name](*args, **settings)
+
+
+Tensor.__array_ufunc__ = _ufunc  # type: ignore[attr-defined]
+Tensor.__array_function__ = _function  # type: ignore[attr-defined]
+Tensor.answer = _answer  # type: ignore[attr-defined]

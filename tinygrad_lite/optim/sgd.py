@@ -13,7 +13,8 @@ from tinygrad_lite.tensor import Tensor
 
 @kernel
 def sgd_kernel(chunk, table, like, settings):
-    """Rows of table: w, momentum, g; torch.optim.SGD's form: m = beta * m + g, w -= lr * m"""
+    """Rows of table: w, momentum, g; torch.optim.SGD's form: m = beta * m + damped * g, then
+    w -= lr * m, or with Nesterov's momentum w -= lr * (g + beta * m)"""
     f = like.dtype.type
     scale, lr, beta, weight_decay = (
         f(settings[0]),
@@ -21,14 +22,16 @@ def sgd_kernel(chunk, table, like, settings):
         f(settings[2]),
         f(settings[3]),
     )
+    damped, nesterov = f(settings[4]), settings[5] != 0
     for row in range(len(table)):
         part = part_of(table[row, 3], chunk)
         w = array_at(table[row, 0], table[row, 3], like)[part]
         m = array_at(table[row, 1], table[row, 3], like)[part]
         g = array_at(table[row, 2], table[row, 3], like)[part]
         for i in range(w.size):
-            m[i] = beta * m[i] + (g[i] * scale + weight_decay * w[i])
-            w[i] -= lr * m[i]
+            d = g[i] * scale + weight_decay * w[i]
+            m[i] = beta * m[i] + damped * d
+            w[i] -= lr * (d + beta * m[i] if nesterov else m[i])
 
 
 class SGD(Optimizer):
@@ -42,11 +45,23 @@ class SGD(Optimizer):
         lr: float = 1e-2,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
+        dampening: float = 0.0,
+        nesterov: bool = False,
     ):
-        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        super().__init__(
+            params, lr=lr, momentum=momentum, weight_decay=weight_decay, dampening=dampening,
+            nesterov=nesterov,
+        )  # fmt: skip
+        if any(g["nesterov"] and (not g["momentum"] or g["dampening"]) for g in self.param_groups):
+            raise ValueError(
+                "SGD: Nesterov's momentum is a momentum, without dampening.\n"
+                f"  got momentum={momentum}, dampening={dampening}\n  try momentum=0.9"
+            )
 
     def current_settings(self, group: dict[str, Any]) -> tuple[float, ...]:
-        return group["lr"], group["momentum"], group["weight_decay"]
+        # The first step's momentum is the gradient itself
+        damped = 1.0 if self.steps == 1 or not group["momentum"] else 1 - group["dampening"]
+        return group["lr"], group["momentum"], group["weight_decay"], damped, group["nesterov"]
 
     def update(
         self, params: list[Tensor], states: list[dict[str, Tensor]], settings: np.ndarray

@@ -2,8 +2,8 @@
 
 from inspect import ismodule as _is_module
 
+from tinygrad_lite import data, nn, optim
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
-from tinygrad_lite import nn, optim
 from tinygrad_lite import protocols as _protocols  # and NumPy's functions
 from tinygrad_lite.derivatives import (
     create_graph,
@@ -223,5 +223,5 @@ del _methods, _protocols
 __all__ = [
     name
     for name, value in list(globals().items())
-    if not name.startswith("_") and (name in ("nn", "optim") or not _is_module(value))
+    if not name.startswith("_") and (name in ("data", "nn", "optim") or not _is_module(value))
 ]

@@ -13,6 +13,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_lite as tg
+from tinygrad_lite.derivatives import _alias
+from tinygrad_lite.fused import convolution, pooling
 from tinygrad_lite.fused import recurrent as rec
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import movement as mv
@@ -522,12 +524,22 @@ def np_lstm(x, h, w):
 def np_gru(x, h, w):
     found = []
     for a in x:
-        (xr, xz, xn), (ur, uz, un) = (np.split(v, 3, -1) for v in (a, h @ w.T + w[:, 0]))
+        (xr, xz, xn), (ur, uz, un) = (np.split(v, 3, -1) for v in (a, h @ w.T + w.sum(1)))
         r, z = np_sigmoid(xr + ur), np_sigmoid(xz + uz)
         n = np.tanh(xn + r * un)
         h = (1 - z) * n + z * h
         found.append(h)
     return np.array(found)
+
+
+WEIGHTS = dict(stride=(1, 1, 1), before=(0, 1, 0), after=(0, 1, 0), dilation=(1, 1, 1), groups=1)
+
+
+def np_convolution_weights(g, x):
+    padded = np.pad(x, [(0, 0), (0, 0), (0, 0), (1, 1), (0, 0)])
+    places = [(i, j) for i in range(3) for j in range(2)]
+    found = [np.einsum("bozhw,bczhw->ocz", g, padded[..., i : i + 5, j : j + 4]) for i, j in places]
+    return np.stack(found, -1).reshape(2, 3, 1, 3, 2)
 
 
 ROWS: dict[str, Row] = {
@@ -991,8 +1003,21 @@ ROWS: dict[str, Row] = {
         lambda d: recurrent_case(d, 4),
     ),
     "gru": Row(
-        lambda x, h, w: rec._gru(x, h, w, w[:, 0]),
+        lambda x, h, w: rec._gru(x, h, w, w.sum(1)),
         np_gru,
         lambda d: recurrent_case(d, 3),
+    ),
+    "alias": Row(_alias, lambda x: x, unary()),
+    "convolution_weights": Row(
+        lambda g, x: convolution._convolution_weights(g, x, (2, 3, 1, 3, 2), **WEIGHTS),
+        np_convolution_weights,
+        lambda d: [values(d, (2, 2, 1, 5, 4)), values(d, (2, 3, 1, 5, 5))],
+    ),
+    "mean_spread": Row(
+        lambda g: pooling._mean_spread(
+            g, [[(0, 1, 1)], [(0, 1, 1)], [(0, 2, 2), (1, 3, 2)]], 0.0, (2, 1, 1, 1, 3)
+        ),
+        lambda g: np.stack([g[..., 0], g[..., 0] + g[..., 1], g[..., 1]], -1) / 2,
+        lambda d: [values(d, (2, 1, 1, 1, 2))],
     ),
 }

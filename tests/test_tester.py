@@ -10,7 +10,7 @@ from test_ops import SMOOTH, check_row, missing_rows, prepared
 from tinygrad_lite.tensor import REGISTRY, Tensor, op
 
 # The derivative of these is 0 wherever it exists: 0.1 % more of it is the same.
-FLAT = {"sign"}
+FLAT = {"sign", "floor", "ceil", "trunc", "round"}
 
 
 @op

@@ -16,6 +16,7 @@ from tinygrad_lite.derivatives import (
     value_and_grad,
     vjp,
 )
+from tinygrad_lite.draw import draw
 from tinygrad_lite.examine import Finding, examine
 from tinygrad_lite.functional.activations import (
     celu,

@@ -37,7 +37,8 @@ class _Finder(Watcher):
 
     def noted(self, node: Node, operands: list) -> None:
         arrays = [x for x in operands if isinstance(x, np.ndarray)]
-        self.known[node.index] = _users_line(), [(x, _checksum(x)) for x in arrays]
+        node.line = _users_line()
+        self.known[node.index] = node.line, [(x, _checksum(x)) for x in arrays]
 
     def differentiates(self, node: Node) -> None:
         where, operands = self.known.get(node.index, ("a line outside find_mistakes()", []))

@@ -70,7 +70,7 @@ class Node:
     of its operands, and of its result, the vjp speaks of."""
 
     __slots__ = ("name", "index", "shape", "dtype", "vjp", "parents", "broadcasts", "versions",
-                 "call")  # fmt: skip
+                 "call", "line")  # fmt: skip
 
     def __init__(
         self, name: str, out: Array, vjp: Callable, parents: tuple, broadcasts: bool,
@@ -84,6 +84,7 @@ class Node:
         self.parents = parents  # a Node, a leaf Tensor, or None for no gradient
         self.broadcasts = broadcasts
         self.versions = versions
+        self.line: str | None = None  # of the program, where somebody has looked
         self.call = call  # the body, its operands and settings, where these are kept
 
     def __repr__(self) -> str:

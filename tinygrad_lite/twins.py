@@ -179,7 +179,7 @@ def convolution(
 
 
 def convolution_weights(
-    g: Tensor, x: Tensor, *, shape: Any, groups: int, **how: Any
+    g: Tensor, x: Tensor, shape: Any, *, groups: int, **how: Any
 ) -> tuple[Tensor, Callable]:
     def vjp(h: Tensor) -> tuple:
         return (

@@ -77,7 +77,9 @@ def run(argv: Sequence[str]) -> int:
     except (UsageError, ValueError, OSError) as error:
         console.complain(_told(error))
         return 2
-    except MemoryError as error:
+    except (MemoryError, ImportError) as error:
+        if isinstance(error, ImportError) and "failed to map segment" not in str(error):
+            raise  # else a library that is there gets no memory
         console.complain(
             f"memory: what is asked for must fit.\n  got {str(error) or 'no more of it'}\n"
             "  try a smaller model, --batch-size or --block-size"

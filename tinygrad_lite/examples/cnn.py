@@ -32,7 +32,8 @@ def train(steps: int = 1200, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         adamw.step()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     while len(losses) < steps:
         for images, labels in data.batches([x, y], BATCH, seed=rng, drop_last=True):
             adamw.lr = LR * factor(len(losses))
@@ -58,7 +59,7 @@ def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw(figure: Any, result: dict[str, Any]) -> None:
     left, right = figure.subfigures(1, 2)
     curve(left.subplots(), result["losses"])
-    right.suptitle(f"{result['accuracy']:.1%} right; what the first layer looks for")
+    right.suptitle(f"{result['accuracy']:.1%} right; its first filters")
     for axes, filter_ in zip(right.subplots(4, 8).flat, result["filters"], strict=True):
         axes.imshow(filter_, cmap="RdBu")
         axes.axis("off")

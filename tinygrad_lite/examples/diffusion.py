@@ -39,7 +39,8 @@ def train(steps: int = 8000, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         ema.update()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     for number in range(steps):
         adamw.lr = LR * factor(number)
         level = rng.integers(0, LEVELS, BATCH)

@@ -49,15 +49,16 @@ def train(steps: int = 3000, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         of_critic.zero_grad()
         return loss, played
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[list[float]] = []
     factor = optim.warmup_cosine(steps, 0, 0.05)
     for number in range(steps):
         of_generator.lr = of_critic.lr = LR * factor(number)
         noise = rng.standard_normal((BATCH, NOISE), np.float32)
         losses.append([part.item() for part in step(Tensor(sample(rng, BATCH)), Tensor(noise))])
     with tg.no_grad():
-        noise = Tensor(rng.standard_normal((2000, NOISE), np.float32))
-        points = generator(noise).numpy()
+        many = Tensor(rng.standard_normal((2000, NOISE), np.float32))
+        points = generator(many).numpy()
     distances = np.linalg.norm(points[:, None] - CENTRES, axis=2)
     near = distances.min(1) < 3 * WIDTH
     counts = np.bincount(distances.argmin(1)[near], minlength=8)

@@ -42,7 +42,8 @@ def train(steps: int = 600, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         adamw.step()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     for number in range(steps):
         adamw.lr = LR * factor(number)
         starts = rng.integers(0, len(tokens) - TIME, BATCH)

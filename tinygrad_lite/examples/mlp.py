@@ -30,7 +30,8 @@ def train(steps: int = 1000, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         adamw.step()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     while len(losses) < steps:
         for batch in data.batches([x, y], BATCH, seed=rng, drop_last=True):
             adamw.lr = 2e-3 * factor(len(losses))

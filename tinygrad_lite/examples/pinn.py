@@ -38,7 +38,8 @@ def train(steps: int = 1500, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         adam.step()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     for number in range(steps):
         adam.lr = LR * factor(number)
         x, t = rng.random((2, BATCH, 1), np.float32)

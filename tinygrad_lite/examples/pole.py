@@ -58,7 +58,9 @@ def train(steps: int = 15_000, seed: int = 0, jit: bool = True) -> dict[str, Any
                 p.copy_(average)
         return loss
 
-    step, losses, lengths = recorded(step, jit), [], []
+    step = recorded(step, jit)
+    losses: list[float] = []
+    lengths: list[int] = []
     states, afters = np.zeros((2, MEMORY, 4), np.float32)
     actions, ends = np.zeros(MEMORY, np.int64), np.zeros(MEMORY, np.float32)
     state, length = rng.uniform(-0.05, 0.05, 4), 0

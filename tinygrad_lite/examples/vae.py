@@ -44,15 +44,16 @@ def train(steps: int = 2000, seed: int = 0, jit: bool = True) -> dict[str, Any]:
         adamw.step()
         return loss
 
-    step, losses = recorded(step, jit), []
+    step = recorded(step, jit)
+    losses: list[float] = []
     for number in range(steps):
         adamw.lr = LR * factor(number)
         x = images[rng.integers(0, len(images), BATCH)]
         noise = rng.standard_normal((BATCH, CODE), np.float32)
         losses.append(step(Tensor(x), Tensor(noise)).item())
     with tg.no_grad():
-        noise = Tensor(rng.standard_normal((40, CODE), np.float32))
-        drawn = model.decoder(noise).sigmoid().numpy().reshape(-1, 8, 8)
+        codes = Tensor(rng.standard_normal((40, CODE), np.float32))
+        drawn = model.decoder(codes).sigmoid().numpy().reshape(-1, 8, 8)
     clipped = np.clip(images, 1e-6, 1 - 1e-6)
     entropy = -(clipped * np.log(clipped) + (1 - clipped) * np.log(1 - clipped)).sum(1).mean()
     final = float(np.mean(losses[-50:]) - entropy)

@@ -148,6 +148,8 @@ class Traced(NDArrayOperatorsMixin):
         self[...] = value
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        if any(hasattr(x, "answer") for x in inputs):  # a Tensor, which knows the op
+            return NotImplemented
         out = settings.pop("out", None)
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         if method == "at":
@@ -166,6 +168,8 @@ class Traced(NDArrayOperatorsMixin):
         return self.recording.computed(function, inputs, settings, takes_out=ufunc.nout == 1)
 
     def __array_function__(self, function: Any, types: Any, args: tuple, settings: dict) -> Any:
+        if any(hasattr(kind, "answer") for kind in types):
+            return NotImplemented
         return self.recording.called_numpy(function, args, settings)
 
     # --- looks at the numbers ---------------------------------------------------------------

@@ -129,12 +129,11 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
     if function is None:
         return functools.partial(op, broadcasts=broadcasts)
     name = function.__name__.strip("_")
-    parameters = inspect.signature(function)
 
     @functools.wraps(function)
     def apply(*args: Any, **settings: Any) -> "Tensor":
         if settings and any(isinstance(s, Tensor) for s in settings.values()):
-            args, settings = parameters.bind(*args, **settings).args, {}
+            args, settings = inspect.signature(function).bind(*args, **settings).args, {}
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
         if arrays and not broadcasts and isinstance(arrays[0], list | int | float):
             arrays[0] = Tensor(arrays[0]).data

@@ -11,6 +11,7 @@ The contract of a kernel
 Kernels are compiled at the first call, never at import, and cached on disk.
 """
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -33,11 +34,16 @@ class Kernel:
     """A compiled loop: `kernel(*arguments)` runs its body for CHUNKS tasks."""
 
     def __init__(self, function: Callable):
-        self.function, self.body = function, inlined(function)
+        self.function = function
         self.__name__, self.__doc__ = function.__name__, function.__doc__
         self.__module__ = function.__module__
         self.compiled: Any = None
         self.entry: Any = self._in_python if numba.config.DISABLE_JIT else self._first_call
+
+    @functools.cached_property
+    def body(self) -> Any:
+        """One task, as a device function: made when it is needed, which keeps the import short"""
+        return inlined(self.function)
 
     def __call__(self, *arguments: Any) -> None:
         work = max(getattr(a, "size", 0) for a in arguments)

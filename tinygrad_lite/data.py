@@ -6,6 +6,8 @@ Nothing here uses a network. A reader checks what it reads and says what is wron
 
 import csv
 import gzip
+import tokenize
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -94,6 +96,8 @@ def read_idx(path: str | Path, progress: Progress | None = None) -> np.ndarray:
     start = 4 + 4 * axes
     if len(data) < start:
         raise _wrong(path, "ends within its sizes")
+    if axes > 32:
+        raise _wrong(path, f"has {axes} axes")
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
     count = 1
     for n in shape:
@@ -104,7 +108,11 @@ def read_idx(path: str | Path, progress: Progress | None = None) -> np.ndarray:
             path,
             f"has {len(data) - start} bytes of numbers and should have {count * kind.itemsize}",
         )
-    return np.frombuffer(data, kind, offset=start).reshape(shape).astype(kind.newbyteorder("="))
+    try:
+        array = np.frombuffer(data, kind, offset=start).reshape(shape)
+    except ValueError as error:  # axes without elements, longer than there can be
+        raise _wrong(path, f"has sizes {shape}") from error
+    return array.astype(kind.newbyteorder("="))
 
 
 def read_cifar(
@@ -130,9 +138,11 @@ def read_cifar(
 def read_numpy(path: str | Path) -> Any:
     """The array of a .npy file, or {name: array} of a .npz file; none with pickled objects"""
     try:
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else {n: found[n] for n in found.files}
-    except (ValueError, EOFError, OSError, zlib.error) as error:
+        with Path(path).open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {n: found[n] for n in found.files}
+    except (ValueError, EOFError, OSError, KeyError, SyntaxError, zlib.error,
+            zipfile.BadZipFile, tokenize.TokenError) as error:  # fmt: skip
         if isinstance(error, FileNotFoundError):
             raise
         raise _wrong(path, f"NumPy does not read: {error}") from error
@@ -142,7 +152,20 @@ def read_csv(
     path: str | Path, header: bool = True, delimiter: str = ","
 ) -> tuple[list[str], np.ndarray]:
     """(names of columns, table (N, columns) float64) of a file of numbers; ValueError names the
-    first line that has other columns, or something else than a number"""
+    first line that has other columns, or something else than a number, and a header of numbers"""
+    try:
+        return _table_of(path, header, delimiter)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _wrong(path, f"is no text of that form: {error}") from error
+
+
+def _number_of(cell: str) -> float:
+    if "_" in cell:  # Python's own way to group digits
+        raise ValueError(f"{cell!r} is no number")
+    return float(cell)
+
+
+def _table_of(path: str | Path, header: bool, delimiter: str) -> tuple[list[str], np.ndarray]:
     names: list[str] = []
     rows: list[list[float]] = []
     with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -152,15 +175,26 @@ def read_csv(
                 continue
             if header and not names:
                 names = [cell.strip() for cell in cells]
+                if all(_is_number(name) for name in names):
+                    raise _wrong(path, "begins with numbers, not with names: header=False reads it")
                 continue
             try:
-                rows.append([float(cell) for cell in cells])
+                rows.append([_number_of(cell) for cell in cells])
             except ValueError as error:
                 raise _wrong(path, f"has in line {reader.line_num}: {error}") from error
             if len(rows[-1]) != len(rows[0]) or (names and len(rows[-1]) != len(names)):
                 raise _wrong(path, f"has {len(cells)} columns in line {reader.line_num}")
     width = len(rows[0]) if rows else len(names)
-    return names or [str(i) for i in range(width)], np.array(rows).reshape(-1, width)
+    names = names or [str(i) for i in range(width)]
+    return names, np.array(rows, float).reshape(len(rows), width)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _number_of(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_sklearn(name: str) -> Any:

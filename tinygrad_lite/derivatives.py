@@ -26,7 +26,7 @@ import numpy as np
 
 from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.movement import stack
+from tinygrad_lite.ops.movement import clone, stack
 from tinygrad_lite.tensor import Node, Tensor, _mode, op, propagated, reachable
 from tinygrad_lite.twins import LINEAR, ONCE, TWINS
 
@@ -36,12 +36,12 @@ def create_graph() -> Iterator[None]:
     """Within this context each op keeps its operands: gradients of what is computed can be
     differentiated themselves, by `backward(create_graph=True)` or `gradients`. Operands that no
     derivative of the first order needs take memory."""
-    before = _mode.keeps_operands
-    _mode.keeps_operands = True
+    before = _mode.keeps_operands, _mode.differentiable
+    _mode.keeps_operands = _mode.differentiable = True
     try:
         yield
     finally:
-        _mode.keeps_operands = before
+        _mode.keeps_operands, _mode.differentiable = before
 
 
 @op
@@ -54,11 +54,17 @@ def gradients(
     out: Tensor, inputs: Sequence[Tensor], gradient: Any = None, create_graph: bool = False
 ) -> list[Tensor]:
     """The gradients of `out`, a number unless `gradient` is given, with respect to each input,
-    which may be a result too; zeros for those that it does not depend on. `grad` of leaves stays
-    as it is, and what is needed for another call is kept.
+    which may be a result too and requires gradients; zeros for those that it does not depend on.
+    `grad` of leaves stays as it is, and what is needed for another call is kept.
 
     create_graph   the gradients can be differentiated; `out` must be computed within create_graph()
     """
+    untracked = [x.shape for x in inputs if not x.requires_grad]
+    if untracked:
+        raise ValueError(
+            "gradients: each input requires gradients, so that it is known what depends on it.\n"
+            f"  got one of shape {untracked[0]} that does not\n  try requires_grad=True"
+        )
     if not out.requires_grad:
         return [Tensor(np.zeros_like(x.data)) for x in inputs]
     if gradient is None:
@@ -74,6 +80,8 @@ def gradients(
             "gradients: the gradient has the shape of the tensor.\n"
             f"  got {gradient.shape} for {out.shape}\n  try numpy.broadcast_to(gradient, x.shape)"
         )
+    if gradient.dtype != out.dtype:
+        gradient = gradient.astype(out.dtype)
     root, keys = out._node or out, [x._node or x for x in inputs]
     found: dict[Any, Tensor]
     if create_graph:
@@ -91,7 +99,7 @@ def deliver_with_graph(out: Tensor, gradient: Tensor) -> None:
     """backward(create_graph=True): add gradients, with their history, to those of the leaves"""
     for leaf, total in _with_graph(out._node or out, gradient, set()).items():
         if isinstance(leaf, Tensor):
-            leaf.grad = total if leaf.grad is None else leaf.grad + total
+            leaf.grad = clone(total) if leaf.grad is None else leaf.grad + total
 
 
 def _with_graph(

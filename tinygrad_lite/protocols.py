@@ -60,26 +60,55 @@ def _like(x: Tensor, dtype: Any = None, *, value: float = 0) -> Tensor:
 
 
 def _split(x: Tensor, places: Any, axis: int = 0) -> list[Tensor]:
+    if isinstance(places, int) and x.shape[axis] % places:
+        raise ValueError(
+            "numpy.split: the parts are of one size.\n"
+            f"  got {places} parts of {x.shape[axis]}\n  try x.tensor_split, or numpy.array_split"
+        )
     return mv.tensor_split(x, places, axis)
 
 
+def _scanned(function: Callable) -> Callable:
+    """A scan that takes x as one row where no axis is given, as NumPy's"""
+    return lambda x, axis=None: function(x.reshape(-1), 0) if axis is None else function(x, axis)
+
+
+def _flipped(x: Tensor, axis: Any = None) -> Tensor:
+    return mv.flip(x, tuple(range(x.ndim)) if axis is None else axis)
+
+
+def _where(*args: Any) -> Any:
+    if len(args) == 3:
+        return e.where(*args)
+    return np.where(*_lose_gradients("where", args))
+
+
+def _padded(x: Tensor, widths: Any, mode: str = "constant", constant_values: Any = 0.0) -> Tensor:
+    if mode != "constant":
+        raise TypeError(
+            "numpy.pad: of a Tensor, a constant is padded.\n"
+            f"  got mode={mode!r}\n  try x.pad(widths, mode=...)"
+        )
+    return pad(x, np.broadcast_to(widths, (x.ndim, 2)).tolist(), constant_values)
+
+
 FUNCTIONS: dict[Any, Callable] = {
-    np.where: e.where, np.clip: e.clip, np.round: e.round, np.isclose: c.isclose,
+    np.where: _where, np.clip: e.clip, np.round: e.round, np.isclose: c.isclose,
     np.sum: _reduced(r.sum), np.mean: _reduced(r.mean), np.prod: _reduced(r.prod),
     np.max: _reduced(r.max), np.min: _reduced(r.min), np.amax: _reduced(r.max),
     np.amin: _reduced(r.min), np.any: _reduced(r.any), np.all: _reduced(r.all),
     np.argmax: _reduced(r.argmax), np.argmin: _reduced(r.argmin),
     np.count_nonzero: _reduced(r.count_nonzero),
-    np.cumsum: scans.cumsum, np.cumprod: scans.cumprod,
+    np.cumsum: _scanned(scans.cumsum), np.cumprod: _scanned(scans.cumprod),
     np.reshape: mv.reshape, np.ravel: mv.ravel, np.transpose: lambda x, axes=None: mv.permute(
         x, *(range(x.ndim)[::-1] if axes is None else axes)),
     np.swapaxes: mv.swapaxes, np.moveaxis: mv.movedim, np.broadcast_to: mv.expand,
-    np.squeeze: mv.squeeze, np.expand_dims: mv.unsqueeze, np.flip: mv.flip, np.roll: mv.roll,
+    np.squeeze: mv.squeeze, np.expand_dims: mv.unsqueeze, np.flip: _flipped,
+    np.roll: mv.roll,
     np.concatenate: mv.cat, np.stack: mv.stack, np.split: _split, np.copy: mv.clone,
     np.tril: mv.tril, np.triu: mv.triu, np.tile: mv.tile, np.repeat: mv.repeat_interleave,
     np.diagonal: mv.diagonal, np.trace: mv.trace,
-    np.pad: lambda x, widths, constant_values=0.0: pad(x, widths, constant_values),
-    np.take_along_axis: lambda x, index, axis: i.gather(x, axis, index),
+    np.pad: _padded,
     np.zeros_like: _like, np.ones_like: lambda x, dtype=None: _like(x, dtype, value=1),
     np.full_like: creation.full_like,
 }  # fmt: skip

@@ -150,9 +150,7 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         result = Tensor._wrap(out)
         if getattr(out, "base", None) is not None:
             for a in args:  # a view changes with what it is a view of
-                if isinstance(a, Tensor) and out.base is (
-                    a._data if a._data.base is None else a._data.base
-                ):
+                if isinstance(a, Tensor) and _shares(out.base, a._data):
                     result._version, result._is_view = a._version, True
         if vjp is not None and _mode.differentiable:
             parents = tuple(
@@ -161,13 +159,13 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
             if any(p is not None for p in parents):
                 versions = [
                     (a._version, a._version[0])
-                    for a in args
-                    if isinstance(a, Tensor)
-                    and getattr(vjp, "__closure__", True)  # else of no data
-                ]
+                    for a in (_tensors_in(args) if getattr(vjp, "__closure__", True) else ())
+                ]  # without a closure it speaks of no data
                 if _speaks_of(vjp, out):
                     versions.append((result._version, result._version[0]))
-                call = (function, args, settings) if _mode.keeps_operands else None
+                call = None
+                if _mode.keeps_operands:
+                    call = function, tuple(map(_as_it_is, args)), settings
                 result._node = Node(name, out, vjp, parents, broadcasts, versions, call)
                 if current.watcher is not None:
                     current.watcher.noted(result._node, arrays)
@@ -175,6 +173,31 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 
     REGISTRY[name] = apply
     return apply
+
+
+def _shares(base: Any, data: Any) -> bool:
+    """Whether that is the base of a view of `data`, which may be a view itself"""
+    return base is data or (data.base is not None and base is data.base)
+
+
+def _tensors_in(args: Any) -> Iterator["Tensor"]:
+    """The Tensors among arguments, also those in a tuple, such as an index"""
+    for a in args:
+        if isinstance(a, Tensor):
+            yield a
+        elif isinstance(a, tuple):
+            yield from _tensors_in(a)
+
+
+def _as_it_is(a: Any) -> Any:
+    """An operand that is kept: the Tensor that it is now, whatever it becomes by assignment"""
+    if isinstance(a, tuple):
+        return tuple(map(_as_it_is, a))
+    if not isinstance(a, Tensor) or a._requires_grad:
+        return a
+    kept = Tensor._wrap(a._data)
+    kept._node, kept._version, kept._is_view = a._node, a._version, a._is_view
+    return kept
 
 
 def _speaks_of(vjp: Callable, out: Any) -> bool:
@@ -544,6 +567,10 @@ def _deliver(leaf: Tensor, total: _Sum) -> None:
     """Add a gradient to leaf.grad, an array of the leaf's own: optimizers write into it."""
     if leaf.grad is not None:
         kept = leaf.grad.data
-        np.add(kept, total.array, out=kept)
+        if leaf.grad.requires_grad:  # it has a history, which speaks of what it was
+            leaf.grad = Tensor._wrap(np.add(kept, total.array))
+        else:
+            np.add(kept, total.array, out=kept)
+            leaf.grad._version[0] += 1
     else:
         leaf.grad = Tensor._wrap(total.array if total.owned else total.array.copy())

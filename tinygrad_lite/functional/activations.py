@@ -6,7 +6,7 @@ from tinygrad_lite.fused.activations import sigmoid, softplus
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.comparisons import ge, gt, le, lt
-from tinygrad_lite.ops.elementwise import abs, div, minimum, mul, neg, sub, where
+from tinygrad_lite.ops.elementwise import abs, clip, div, mul, neg, sub, where
 from tinygrad_lite.ops.movement import chunk, reshape
 from tinygrad_lite.ops.transcendental import expm1, tanh
 from tinygrad_lite.tensor import Tensor
@@ -22,12 +22,12 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
 
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha * (exp(x) - 1)  (Clevert and others 2015)"""
-    return where(gt(x, 0), x, mul(expm1(minimum(x, 0)), alpha))
+    return where(gt(x, 0), x, mul(expm1(clip(x, max=0.0)), alpha))
 
 
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)  (Barron 2017)"""
-    return where(gt(x, 0), x, mul(expm1(div(minimum(x, 0), alpha)), alpha))
+    return where(gt(x, 0), x, mul(expm1(div(clip(x, max=0.0), alpha)), alpha))
 
 
 def selu(x: Any) -> Tensor:

@@ -57,13 +57,16 @@ def interpolate(
         return adaptive_avg_pool(x, sizes, axes)
     for axis, (m, factor) in enumerate(zip(sizes, factors, strict=True), 2):
         n = x.shape[axis]
+        if m == n:
+            continue
         # places of the output, in places of the input
         step = 1 / factor if factor else n / m
         if mode == "nearest":
-            places = np.minimum(np.floor(np.arange(m) * np.float32(step)), n - 1)
+            places = np.minimum(np.floor(counted(m) * np.float32(step)), n - 1)
             x = index_select(x, axis, constant(places.astype(np.int64)))
         elif mode == "nearest-exact":
-            places = np.minimum(np.floor((np.arange(m) + 0.5) * np.float32(step)), n - 1)
+            half = np.float32(0.5)
+            places = np.minimum(np.floor((counted(m) + half) * np.float32(step)), n - 1)
             x = index_select(x, axis, constant(places.astype(np.int64)))
         else:
             if align_corners:
@@ -74,6 +77,11 @@ def interpolate(
             share = (at - low).astype(x.dtype if x.dtype.kind == "f" else np.float32)
             x = _between(x, axis, low, np.minimum(low + 1, n - 1), share)
     return x
+
+
+def counted(m: int) -> np.ndarray:
+    """0, ..., m - 1 in float32, in which PyTorch computes places too"""
+    return np.arange(m, dtype=np.float32)
 
 
 def _between(x: Tensor, axis: int, low: Any, high: Any, share: Any) -> Tensor:

@@ -78,9 +78,9 @@ def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta is positive.\n  got {delta}\n  try 1.0")
     x, target = _pair("huber_loss", x, target)
-    d = abs(x - target)
-    near = minimum(d, delta)
-    return reduced(where(lt(d, delta), near * near * 0.5, (d - 0.5 * delta) * delta), reduction)
+    step = x - target
+    d = abs(step)
+    return reduced(where(lt(d, delta), step * step * 0.5, (d - 0.5 * delta) * delta), reduction)
 
 
 @procedure

@@ -189,6 +189,12 @@ def _windows(
         for start in (o * s - p for o in range(outputs)):
             end = min(start + reach, n + p)
             first = start + -(-max(0, -start) // d) * d
+            if first >= min(end, n):
+                raise ValueError(
+                    f"{name}: each window meets an element of x.\n"
+                    f"  got kernel {k}, padding {p}, dilation {d} for an axis of {n}\n"
+                    "  try padding 0"
+                )
             within = max(0, min(end, n) - max(start, 0))
             axis.append((first, min(end, n), end - start if counts_padding else max(1, within)))
         found.append(axis)

@@ -63,6 +63,7 @@ class MultiheadAttention(Module):
         q, k, v = (self._heads(t, part) for part, t in enumerate((query, key, value)))
         drops = self.dropout if self.training else 0.0
         plain = key_padding_mask is None and attn_mask is None and not drops
+        plain = plain and (not is_causal or q.shape[2] == k.shape[2])  # else masks differ
         weights = None
         if plain and not need_weights:
             out = scaled_dot_product_attention(q, k, v, is_causal=is_causal)

@@ -165,6 +165,11 @@ class Module:
             for name, p in own.items()
             if name in values and values[name].shape != p.shape
         ]
+        wrong += [
+            f"{name} is {values[name].dtype} in the file and {p.dtype} in the model"
+            for name, p in own.items()
+            if name in values and not _fits(values[name], p.dtype)
+        ]
         if wrong:
             listed = "; ".join(wrong[:8]) + (
                 "" if len(wrong) <= 8 else f"; and {len(wrong) - 8} more"
@@ -215,6 +220,16 @@ class Module:
     def zero_grad(self) -> None:
         for parameter in self.parameters():
             parameter.grad = None
+
+
+def _fits(array: Any, dtype: np.dtype) -> bool:
+    """Whether numbers may be kept in a dtype: fractions are not, among integers"""
+    if array.dtype.kind not in "fiub":
+        return False
+    if array.dtype.kind != "f" or dtype.kind == "f":
+        return True
+    with np.errstate(invalid="ignore"):
+        return bool(np.all(array == np.floor(array)))
 
 
 def _parts_in(x: Any) -> Iterator["Module | Parameter | Buffer"]:

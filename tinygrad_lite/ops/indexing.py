@@ -169,6 +169,12 @@ def _part(source: Any, index: Tensor) -> Any:
     """What of `source` goes where an index (n, m, ...) says: its first (n, m, ...) elements"""
     if not isinstance(source, Tensor | np.ndarray) or np.ndim(source) == 0:
         return source
+    shape = np.shape(source)
+    if len(shape) != index.ndim or any(n < m for n, m in zip(shape, index.shape, strict=True)):
+        raise ValueError(
+            "scatter: there is an element of the source for each place.\n"
+            f"  got a source {shape} for an index {index.shape}\n  try source.expand(index.shape)"
+        )
     return getitem(source, tuple(slice(n) for n in index.shape))
 
 
@@ -278,13 +284,28 @@ def index_select(x: Tensor, axis: int, index: Any) -> Tensor:
 @takes_axis
 def index_add(x: Tensor, axis: int, index: Any, source: Any, alpha: float = 1) -> Tensor:
     """x with alpha times the slices of `source` added to those that `index` (n,) names"""
+    _check_slices("index_add", x, axis, index, source)
     return _added(x, source if alpha == 1 else source * alpha, _along(x, axis, index))
 
 
 @takes_axis
 def index_copy(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
     """x with the slices that `index` (n,) names replaced by those of `source`"""
+    _check_slices("index_copy", x, axis, index, source)
     return _placed(x, source, _along(x, axis, index))
+
+
+def _check_slices(name: str, x: Tensor, axis: int, index: Any, source: Any) -> None:
+    """ValueError unless `source` has a slice of x for each number of the index"""
+    wanted = list(x.shape)
+    if x.ndim:
+        wanted[axis] = int(np.prod(np.shape(index), dtype=int))
+    if list(np.shape(source)) != wanted:
+        raise ValueError(
+            f"{name}: the source has a slice for each number of the index.\n"
+            f"  got {np.shape(source)} for x {x.shape}, axis {axis}, index {np.shape(index)}\n"
+            f"  try a source {tuple(wanted)}"
+        )
 
 
 @takes_axis

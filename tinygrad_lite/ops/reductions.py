@@ -175,7 +175,10 @@ def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tenso
     """(sum of |x|^p)^(1/p); p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
     The derivative of a norm that is 0 is 0."""
     x = _tensor(x)
-    x = abs(x if x.dtype.kind == "f" else astype(x, np.float32))
+    x = x if x.dtype.kind == "f" else astype(x, np.float32)
+    if p == 2:  # without absolute values, which have no second derivative at 0
+        return _deviation(sum(x * x, axis, keepdim))
+    x = abs(x)
     if p == np.inf:
         return max(x, axis, keepdim)
     if p == -np.inf:
@@ -184,9 +187,10 @@ def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tenso
         return sum(sign(x), axis, keepdim)
     if p == 1:
         return sum(x, axis, keepdim)
-    if p == 2:
-        return _deviation(sum(x * x, axis, keepdim))
-    total = sum(x**p, axis, keepdim)
+    if p < 0:
+        return sum(x**p, axis, keepdim) ** (1 / p)
+    zero = x == 0
+    total = sum((x.masked_fill(zero, 1) ** p).masked_fill(zero, 0), axis, keepdim)
     none = total == 0
     return (total.masked_fill(none, 1) ** (1 / p)).masked_fill(none, 0)
 

@@ -25,6 +25,9 @@ class Optimizer:
                      hyperparameters stand in place of those given for all
     param_groups     such dictionaries, each with all hyperparameters; changes count at the next
                      step
+
+    Steps are counted once for all parameters: those that get their first gradient later are not
+    corrected as at their own first step, as PyTorch's are.
     """
 
     names: tuple[str, ...] = ()  # of the arrays of a parameter's state
@@ -153,7 +156,8 @@ class Optimizer:
         raise TypeError(f"{type(self).__name__} defines update(params, states, settings)")
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Named arrays: "steps", and "<parameter's number>.<name>" for the state of each"""
+        """Named arrays: "steps", and "<parameter's number>.<name>" for the state of each, which are
+        shared, not copied: the next step changes them"""
         arrays = {"steps": np.asarray(self.steps)}
         for i, state in enumerate(self.state):
             arrays |= {f"{i}.{name}": tensor.data for name, tensor in state.items()}

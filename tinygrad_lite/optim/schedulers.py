@@ -171,7 +171,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 class OneCycleLR(LRScheduler):
     """From max_lr / div_factor up to max_lr, and down to the first divided by final_div_factor, on
-    half cosines, or lines with anneal_strategy="linear" (Smith, Topin 2017)"""
+    half cosines, or lines with anneal_strategy="linear" (Smith, Topin 2017). Momentum stays as it
+    is: PyTorch's, by default, cycles too."""
 
     def __init__(
         self, optimizer: Optimizer, max_lr: float, total_steps: int, pct_start: float = 0.3,
@@ -249,9 +250,9 @@ class ReduceLROnPlateau:
     def step(self, metric: float) -> None:
         metric = float(metric)
         if self.mode == "min":
-            better = metric < self.best * (1 - self.threshold) if self.best != math.inf else True
+            better = metric < self.best * (1 - self.threshold)
         else:
-            better = metric > self.best * (1 + self.threshold) if self.best != -math.inf else True
+            better = metric > self.best * (1 + self.threshold)
         if better:
             self.best, self.bad = metric, 0
         else:
@@ -265,3 +266,10 @@ class ReduceLROnPlateau:
 
     def get_last_lr(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has come to; the optimizer, its rates and the settings are not part of it"""
+        return {"best": self.best, "bad": self.bad, "rest": self.rest}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.bad, self.rest = (state[name] for name in ("best", "bad", "rest"))

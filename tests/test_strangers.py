@@ -1,0 +1,230 @@
+"""What a stranger found in code that read well: silent errors, each once."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import tinygrad_lite as tg
+from tinygrad_lite import Tensor, data, nn, optim
+
+F32 = np.float32
+
+
+def leaf(*numbers):
+    return Tensor(np.array(numbers, F32), requires_grad=True)
+
+
+def test_operands_that_are_kept_are_those_of_then():
+    def f(x):
+        h = x * 1.0
+        y = h * h
+        h.add_(10.0)
+        return (y * h).sum()  # x^2 (x + 10)
+
+    second = tg.grad(lambda x: tg.grad(f)(x).sum())(np.array([2.0, 3.0], F32))
+    np.testing.assert_allclose(second.numpy(), [32, 38])
+    x = leaf(2.0, 3.0)
+    with tg.create_graph():
+        h = x * 1.0
+        y = (h * h).sum()
+        h[0] = 5.0
+        np.testing.assert_allclose(tg.gradients(y, [x], create_graph=True)[0].numpy(), [4, 6])
+
+
+def test_a_gradient_with_a_history_is_not_changed_where_it_is():
+    x = leaf(2.0, 3.0)
+    with tg.create_graph():
+        (x**3).sum().backward(create_graph=True)
+        loss = (x.grad * x.grad).sum()
+    (x * 100.0).sum().backward()
+    np.testing.assert_allclose(tg.gradients(loss, [x])[0].numpy(), [288, 972])
+    with tg.create_graph():
+        g = tg.ones(2)
+        y = leaf(1.0, 2.0)
+        y.backward(g, create_graph=True)
+    (y * 1.0).sum().backward()
+    np.testing.assert_array_equal(g.numpy(), [1, 1])
+
+
+@pytest.mark.parametrize(
+    "pick",
+    [
+        lambda a, i: a.index_select(1, i),
+        lambda a, i: a.gather(1, i.reshape(1, 2).expand(3, 2)),
+        lambda a, i: a[:, i],
+        lambda a, i: a.index_fill(1, i, 0.0),
+    ],
+)
+def test_an_index_that_changes_is_noticed(pick):
+    a, i = Tensor(np.ones((3, 2), F32), requires_grad=True), Tensor(np.array([0, 1]))
+    y = pick(a, i)
+    i[...] = 0
+    with pytest.raises(RuntimeError, match="data must not change"):
+        y.sum().backward()
+
+
+def test_views_of_memory_from_elsewhere_are_views():
+    for array in (np.frombuffer(bytearray(16), F32), np.zeros(8, F32)[2:6]):
+        x, w = Tensor(array), leaf(1.0, 1.0)
+        y = (w * x[:2]).sum()
+        x[0] = 5.0
+        with pytest.raises(RuntimeError, match="data must not change"):
+            y.backward()
+
+
+def test_derivatives_within_no_grad():
+    f, x = (lambda x: (x * x).sum()), np.array([2.0, 3.0], F32)
+    with tg.no_grad():
+        np.testing.assert_allclose(tg.grad(f)(x).numpy(), [4, 6])
+        np.testing.assert_allclose(tg.hessian(f)(x).numpy(), 2 * np.eye(2))
+        assert tg.jvp(f, (x,), (x,))[1].item() == 26
+    assert not (Tensor([1.0]) * 2).requires_grad
+
+
+def test_gradients_of_what_was_not_tracked_are_refused():
+    x, w = Tensor([2.0]), leaf(3.0)
+    with pytest.raises(ValueError, match="each input requires gradients"):
+        tg.gradients((w * x).sum(), [x])
+    assert tg.gradients((w * x).sum(), [leaf(1.0)])[0].item() == 0
+    y = nn.Linear(1, 2, rng=0)(leaf(1.0).reshape(1, 1))
+    assert tg.gradients(y, [w], gradient=np.ones((1, 2), int))[0].item() == 0
+
+
+def test_causal_attention_does_not_depend_on_who_wants_the_weights():
+    m = nn.MultiheadAttention(4, 1, rng=0, batch_first=True)
+    q, k = (tg.rand(1, n, 4, seed=n) for n in (2, 4))
+    one, other = (m(q, k, k, is_causal=True, need_weights=w)[0].numpy() for w in (True, False))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_second_derivatives_where_a_part_is_zero():
+    x = np.array([3.0, 0.0])
+    np.testing.assert_allclose(tg.hessian(lambda x: x.norm())(x).numpy(), [[0, 0], [0, 1 / 3]])
+    target = Tensor(np.array([3.0, 0.0]))
+    found = tg.hessian(lambda x: tg.huber_loss(x, target, "sum"))(np.array([3.0, 0.5]))
+    np.testing.assert_allclose(found.numpy(), np.eye(2))
+
+
+@pytest.mark.parametrize("function", [tg.elu, tg.celu, lambda x: tg.elu(x, 1.0)])
+def test_the_slope_at_zero_is_whole(function):
+    assert tg.grad(lambda x: function(x).sum())(np.zeros(1, F32)).item() == 1
+
+
+def test_a_window_that_meets_nothing_is_refused():
+    with pytest.raises(ValueError, match="each window meets an element"):
+        tg.max_pool2d(tg.ones(1, 1, 1, 2), (2, 1), (2, 1), (1, 0), (2, 1))
+
+
+def test_numpy_functions_are_numpys():
+    array = np.arange(6, dtype=F32).reshape(2, 3)
+    x = Tensor(array)
+    for call in (
+        np.cumsum,
+        np.cumprod,
+        np.flip,
+        lambda a: np.cumsum(a, 1),
+        lambda a: np.pad(a, (1, 1)),
+        lambda a: np.pad(a, 1),
+        lambda a: np.pad(a, ((1, 0), (0, 2))),
+        lambda a: np.where(a > 1)[0],
+        lambda a: np.take_along_axis(a, np.array([[0, 1]]), 1),
+    ):
+        np.testing.assert_array_equal(np.asarray(call(x)), call(array))
+    with pytest.raises(ValueError, match="the parts are of one size"):
+        np.split(x, 2, 1)
+
+
+def test_places_of_images():
+    x = Tensor(np.array([[[0.0, 1.0]]], F32))
+    assert tg.interpolate(x, size=50).numpy().sum() == 25
+    x = Tensor(np.arange(3, dtype=F32)[None, None])
+    found = tg.interpolate(x, scale_factor=1.2, mode="linear").numpy()
+    np.testing.assert_array_equal(found, x.numpy())
+
+
+def test_a_plateau_after_nan_and_reloaded():
+    optimizer = optim.SGD([leaf(1.0)], lr=1.0)
+    scheduler = optim.ReduceLROnPlateau(optimizer, patience=1)
+    for loss in (float("nan"), 3.0, 2.0, 1.0):
+        scheduler.step(loss)
+        assert optimizer.lr == 1
+    scheduler.step(1.0)
+    other = optim.ReduceLROnPlateau(optimizer, patience=1)
+    other.load_state_dict(scheduler.state_dict())
+    other.step(1.0)
+    assert optimizer.lr == pytest.approx(0.1)
+
+
+def test_states_that_do_not_fit_change_nothing():
+    m = nn.BatchNorm1d(2)
+    state = {n: v.numpy().copy() for n, v in m.state_dict().items()}
+    for name, wrong in (
+        ("num_batches_tracked", np.array(2.7)),
+        ("bias", np.array(["a", "b"])),
+        ("bias", np.array([1j, 2])),
+    ):
+        with pytest.raises(ValueError, match="in the file and"):
+            m.load_state_dict({**state, "weight": np.full(2, 5.0), name: wrong})
+        assert (m.weight.numpy() == 1).all()
+    m.load_state_dict({**state, "num_batches_tracked": np.array(3.0)})
+    assert m.num_batches_tracked.item() == 3
+
+
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3])
+def test_the_derivative_of_a_norm_at_zero_is_zero(p):
+    norm = lambda x: x.norm(p)  # noqa: E731
+    np.testing.assert_array_equal(tg.grad(norm)(np.zeros(2)).numpy(), [0, 0])
+    assert np.isfinite(tg.grad(norm)(np.array([0.0, 1.0])).numpy()).all()
+
+
+def test_sources_have_an_element_for_each_place():
+    x, index = tg.zeros(2, 4), np.zeros((2, 4), int)
+    for call in (
+        lambda: tg.scatter(x, 1, index, tg.ones(1, 4)),
+        lambda: tg.scatter_add(x, 1, index, tg.ones(1, 4)),
+        lambda: tg.index_add(x, 0, np.array([0, 1]), tg.ones(1, 4)),
+        lambda: x.index_copy(0, np.array([0, 1]), tg.ones(1, 4)),
+    ):
+        with pytest.raises(ValueError, match="the source"):
+            call()
+
+
+def test_damaged_files_are_named(tmp_path):
+    path = tmp_path / "z.npz"
+    np.savez(path, a=np.arange(3))
+    whole = path.read_bytes()
+    at = whole.index(b"descr")
+    for wrong in (whole[:100], whole[:at] + b"?" + whole[at + 1 :], b""):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"z.npz"):
+            data.read_numpy(path)
+    table = tmp_path / "t.csv"
+    for text in (b"1,2\n3,4\n", b"a,b\n1_0,2\n", b"a,b\n\xff,1\n"):
+        table.write_bytes(text)
+        with pytest.raises(ValueError, match=r"t.csv"):
+            data.read_csv(table)
+    table.write_bytes(b"")
+    assert data.read_csv(table)[1].shape == (0, 0)
+    images = tmp_path / "i"
+    for axes, sizes in ((70, b"\0\0\0\1" * 70), (2, b"\0\0\0\0\xff\xff\xff\xff" * 1)):
+        images.write_bytes(bytes([0, 0, 8, axes]) + sizes)
+        if axes == 70:
+            with pytest.raises(ValueError, match="70 axes"):
+                data.read_idx(images)
+
+
+def test_a_kept_graph_is_freed_after_backward():
+    """With what create_graph keeps"""
+    x = leaf(*range(1000))
+    tracemalloc.start()
+    for _ in range(3):
+        with tg.create_graph():
+            y = x
+            for _ in range(50):
+                y = y + 1
+        y.sum().backward()
+        del y
+        held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 200_000

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 import tinygrad_lite as tg
+from benchmarks.kernels import differentiated, differentiated_by_torch
 from benchmarks.timing import Factory, Row, race
 from tinygrad_lite import Tensor
 
@@ -43,25 +44,12 @@ def _gradient(config: str) -> np.ndarray:
 
 
 def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
-    x, w, b = inputs = [Tensor(array, requires_grad=True) for array in _inputs(config)]
-    g, (*_, padding, groups) = Tensor(_gradient(config)), CONFIGS[config]
+    *_, padding, groups = CONFIGS[config]
 
-    @tg.jit
-    def both() -> None:
-        tg.conv2d(x, w, b, padding=padding, groups=groups).backward(g)
+    def convolve(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return tg.conv2d(x, w, b, padding=padding, groups=groups)
 
-    def call() -> None:
-        for t in inputs:
-            t.grad = None
-        both()
-
-    call()
-    return call, {n: _data(t.grad) for n, t in zip("xwb", inputs, strict=True)}
-
-
-def _data(gradient: Tensor | None) -> np.ndarray:
-    assert gradient is not None
-    return gradient.numpy().copy()
+    return differentiated(convolve, _inputs(config), _gradient(config))
 
 
 def of_torch(
@@ -70,18 +58,9 @@ def of_torch(
     import torch
 
     torch.set_num_threads(threads)
-    inputs = [torch.tensor(x, requires_grad=True) for x in _inputs(config)]
-    g, (*_, padding, groups) = torch.tensor(_gradient(config)), CONFIGS[config]
+    *_, padding, groups = CONFIGS[config]
 
     def convolve(x: Any, w: Any, b: Any) -> Any:
         return torch.nn.functional.conv2d(x, w, b, padding=padding, groups=groups)
 
-    function: Any = torch.compile(convolve) if kind == "compile" else convolve
-
-    def call() -> None:
-        for x in inputs:
-            x.grad = None
-        function(*inputs).backward(g)
-
-    call()
-    return call, {n: x.grad.numpy() for n, x in zip("xwb", inputs, strict=True)}
+    return differentiated_by_torch(convolve, _inputs(config), _gradient(config), kind)

@@ -60,19 +60,32 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
         step = tg.jit(adamw.step)
         step()
         return step, {"w": w.numpy().copy()}
-    g = Tensor(np.random.default_rng(2).standard_normal(SHAPES[config], np.float32))
+    targets = Tensor(_targets(config)) if config == "cross_entropy" else None
     functions: dict[str, Callable[..., Tensor]] = {
         "softmax": tg.softmax,
         "layernorm": tg.layernorm,
         "gelu": tg.gelu,
-        "cross_entropy": lambda x: tg.cross_entropy(x, _targets(config)),
+        "cross_entropy": lambda x: tg.cross_entropy(x, targets),
         "attention": lambda q, k, v: tg.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
+    return differentiated(functions[config], [x.numpy() for x in inputs], _gradient(config))
+
+
+def _gradient(config: str) -> np.ndarray:
+    """Of the result, which is a number for cross-entropy"""
+    shape = () if config == "cross_entropy" else SHAPES[config]
+    return np.asarray(np.random.default_rng(2).standard_normal(shape), np.float32)
+
+
+def differentiated(
+    function: Callable[..., Tensor], arrays: list[np.ndarray], gradient: np.ndarray
+) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+    """A recorded call of the function and its backward pass, and the gradients of its operands"""
+    inputs, g = [Tensor(x, requires_grad=True) for x in arrays], Tensor(gradient)
 
     @tg.jit
     def both() -> None:
-        y = functions[config](*inputs)
-        y.backward(g if y.shape else None)
+        function(*inputs).backward(g)
 
     def call() -> None:
         for x in inputs:
@@ -102,7 +115,6 @@ def of_torch(
         adamw = torch.optim.AdamW([w], fused=True)
         adamw.step()
         return adamw.step, {"w": w.detach().numpy().copy()}
-    g = torch.tensor(np.random.default_rng(2).standard_normal(SHAPES[config], np.float32))
     targets = torch.tensor(_targets(config)) if config == "cross_entropy" else None
     functions: dict[str, Callable[..., Any]] = {
         "softmax": lambda x: F.softmax(x, -1),
@@ -111,14 +123,22 @@ def of_torch(
         "cross_entropy": lambda x: F.cross_entropy(x, targets),
         "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
     }
-    function = functions[config]
+    return differentiated_by_torch(functions[config], _inputs(config), _gradient(config), kind)
+
+
+def differentiated_by_torch(
+    function: Callable[..., Any], arrays: list[np.ndarray], gradient: np.ndarray, kind: str
+) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
+    """The same in PyTorch; kind "compile" or "eager" """
+    import torch
+
+    inputs, g = [torch.tensor(x, requires_grad=True) for x in arrays], torch.tensor(gradient)
     function = torch.compile(function) if kind == "compile" else function
 
     def call() -> None:
         for x in inputs:
             x.grad = None
-        y = function(*inputs)
-        y.backward(g if y.shape else None)
+        function(*inputs).backward(g)
 
     call()
     return call, {f"gradient {i}": x.grad.numpy() for i, x in enumerate(inputs)}

@@ -27,7 +27,7 @@ def test_contenders_that_disagree_are_not_timed():
     assert all(row.gflops > 0 and row.peak_mb > 1 and row.min_ms <= row.median_ms for row in rows)
 
 
-@pytest.mark.parametrize("config", ["softmax", "layernorm", "gelu", "attention"])
+@pytest.mark.parametrize("config", kernels.SHAPES)
 def test_our_side_of_the_kernels_runs(config):
     """Recorded, and again"""
     call, results = kernels.ours(config)

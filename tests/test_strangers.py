@@ -190,6 +190,39 @@ def test_sources_have_an_element_for_each_place():
             call()
 
 
+def test_sums_of_no_channels_are_nothing():
+    x, w = Tensor(np.ones((1, 0, 5, 5), F32), requires_grad=True), tg.ones(4, 0, 3, 3)
+    assert not tg.conv2d(x, w).numpy().any()
+    y = tg.conv2d(x, w, Tensor([1.0, 2.0, 3.0, 4.0]), padding=1)
+    np.testing.assert_array_equal(y.numpy()[0, :, 0, 0], [1, 2, 3, 4])
+    y.sum().backward()
+    assert x.grad.shape == x.shape
+    w = Tensor(np.ones((4, 0, 3, 3), F32), requires_grad=True)
+    tg.conv2d(x, w).sum().backward()
+    assert w.grad.shape == w.shape
+
+
+def test_numpy_adds_where_it_is_told_as_an_assignment():
+    with pytest.raises(RuntimeError, match="assignment: what is learned"):
+        np.add.at(leaf(1.0, 2.0), np.array([0]), 1.0)
+    x = tg.zeros(3)
+    view = x[:2]
+    np.add.at(x, np.array([0, 0]), 1.0)
+    np.testing.assert_array_equal(view.numpy(), [2, 0])
+    v = leaf(1.0, 2.0)
+    np.add.at(x, np.array([1, 1]), v)
+    x.sum().backward()
+    np.testing.assert_array_equal(v.grad.numpy(), [1, 1])
+
+
+def test_a_gradient_of_another_dtype_with_history():
+    x = leaf(2.0)
+    with tg.create_graph():
+        (x * x).backward(Tensor(np.ones(1)), create_graph=True)
+    assert x.grad.dtype == F32
+    assert x.grad.item() == 4
+
+
 def test_damaged_files_are_named(tmp_path):
     path = tmp_path / "z.npz"
     np.savez(path, a=np.arange(3))

@@ -275,6 +275,11 @@ SAME_NAME = (
     *("nonzero", "repeat_interleave", "unbind", "index_select", "masked_select", "cumprod"),
     *("view_as", "expand_as"),
 )
+ACTIVATIONS = (
+    *("elu", "celu", "selu", "mish", "softsign", "relu6", "hardtanh", "hardsigmoid"),
+    *("hardswish", "logsigmoid", "tanhshrink", "hardshrink", "softshrink", "threshold"),
+    *("prelu", "glu"),
+)
 OPS: dict[str, Callable] = {
     **{name: method(name) for name in SAME_NAME},
     "add": with_alpha("add"),
@@ -332,27 +337,7 @@ OPS: dict[str, Callable] = {
         f"scatter_reduce.{kind}": method("scatter_reduce")
         for kind in ("sum", "prod", "mean", "amax", "amin")
     },
-    **{
-        f"nn.functional.{name}": activation(name)
-        for name in (
-            "elu",
-            "celu",
-            "selu",
-            "mish",
-            "softsign",
-            "relu6",
-            "hardtanh",
-            "hardsigmoid",
-            "hardswish",
-            "logsigmoid",
-            "tanhshrink",
-            "hardshrink",
-            "softshrink",
-            "threshold",
-            "prelu",
-            "glu",
-        )
-    },
+    **{f"nn.functional.{name}": activation(name) for name in ACTIVATIONS},
     "nn.functional.softmin": typed("softmin"),
     "nn.functional.softmin.with_dtype": typed("softmin"),
     "nn.functional.normalize": method("normalize", "out"),
@@ -500,29 +485,7 @@ ALIASES = {
     **{"silu": "nn.functional.silu", "pad": "nn.functional.pad.constant"},
     "one_hot": "nn.functional.one_hot",
     "floor_div": "floor_divide",
-    **{
-        name: f"nn.functional.{name}"
-        for name in (
-            "elu",
-            "celu",
-            "selu",
-            "mish",
-            "softsign",
-            "relu6",
-            "hardtanh",
-            "hardsigmoid",
-            "hardswish",
-            "logsigmoid",
-            "tanhshrink",
-            "hardshrink",
-            "softshrink",
-            "threshold",
-            "prelu",
-            "glu",
-            "softmin",
-            "normalize",
-        )
-    },
+    **{name: f"nn.functional.{name}" for name in (*ACTIVATIONS, "softmin", "normalize")},
     "scatter_reduce": "scatter_reduce.sum",
 }
 WITHOUT_PEER = {"relu_squared", "quick_gelu", "swapaxes"}

@@ -1,7 +1,7 @@
 """Small data: batches of arrays, and readers for the formats that it comes in.
 
 Nothing here uses a network. A reader checks what it reads and says what is wrong with a file;
-`progress(done, all)`, bytes or examples, is called on the way where one is given.
+`progress(done, all)`, bytes, or files of several, is called on the way where one is given.
 """
 
 import csv

@@ -95,7 +95,7 @@ def gradients(
     ]
 
 
-def deliver_with_graph(out: Tensor, gradient: Tensor) -> None:
+def _deliver_with_graph(out: Tensor, gradient: Tensor) -> None:
     """backward(create_graph=True): add gradients, with their history, to those of the leaves"""
     for leaf, total in _with_graph(out._node or out, gradient, set()).items():
         if isinstance(leaf, Tensor):
@@ -316,3 +316,6 @@ def hessian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
         return found if further else found.detach()
 
     return matrix
+
+
+Tensor._deliver_with_graph = _deliver_with_graph  # type: ignore[assignment]

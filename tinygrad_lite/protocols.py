@@ -155,8 +155,7 @@ def _lose_gradients(name: str, arguments: Any) -> Any:
 
 def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
     if method == "at" and ufunc is np.add and isinstance(inputs[0], Tensor):
-        x, index, values = inputs
-        i.become(x, i._added(i.aliased(x), values, index))
+        i.add_at(*inputs)
         return None
     if "out" in settings:
         raise TypeError(

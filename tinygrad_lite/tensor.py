@@ -437,13 +437,13 @@ class Tensor:
                     "  try numpy.broadcast_to(gradient, x.shape)"
                 )
         if create_graph:
-            from tinygrad_lite.derivatives import deliver_with_graph  # which builds on this module
-
-            deliver_with_graph(self, gradient if isinstance(gradient, Tensor) else Tensor(g))
+            given = isinstance(gradient, Tensor) and gradient.dtype == self.dtype
+            self._deliver_with_graph(gradient if given else Tensor._wrap(g))
         else:
             _backward(self._node or self, g, retain_graph)
 
-    if TYPE_CHECKING:  # the operations are attached in methods.py
+    if TYPE_CHECKING:  # the operations are attached in methods.py, and this in derivatives.py
+        _deliver_with_graph: Callable[["Tensor | None"], None]
 
         def __getattr__(self, name: str) -> Callable[..., "Tensor"]: ...
         def __getitem__(self, index: Any) -> "Tensor": ...

@@ -15,6 +15,14 @@ def _by_channel(x: Tensor, values: Tensor) -> Tensor:
     return values.reshape(1, -1, *[1] * (x.ndim - 2))
 
 
+def _move(running: Tensor | None, now: Tensor, momentum: Any) -> None:
+    """Move running statistics (C,), where there are some, towards those of now"""
+    if running is not None:
+        with no_grad():
+            new = running * (1 - momentum) + now.reshape(-1) * momentum
+            setitem(running, ..., astype(new, running.dtype))
+
+
 def batch_norm(
     x: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
@@ -38,13 +46,9 @@ def batch_norm(
         middle = mean(x, axes, True)
         centred = x - middle
         spread = mean(centred * centred, axes, True)
-        if training and running_mean is not None and running_var is not None:
-            with no_grad():
-                for running, now in (
-                    (running_mean, middle), (running_var, spread * (count / (count - 1)))
-                ):  # fmt: skip
-                    new = running * (1 - momentum) + now.reshape(-1) * momentum
-                    setitem(running, ..., astype(new, running.dtype))
+        if training:
+            _move(running_mean, middle, momentum)
+            _move(running_var, spread * (count / (count - 1)), momentum)
     else:
         centred, spread = x - _by_channel(x, running_mean), _by_channel(x, running_var)
     scale = rsqrt(spread + eps)
@@ -92,14 +96,9 @@ def instance_norm(
     middle = mean(x, axes, True)
     centred = x - middle
     spread = mean(centred * centred, axes, True)
-    if running_mean is not None and running_var is not None:
-        count = math.prod(x.shape[2:])
-        with no_grad():
-            for running, now in (
-                (running_mean, middle), (running_var, spread * (count / (count - 1)))
-            ):  # fmt: skip
-                new = running * (1 - momentum) + mean(now, 0).reshape(-1) * momentum
-                setitem(running, ..., astype(new, running.dtype))
+    count = math.prod(x.shape[2:])
+    _move(running_mean, mean(middle, 0), momentum)
+    _move(running_var, mean(spread, 0) * (count / (count - 1)), momentum)
     y = centred * rsqrt(spread + eps)
     y = y if weight is None else y * _by_channel(x, weight)
     return y if bias is None else y + _by_channel(x, bias)

@@ -19,10 +19,9 @@ from tinygrad_lite.kernels.convolution import (
     Plan,
     Triple,
     convolve,
-    is_alone,
+    images_of,
     weights_gradient,
 )
-from tinygrad_lite.kernels.cpu import FEW_ROWS
 from tinygrad_lite.kernels.sums import sum_axes
 from tinygrad_lite.tensor import Own, Tensor, op
 
@@ -97,8 +96,7 @@ class _Geometry:
 
     def images(self, x: Any, w: Any, groups: int) -> Any:
         """x as `forward` and `backward_w` read it"""
-        alone = w.shape[1] == 1 and w.shape[0] // groups < FEW_ROWS
-        return x[:0].reshape(-1) if alone else self.forwards().images(x)
+        return images_of(self.forwards(), x, w.shape[1], w.shape[0] // groups)
 
     def backward_x(self, g: Any, w: Any, bias: Any, groups: int) -> Any:
         """dx (B, C, *size) of the gradient g (B, O, *out), plus a bias (C,) if there is one"""
@@ -109,11 +107,10 @@ class _Geometry:
             dx = np.zeros(shape, g.dtype, like=g)
             dx[...] = bias.reshape(-1, 1, 1, 1) if bias.size else 0
         by_group = np.transpose(self.by_group(w, groups), (0, 2, 3, 1))
-        alone = is_alone(by_group.shape)
         for plan, numbers in self.backwards():
             some = len(numbers) < len(self.positions)
             factors = contiguous(by_group[:, :, numbers] if some else by_group)
-            images = g[:0].reshape(-1) if alone else plan.images(g)
+            images = images_of(plan, g, w.shape[0] // groups, w.shape[1])
             convolve(dx, plan, g, images, factors, bias)
         return dx
 
@@ -225,8 +222,7 @@ def _check_channels(name: str, x: Tensor, weight: Tensor, groups: int, transpose
     outputs, channels = weight.shape[:2]
     wanted = outputs if transposed else channels * groups
     made = channels * groups if transposed else outputs
-    divided = outputs
-    if groups < 1 or x.shape[1] != wanted or divided % max(groups, 1) or (
+    if groups < 1 or x.shape[1] != wanted or outputs % groups or (
         bias is not None and np.shape(bias) != (made,)
     ):  # fmt: skip
         raise ValueError(
@@ -298,10 +294,8 @@ def _conv_transpose(name: str, axes: int, x: Any, weight: Any, bias: Any, stride
     x, weight, alone = _prepared(name, x, weight, axes)
     _check_channels(name, x, weight, groups, True, bias)
     steps, spaces = sizes_of("stride", stride, axes), sizes_of("dilation", dilation, axes)
-    edges, more = (
-        sizes_of("padding", padding, axes),
-        sizes_of("output_padding", output_padding, axes),
-    )
+    edges = sizes_of("padding", padding, axes)
+    more = sizes_of("output_padding", output_padding, axes)
     kernel = weight.shape[5 - axes :]
     size = [
         (n - 1) * s - 2 * p + d * (k - 1) + m + 1

@@ -392,9 +392,14 @@ class Plan(NamedTuple):
         return out
 
 
-def is_alone(w_shape: tuple[int, ...]) -> bool:
-    """Whether each channel is convolved for itself, to few outputs: w (G, O, K, C / G)"""
-    return w_shape[3] == 1 and w_shape[1] < FEW_ROWS
+def is_alone(channels: int, outputs: int) -> bool:
+    """Whether a group has one channel and few outputs: images are spread where they are read"""
+    return channels == 1 and outputs < FEW_ROWS
+
+
+def images_of(plan: Plan, x: Any, channels: int, outputs: int) -> Any:
+    """The images of x that `convolve` and `weights_gradient` read, for groups of that size"""
+    return x[:0].reshape(-1) if is_alone(channels, outputs) else plan.images(x)
 
 
 def convolve(y: Any, plan: Plan, x: Any, images: Any, w: Any, bias: Any) -> None:
@@ -404,7 +409,10 @@ def convolve(y: Any, plan: Plan, x: Any, images: Any, w: Any, bias: Any) -> None
         return
     groups, outputs, positions, channels = w.shape
     dtype = y.dtype
-    if is_alone(w.shape):
+    if channels == 0:  # sums of nothing
+        y[...] = bias.reshape(-1, 1, 1, 1) if bias.size else 0
+        return
+    if is_alone(channels, outputs):
         convolve_alone_kernel(
             y, x, w, bias, plan.offsets(1), plan.sizes(), plan.layout(1, False),
             workspace().get("image", dtype, CHUNKS, math.prod(plan.stride) * plan.volume),
@@ -431,9 +439,9 @@ def weights_gradient(plan: Plan, x: Any, images: Any, g: Any, groups: int) -> An
     positions, threads, (_, hs, ws) = len(plan.shifts), get_num_threads(), plan.room
     aligned = plan.is_aligned(dtype)
     flat = Plan((0, 0, 0), (1, 1, 1), (plan.size[0], hs, ws), [], plan.start, plan.step, plan.size)
-    if x.shape[0] == 0:
+    if x.shape[0] * channels == 0:
         return np.zeros((groups, positions * channels, outputs), dtype, like=g)
-    if channels == 1 and outputs < FEW_ROWS:
+    if is_alone(channels, outputs):
         out = np.empty((groups, positions, outputs), dtype, like=g)
         weights_alone_kernel(
             out, x, g, plan.offsets(1), plan.sizes(*flat.front, *flat.stride, *flat.room),

@@ -32,7 +32,6 @@ from tinygrad_lite.nn.activations import (
 )
 from tinygrad_lite.nn.attention import (
     MultiheadAttention,
-    TransformerEncoder,
     TransformerEncoderLayer,
 )
 from tinygrad_lite.nn.convolution import (
@@ -185,7 +184,6 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TokenShift",
-    "TransformerEncoder",
     "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",

@@ -1,4 +1,4 @@
-"""Multi-head attention, and the transformer's encoder, with PyTorch's names of parameters."""
+"""Multi-head attention and a transformer's encoder layer, with PyTorch's names of parameters."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.nn import init
 from tinygrad_lite.nn.layers import Dropout, LayerNorm, Linear
-from tinygrad_lite.nn.module import Module, ModuleList, Parameter
+from tinygrad_lite.nn.module import Module, Parameter
 from tinygrad_lite.ops.elementwise import masked_fill
 from tinygrad_lite.tensor import Tensor
 
@@ -141,20 +141,3 @@ class TransformerEncoderLayer(Module):
             return x + feed(self.norm2(x))
         x = self.norm1(src + attend(src))
         return self.norm2(x + feed(x))
-
-
-class TransformerEncoder(Module):
-    """Layers one after the other, made by make_layer(), and a norm at the end"""
-
-    def __init__(
-        self, make_layer: Callable[[], Module], num_layers: int, norm: Module | None = None
-    ):
-        self.layers = ModuleList([make_layer() for _ in range(num_layers)])
-        self.norm = norm
-
-    def forward(self, src: Tensor, mask: Tensor | None = None,
-                src_key_padding_mask: Tensor | None = None,
-                is_causal: bool = False) -> Tensor:  # fmt: skip
-        for layer in self.layers:
-            src = layer(src, mask, src_key_padding_mask, is_causal)
-        return src if self.norm is None else self.norm(src)

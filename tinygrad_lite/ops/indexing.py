@@ -90,10 +90,20 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
             "assignment: fractions do not fit into a tensor of integers.\n"
             f"  got {given} for a tensor of {x.dtype}\n  try x.float(), or value.astype('int64')"
         )
+    _change(x, index, value, lambda data, *given: data.__setitem__(*given), _placed)
+
+
+def add_at(x: Tensor, index: Any, values: Any) -> None:
+    """x[index] += values, as often as a place is named; in the way of setitem"""
+    _change(x, index, values, np.add.at, _added)
+
+
+def _change(x: Tensor, index: Any, value: Any, write: Any, made: Any) -> None:
+    """write(data, index, value), or where gradients are noted x = made(x, value, index)"""
     noted = is_grad_enabled() and (x.requires_grad or getattr(value, "requires_grad", False))
     if not noted:
         data = x.data
-        data[_parts(index)] = value.data if isinstance(value, Tensor) else value
+        write(data, _parts(index), value.data if isinstance(value, Tensor) else value)
         x.data = data  # which a later backward through what was computed before notices
         return
     if x.is_leaf and x.requires_grad:
@@ -108,18 +118,9 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
             f"  got a tensor of shape {x.shape} that shares its memory\n"
             "  try x[i, j] = value in place of x[i][j] = value, or x.clone()"
         )
-    become(x, _placed(aliased(x), value, index))
-
-
-def aliased(x: Tensor) -> Tensor:
-    """The Tensor that x is now"""
-    before = Tensor._wrap(x.data)
-    before._node, before._version, before._requires_grad = x._node, x._version, x._requires_grad
-    return before
-
-
-def become(x: Tensor, after: Tensor) -> None:
-    """x is now that other result."""
+    before = Tensor._wrap(x.data)  # the Tensor that x is now
+    before._node, before._version = x._node, x._version
+    after = made(before, value, index)
     x._data, x._node, x._version = after._data, after._node, after._version
 
 

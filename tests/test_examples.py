@@ -53,11 +53,32 @@ def test_they_learn(name, steps, good):
     assert good(result), {k: v for k, v in result.items() if isinstance(v, float)}
 
 
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "tinygrad_lite.examples.pinn", *arguments],
+        capture_output=True, text=True, check=False, cwd=EXAMPLES.parent.parent,
+    )  # fmt: skip
+
+
+def test_the_command_says_what_is_wrong_before_it_trains(tmp_path):
+    mine = tmp_path / "mine.png"
+    mine.write_text("mine")
+    for arguments in (
+        ["--steps", "0"],
+        ["--picture", str(mine)],
+        ["--picture", str(tmp_path / "no" / "a.png")],
+        ["--picture", str(tmp_path / "a.txt")],
+    ):
+        done = command(*arguments)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert not done.stdout
+    assert mine.read_text() == "mine"
+
+
 def test_the_command_draws_a_picture(tmp_path):
     picture = tmp_path / "heat.png"
-    done = subprocess.run(
-        [sys.executable, "-m", "tinygrad_lite.examples.pinn", "--steps", "20", "--picture",
-         str(picture)], capture_output=True, text=True, check=True, cwd=EXAMPLES.parent.parent,
-    )  # fmt: skip
+    done = command("--steps", "20", "--picture", str(picture))
+    assert done.returncode == 0, done.stderr
     assert '"error":' in done.stdout
     assert picture.read_bytes()[:4] == b"\x89PNG"

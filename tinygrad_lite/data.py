@@ -203,7 +203,7 @@ def _from_sklearn(name: str) -> Any:
     except ImportError as error:
         raise ImportError(
             f"data.{name}: this set ships inside scikit-learn.\n  got no scikit-learn\n"
-            '  try pip install "tinygrad-lite[data]"'
+            "  try pip install scikit-learn"
         ) from error
     return getattr(datasets, f"load_{name}")()
 

@@ -1,9 +1,21 @@
 """How inputs of ops are drawn: shapes, layouts, numbers away from where nothing is smooth."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 
 import tinygrad_lite as tg
+
+
+@dataclass(frozen=True)
+class Row:
+    function: Callable
+    reference: Callable
+    inputs: Callable[[Any], list[np.ndarray]]
+    smooth: bool = True  # whether finite differences make sense for it
 
 
 def values(draw, shape, low=None, high=None, gap=0.0):

@@ -5,12 +5,10 @@ in test_ops.py run over every row; an op of the registry without a row fails the
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from draws import (
+    Row,
     along,
     assigned,
     attention_case,
@@ -53,6 +51,7 @@ from draws import (
     zeroed,
 )
 from hypothesis import strategies as st
+from rarer_rows import RARER
 from references import (
     np_assigned,
     np_at,
@@ -81,6 +80,7 @@ from tinygrad_lite.derivatives import _alias
 from tinygrad_lite.fused import convolution, pooling
 from tinygrad_lite.fused import recurrent as rec
 from tinygrad_lite.ops import elementwise as e
+from tinygrad_lite.ops import joining as j
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
 
@@ -88,15 +88,8 @@ erf = np.vectorize(math.erf, otypes=[float])
 WEIGHTS = dict(stride=(1, 1, 1), before=(0, 1, 0), after=(0, 1, 0), dilation=(1, 1, 1), groups=1)
 
 
-@dataclass(frozen=True)
-class Row:
-    function: Callable
-    reference: Callable
-    inputs: Callable[[Any], list[np.ndarray]]
-    smooth: bool = True  # whether finite differences make sense for it
-
-
 ROWS: dict[str, Row] = {
+    **RARER,
     "add": Row(lambda a, b: a + b, np.add, binary()),
     "sub": Row(lambda a, b: a - b, np.subtract, binary()),
     "mul": Row(lambda a, b: a * b, np.multiply, binary()),
@@ -182,14 +175,14 @@ ROWS: dict[str, Row] = {
         lambda a, *x: tg.stack(x, a), lambda a, *x: np.stack(x, a), lambda d: join_case(d, True)
     ),
     "split": Row(
-        lambda x, a: tg.cat(mv.split(x, 2, a)[::-1], a),
+        lambda x, a: tg.cat(j.split(x, 2, a)[::-1], a),
         lambda x, a: np.concatenate(
             [x.take(range(i, min(i + 2, x.shape[a])), a) for i in range(0, x.shape[a], 2)][::-1], a
         ),
         lambda d: with_axis(d, 1),
     ),
     "chunk": Row(
-        lambda x, a: mv.chunk(x, 2, a)[0],
+        lambda x, a: j.chunk(x, 2, a)[0],
         lambda x, a: np.array_split(x, 2, a)[0],
         lambda d: with_axis(d, 1),
     ),
@@ -404,22 +397,22 @@ ROWS: dict[str, Row] = {
         lambda x, k: mv.rot90(x, k), np.rot90, lambda d: [values(d, (3, 2)), d(st.integers(-1, 4))]
     ),
     "tensor_split": Row(
-        lambda x, a: tg.cat(mv.tensor_split(x, 3, a)[::-1], a),
+        lambda x, a: tg.cat(j.tensor_split(x, 3, a)[::-1], a),
         lambda x, a: np.concatenate(np.array_split(x, 3, a)[::-1], a),
         lambda d: with_axis(d, 1),
     ),
     "unbind": Row(
-        lambda x, a: tg.stack(mv.unbind(x, a)[::-1], a),
+        lambda x, a: tg.stack(j.unbind(x, a)[::-1], a),
         lambda x, a: np.flip(x, a),
         lambda d: with_axis(d, 1),
     ),
     "narrow": Row(
-        lambda x, a: mv.narrow(x, a, -1, 1),
+        lambda x, a: j.narrow(x, a, -1, 1),
         lambda x, a: np.take(x, [-1], a),
         lambda d: with_axis(d, 1),
     ),
     "select": Row(
-        lambda x, a: mv.select(x, a, 0), lambda x, a: np.take(x, 0, a), lambda d: with_axis(d, 1)
+        lambda x, a: j.select(x, a, 0), lambda x, a: np.take(x, 0, a), lambda d: with_axis(d, 1)
     ),
     "unfold": Row(
         lambda x, a, n, step: mv.unfold(x, a, n, step),

@@ -45,8 +45,12 @@ def test_every_op_replays(name, data):
     replayed = tg.jit(function)
     operands = [x for x in inputs if is_operand(x)]
     masks = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype == bool]
-    if masks:
+    if masks and name != "masked_scatter":
         with pytest.raises(RuntimeError, match="shape of a result must not depend on data"):
+            replayed(*operands)
+        return
+    if name == "matrix_exp":  # which takes as many squares as its numbers ask for
+        with pytest.raises(RuntimeError, match="must not look at numbers"):
             replayed(*operands)
         return
     replayed(*operands)

@@ -74,8 +74,32 @@ JUSTIFIED = {
     "causal attention to more keys than queries: our last query sees all keys": {
         "nn.functional.scaled_dot_product_attention value": 4,
     },
+    "the next number has no derivative, and so what is drawn, a sign, and x to the 0th power": {
+        **{"nextafter requires_grad": 18, "bernoulli requires_grad": 8},
+        **{"linalg.slogdet requires_grad": 18, "linalg.matrix_power requires_grad": 6},
+    },
+    "near their poles PyTorch computes these in float32: ours are those of float64": {
+        "digamma gradient": 1,
+        **{f"polygamma.polygamma_n_{n} value": 5 for n in range(5)},
+    },
+    "integers times a fraction are fractions, where PyTorch makes the fraction an integer": {
+        **{f"{op} {kind}": 9 for op in ("addmv", "baddbmm") for kind in ("dtype", "value")},
+        **{"addbmm dtype": 15, "addbmm value": 12},
+    },
+    "booleans times a number are integers": {"addr dtype": 2, "addr value": 2},
+    "a sum over no axis keeps the dtype": {"sum_to_size dtype": 3},
+    "products of integers are added as int64": {"nn.functional.bilinear dtype": 32},
+    "one element without axes is one run, in an axis": {"unique_consecutive shape": 36},
+    "images of integers become float32": {
+        **{"nn.functional.interpolate.bicubic dtype": 14},
+        **{"nn.functional.interpolate.bicubic value": 13},
+    },
+    "of sums in float32 the last digits: both are as far from float64": {
+        **{f"{op} gradient": 1 for op in ("cov", "cdist", "linalg.cond")},
+        **{"nn.functional.grid_sample gradient": 1, "matrix_exp value": 1},
+    },
     "integers between two limits: NumPy rounds down, PyTorch towards 0": {
-        **{"linspace value": 25, "arange value": 7, "arange shape": 6},
+        **{"logspace value": 114, "linspace value": 25, "arange value": 7, "arange shape": 6},
     },
 }
 

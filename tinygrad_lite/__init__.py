@@ -2,7 +2,7 @@
 
 from inspect import ismodule as _is_module
 
-from tinygrad_lite import data, nn, optim
+from tinygrad_lite import data, linalg, nn, optim
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import protocols as _protocols  # and NumPy's functions
 from tinygrad_lite.derivatives import (
@@ -39,32 +39,86 @@ from tinygrad_lite.functional.activations import (
     tanhshrink,
     threshold,
 )
+from tinygrad_lite.functional.images import (
+    col2im,
+    grid_sample,
+    im2col,
+)
 from tinygrad_lite.functional.interpolation import interpolate, pixel_shuffle, pixel_unshuffle
 from tinygrad_lite.functional.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cosine_embedding_loss,
-    cosine_similarity,
     cross_entropy,
     gaussian_nll_loss,
-    hinge_embedding_loss,
     huber_loss,
     kl_div,
     l1_loss,
-    margin_ranking_loss,
     mse_loss,
     nll_loss,
-    pairwise_distance,
     poisson_nll_loss,
     smooth_l1_loss,
+)
+from tinygrad_lite.functional.margins import (
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    pairwise_distance,
     soft_margin_loss,
     triplet_margin_loss,
+    triplet_margin_with_distance_loss,
 )
 from tinygrad_lite.functional.norms import (
     batch_norm,
     group_norm,
     instance_norm,
     local_response_norm,
+)
+from tinygrad_lite.functional.products import (
+    addbmm,
+    addmm,
+    addmv,
+    addr,
+    baddbmm,
+    bilinear,
+    block_diag,
+    cartesian_prod,
+    cdist,
+    combinations,
+    corrcoef,
+    cov,
+    cross,
+    dist,
+    inner,
+    kron,
+    outer,
+    pdist,
+    tensordot,
+    vdot,
+)
+from tinygrad_lite.functional.statistics import (
+    aminmax,
+    bincount,
+    bucketize,
+    cumulative_trapezoid,
+    diff,
+    histc,
+    median,
+    mode,
+    nanmean,
+    nanmedian,
+    nanquantile,
+    nansum,
+    quantile,
+    renorm,
+    searchsorted,
+    trapezoid,
+    unique,
+    unique_consecutive,
+    unravel_index,
 )
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
@@ -76,7 +130,12 @@ from tinygrad_lite.fused.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.dropout import (
+    alpha_dropout,
+    dropout,
+    feature_alpha_dropout,
+    feature_dropout,
+)
 from tinygrad_lite.fused.embedding import embedding
 from tinygrad_lite.fused.kv_cache import KVCache
 from tinygrad_lite.fused.layernorm import layernorm
@@ -112,14 +171,20 @@ from tinygrad_lite.kernels.precision import get_precision, precision
 from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 from tinygrad_lite.mistakes import find_mistakes
 from tinygrad_lite.ops.comparisons import (
+    allclose,
+    equal,
     isclose,
     isfinite,
+    isin,
     isinf,
     isnan,
+    isneginf,
+    isposinf,
     logical_and,
     logical_not,
     logical_or,
     logical_xor,
+    signbit,
 )
 from tinygrad_lite.ops.creation import (
     arange,
@@ -129,24 +194,38 @@ from tinygrad_lite.ops.creation import (
     full,
     full_like,
     linspace,
+    logspace,
     ones,
     ones_like,
-    rand,
-    randint,
-    randn,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
 )
 from tinygrad_lite.ops.elementwise import (
+    addcdiv,
+    addcmul,
     ceil,
     clip,
     copysign,
+    deg2rad,
+    float_power,
     floor,
+    fmax,
+    fmin,
     fmod,
+    frac,
+    gcd,
+    heaviside,
+    lcm,
     lerp,
     masked_fill,
     maximum,
     minimum,
+    nan_to_num,
+    nextafter,
+    positive,
+    rad2deg,
     reciprocal,
     remainder,
     square,
@@ -154,37 +233,82 @@ from tinygrad_lite.ops.elementwise import (
     where,
 )
 from tinygrad_lite.ops.indexing import (
+    argwhere,
     gather,
-    index_add,
     index_select,
     masked_select,
     nonzero,
     one_hot,
-    scatter,
-    scatter_add,
-    scatter_reduce,
+    take,
+)
+from tinygrad_lite.ops.joining import (
+    cat,
+    column_stack,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    stack,
+    tensor_split,
+    vsplit,
+    vstack,
 )
 from tinygrad_lite.ops.matmul import dot, einsum, matmul
 from tinygrad_lite.ops.movement import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
     broadcast_tensors,
-    cat,
+    channel_shuffle,
     diag,
     diag_embed,
+    diagflat,
     diagonal,
-    hstack,
+    fliplr,
+    flipud,
     meshgrid,
     movedim,
     roll,
-    stack,
     tile,
     tril,
     triu,
-    vstack,
 )
 from tinygrad_lite.ops.padding import pad
+from tinygrad_lite.ops.random import (
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from tinygrad_lite.ops.reductions import logsumexp, norm, normalize, std_mean, var_mean
 from tinygrad_lite.ops.scans import cummax, cummin, cumprod, cumsum, logcumsumexp
+from tinygrad_lite.ops.scatter import (
+    diagonal_scatter,
+    index_add,
+    index_put,
+    index_reduce,
+    masked_scatter,
+    put,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
+)
 from tinygrad_lite.ops.sorting import argsort, sort, topk
+from tinygrad_lite.ops.special import (
+    digamma,
+    erfinv,
+    lgamma,
+    mvlgamma,
+    polygamma,
+)
 from tinygrad_lite.ops.transcendental import (
     acos,
     acosh,
@@ -201,13 +325,17 @@ from tinygrad_lite.ops.transcendental import (
     exp2,
     expm1,
     hypot,
+    ldexp,
     log,
     log1p,
     log2,
     log10,
     logaddexp,
+    logaddexp2,
+    logit,
     rsqrt,
     sin,
+    sinc,
     sinh,
     sqrt,
     tan,
@@ -221,8 +349,9 @@ __version__ = "0.1.0"
 _keep_freed_memory()
 del _methods, _protocols
 
+_MODULES = ("data", "linalg", "nn", "optim")
 __all__ = [
     name
     for name, value in list(globals().items())
-    if not name.startswith("_") and (name in ("data", "nn", "optim") or not _is_module(value))
+    if not name.startswith("_") and (name in _MODULES or not _is_module(value))
 ]

@@ -26,7 +26,8 @@ import numpy as np
 
 from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.movement import clone, stack
+from tinygrad_lite.ops.joining import stack
+from tinygrad_lite.ops.movement import clone
 from tinygrad_lite.tensor import Node, Tensor, _mode, op, propagated, reachable
 from tinygrad_lite.twins import LINEAR, ONCE, TWINS
 

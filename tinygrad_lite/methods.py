@@ -4,16 +4,21 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite import linalg
 from tinygrad_lite.functional import activations as a
+from tinygrad_lite.functional import products as p
+from tinygrad_lite.functional import statistics as stats
 from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.ops import comparisons as c
+from tinygrad_lite.ops import creation, random, scans, sorting, special
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import indexing as i
+from tinygrad_lite.ops import joining as j
 from tinygrad_lite.ops import matmul as mm
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
-from tinygrad_lite.ops import scans, sorting
+from tinygrad_lite.ops import scatter as s
 from tinygrad_lite.ops import transcendental as t
 from tinygrad_lite.ops.padding import pad
 from tinygrad_lite.tensor import Tensor, is_grad_enabled
@@ -39,12 +44,26 @@ METHODS = (
     *(sorting.sort, sorting.argsort, sorting.topk, sorting.kthvalue, sorting.msort),
     *(mv.reshape, mv.view, mv.permute, mv.transpose, mv.swapaxes, mv.movedim, mv.expand),
     *(mv.squeeze, mv.unsqueeze, mv.flatten, mv.unflatten, mv.ravel, mv.flip, mv.roll, mv.rot90),
-    *(mv.split, mv.chunk, mv.tensor_split, mv.unbind, mv.narrow, mv.select, mv.unfold, mv.repeat),
+    *(j.split, j.chunk, j.tensor_split, j.unbind, j.narrow, j.select, mv.unfold, mv.repeat),
     *(mv.tile, mv.repeat_interleave, mv.tril, mv.triu, mv.diagonal, mv.diag, mv.diag_embed),
     *(mv.trace, mv.clone, mv.view_as, mv.expand_as, pad),
-    *(i.gather, i.scatter, i.scatter_add, i.scatter_reduce, i.index_select, i.index_add),
-    *(i.index_copy, i.index_fill, i.take, i.masked_select, i.nonzero, i.one_hot),
+    *(i.gather, s.scatter, s.scatter_add, s.scatter_reduce, i.index_select, s.index_add),
+    *(s.index_copy, s.index_fill, i.take, i.masked_select, i.nonzero, i.one_hot),
     *(mm.matmul, mm.dot),
+    # rarer ones
+    *(e.fmax, e.fmin, e.heaviside, e.nextafter, e.gcd, e.lcm, e.addcmul, e.addcdiv, e.positive),
+    *(e.frac, e.deg2rad, e.rad2deg, e.float_power, e.nan_to_num, c.signbit, c.isposinf),
+    *(c.isneginf, c.isin, t.logaddexp2, t.ldexp, t.sinc, t.logit),
+    *(special.lgamma, special.digamma, special.mvlgamma, special.erfinv),
+    *(p.outer, p.inner, p.vdot, p.addmm, p.addmv, p.addr, p.baddbmm, p.addbmm, p.kron, p.cross),
+    *(p.dist, p.cov, p.corrcoef),
+    *(stats.nansum, stats.nanmean, stats.aminmax, stats.median, stats.nanmedian, stats.quantile),
+    *(stats.nanquantile, stats.mode, stats.diff, stats.renorm, stats.bincount, stats.histc),
+    *(mv.sum_to_size, mv.flipud, mv.fliplr, mv.diagflat, j.hsplit, j.vsplit, j.dsplit),
+    *(s.index_reduce, s.index_put, s.put, s.masked_scatter, s.select_scatter, s.slice_scatter),
+    *(s.diagonal_scatter,),
+    *(linalg.det, linalg.logdet, linalg.cholesky, linalg.qr, linalg.svd, linalg.matrix_power),
+    *(linalg.matrix_exp,),
 )
 
 OPERATORS = {
@@ -64,7 +83,7 @@ OPERATORS = {
 }
 COMPARISONS = {"eq": c.eq, "ne": c.ne, "lt": c.lt, "le": c.le, "gt": c.gt, "ge": c.ge}
 # Methods that change their tensor where it is: x.add_(y) is x[...] = x.add(y)
-CHANGING = (e.add, e.sub, e.mul, e.div, e.clip, e.masked_fill, i.scatter_add, relu)
+CHANGING = (e.add, e.sub, e.mul, e.div, e.clip, e.masked_fill, s.scatter_add, relu)
 DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16, "int": np.int32,
           "long": np.int64, "short": np.int16, "bool": np.bool_}  # fmt: skip
 
@@ -132,6 +151,20 @@ _SPECIAL = {
     "copy_": _fill,
     "zero_": lambda self: _fill(self, 0),
     "where": lambda self, condition, other: e.where(condition, self, other),
+    "inverse": linalg.inv,
+    "pinverse": linalg.pinv,
+    "equal": c.equal,
+    "allclose": c.allclose,
+    "unique": stats.unique,
+    "unique_consecutive": stats.unique_consecutive,
+    "argwhere": i.nonzero,
+    "bernoulli": random.bernoulli,
+    "multinomial": random.multinomial,
+    **{
+        f.__name__: f
+        for f in (creation.new_full, creation.new_zeros, creation.new_ones, creation.new_empty)
+    },
+    **random.REFILLING,
     "T": property(lambda self: mv.permute(self, *range(self.ndim)[::-1])),
 }
 

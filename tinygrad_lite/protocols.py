@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite import linalg
+from tinygrad_lite.functional import products, statistics
 from tinygrad_lite.ops import comparisons as c
-from tinygrad_lite.ops import creation, scans
+from tinygrad_lite.ops import creation, scans, special
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import indexing as i
+from tinygrad_lite.ops import joining as j
 from tinygrad_lite.ops import movement as mv
 from tinygrad_lite.ops import reductions as r
 from tinygrad_lite.ops import transcendental as t
@@ -32,6 +35,10 @@ UFUNCS: dict[Any, Callable] = {
     np.copysign: e.copysign,
     np.exp: t.exp, np.exp2: t.exp2, np.expm1: t.expm1, np.log: t.log, np.log2: t.log2,
     np.log10: t.log10, np.log1p: t.log1p, np.logaddexp: t.logaddexp, np.sqrt: t.sqrt,
+    np.logaddexp2: t.logaddexp2, np.gcd: e.gcd, np.lcm: e.lcm, np.heaviside: e.heaviside,
+    np.nextafter: e.nextafter, np.signbit: c.signbit, np.positive: e.positive,
+    np.deg2rad: e.deg2rad, np.radians: e.deg2rad, np.rad2deg: e.rad2deg, np.degrees: e.rad2deg,
+    np.fmax: e.fmax, np.fmin: e.fmin, np.ldexp: t.ldexp, np.float_power: e.float_power,
     np.sin: t.sin, np.cos: t.cos, np.tan: t.tan, np.arcsin: t.asin, np.arccos: t.acos,
     np.arctan: t.atan, np.arctan2: t.atan2, np.hypot: t.hypot, np.sinh: t.sinh, np.cosh: t.cosh,
     np.tanh: t.tanh, np.arcsinh: t.asinh, np.arccosh: t.acosh, np.arctanh: t.atanh,
@@ -65,7 +72,7 @@ def _split(x: Tensor, places: Any, axis: int = 0) -> list[Tensor]:
             "numpy.split: the parts are of one size.\n"
             f"  got {places} parts of {x.shape[axis]}\n  try x.tensor_split, or numpy.array_split"
         )
-    return mv.tensor_split(x, places, axis)
+    return j.tensor_split(x, places, axis)
 
 
 def _scanned(function: Callable) -> Callable:
@@ -105,12 +112,18 @@ FUNCTIONS: dict[Any, Callable] = {
     np.swapaxes: mv.swapaxes, np.moveaxis: mv.movedim, np.broadcast_to: mv.expand,
     np.squeeze: mv.squeeze, np.expand_dims: mv.unsqueeze, np.flip: _flipped,
     np.roll: mv.roll,
-    np.concatenate: mv.cat, np.stack: mv.stack, np.split: _split, np.copy: mv.clone,
+    np.concatenate: j.cat, np.stack: j.stack, np.split: _split, np.copy: mv.clone,
     np.tril: mv.tril, np.triu: mv.triu, np.tile: mv.tile, np.repeat: mv.repeat_interleave,
     np.diagonal: mv.diagonal, np.trace: mv.trace,
     np.pad: _padded,
     np.zeros_like: _like, np.ones_like: lambda x, dtype=None: _like(x, dtype, value=1),
     np.full_like: creation.full_like,
+    np.linalg.inv: linalg.inv, np.linalg.solve: linalg.solve, np.linalg.det: linalg.det,
+    np.linalg.slogdet: linalg.slogdet, np.linalg.cholesky: linalg.cholesky, np.linalg.qr: linalg.qr,
+    np.linalg.eigh: linalg.eigh, np.linalg.svd: linalg.svd, np.outer: products.outer,
+    np.inner: products.inner, np.kron: products.kron, np.cross: products.cross,
+    np.diff: statistics.diff, np.nan_to_num: e.nan_to_num, np.hstack: j.hstack, np.vstack: j.vstack,
+    np.dstack: j.dstack, np.sinc: t.sinc,
 }  # fmt: skip
 # Of shapes and dtypes alone
 ABOUT: dict[Any, Callable] = {
@@ -133,6 +146,8 @@ ANSWERS: dict[str, Callable] = {
     "product": matmul,
     "erf_of": t.erf,
     "erfc_of": t.erfc,
+    "erfinv_of": special.erfinv,
+    "log_gamma_of": special._log_gamma,
 }  # fmt: skip
 
 

@@ -17,7 +17,8 @@ from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.comparisons import gt, ne
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.ops.indexing import gather, getitem
-from tinygrad_lite.ops.movement import cat, causal_mask, chunk, expand, stack
+from tinygrad_lite.ops.joining import cat, chunk, stack
+from tinygrad_lite.ops.movement import causal_mask, expand
 from tinygrad_lite.ops.reductions import logsumexp
 from tinygrad_lite.ops.transcendental import erf, exp, logaddexp, tanh
 from tinygrad_lite.tensor import Tensor

@@ -7,7 +7,8 @@ from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.comparisons import ge, gt, le, lt
 from tinygrad_lite.ops.elementwise import abs, clip, div, mul, neg, sub, where
-from tinygrad_lite.ops.movement import chunk, reshape
+from tinygrad_lite.ops.joining import chunk
+from tinygrad_lite.ops.movement import reshape
 from tinygrad_lite.ops.transcendental import expm1, tanh
 from tinygrad_lite.tensor import Tensor
 

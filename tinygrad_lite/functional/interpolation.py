@@ -1,4 +1,4 @@
-"""Images, or rows, made larger or smaller: nearest neighbours, and straight lines between them."""
+"""Images, or rows, made larger or smaller: nearest neighbours, lines and curves."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_lite.functional.images import cubic_weights
 from tinygrad_lite.fused.pooling import adaptive_avg_pool
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import add, mul
@@ -14,7 +15,8 @@ from tinygrad_lite.ops.movement import permute, reshape
 from tinygrad_lite.tensor import Tensor
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
-MODES = ("nearest", "nearest-exact", "area", *LINEAR)
+CURVED = {**LINEAR, "bicubic": 2}
+MODES = ("nearest", "nearest-exact", "area", *CURVED)
 
 
 def interpolate(
@@ -24,11 +26,11 @@ def interpolate(
     """x (B, C, ...) with its other axes made `size` long, or scale_factor times as long.
 
     mode            nearest, nearest-exact (from the middle of each place), area (means), linear,
-                    bilinear, trilinear (for one, two and three axes)
+                    bilinear, trilinear (for one, two and three axes), bicubic
     align_corners   the first and the last place stay where they are; else the edges of places do
     """
     axes = x.ndim - 2
-    if mode not in MODES or LINEAR.get(mode, axes) != axes or (size is None) == (
+    if mode not in MODES or CURVED.get(mode, axes) != axes or (size is None) == (
         scale_factor is None
     ):  # fmt: skip
         raise ValueError(
@@ -37,7 +39,7 @@ def interpolate(
             f"  try mode='{['linear', 'bilinear', 'trilinear'][min(max(axes, 1), 3) - 1]}',"
             " scale_factor=2"
         )
-    if align_corners is not None and mode not in LINEAR:
+    if align_corners is not None and mode not in CURVED:
         raise ValueError(
             "interpolate: corners are aligned where lines are drawn between places.\n"
             f"  got align_corners={align_corners} with mode={mode!r}\n  try mode='bilinear'"
@@ -72,7 +74,11 @@ def interpolate(
             if align_corners:
                 at = np.arange(m) * ((n - 1) / (m - 1) if m > 1 else 0.0)
             else:
-                at = np.maximum((np.arange(m) + 0.5) * step - 0.5, 0)
+                at = (np.arange(m) + 0.5) * step - 0.5
+            if mode == "bicubic":
+                x = _curved(x, axis, at)
+                continue
+            at = np.maximum(at, 0)
             low = np.minimum(np.floor(at).astype(np.int64), n - 1)
             share = (at - low).astype(x.dtype if x.dtype.kind == "f" else np.float32)
             x = _between(x, axis, low, np.minimum(low + 1, n - 1), share)
@@ -90,6 +96,20 @@ def _between(x: Tensor, axis: int, low: Any, high: Any, share: Any) -> Tensor:
     upper, lower = (constant(s.reshape(shape)) for s in (share, 1 - share))
     below, above = (index_select(x, axis, constant(places)) for places in (low, high))
     return add(mul(below, lower), mul(above, upper))
+
+
+def _curved(x: Tensor, axis: int, at: np.ndarray) -> Tensor:
+    """x along an axis at places between its own, by the four around each"""
+    start = np.floor(at).astype(np.int64)
+    total = None
+    for k, weight in enumerate(cubic_weights(at - start), -1):
+        taken = index_select(x, axis, constant(np.clip(start + k, 0, x.shape[axis] - 1)))
+        shape = [-1 if i == axis else 1 for i in range(x.ndim)]
+        kind = x.dtype if x.dtype.kind == "f" else np.float32
+        term = mul(taken, constant(weight.reshape(shape).astype(kind)))
+        total = term if total is None else add(total, term)
+    assert total is not None
+    return total
 
 
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:

@@ -16,12 +16,9 @@ from tinygrad_lite.fused.cross_entropy import _cross_entropy
 from tinygrad_lite.fused.softmax import log_softmax
 from tinygrad_lite.kernels.arrays import as_array
 from tinygrad_lite.kernels.watch import procedure
-from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.comparisons import eq, lt, ne
-from tinygrad_lite.ops.elementwise import abs, clip, floating, maximum, minimum, where
+from tinygrad_lite.ops.comparisons import lt, ne
+from tinygrad_lite.ops.elementwise import abs, floating, maximum, where
 from tinygrad_lite.ops.indexing import gather, getitem
-from tinygrad_lite.ops.movement import broadcast_tensors
-from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.transcendental import exp, log, xlogy
 from tinygrad_lite.tensor import Tensor, elementwise
 
@@ -214,64 +211,6 @@ def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = Fals
     if reduction == "batchmean":
         return losses.sum() / x.shape[0]
     return reduced(losses, reduction)
-
-
-@takes_axis
-def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between x and y along an axis; norms are at least eps"""
-    x, y = broadcast_tensors(x, y)
-    x, y = (t / maximum(norm(t, 2, axis, True), eps) for t in (x, y))
-    return (x * y).sum(axis)
-
-
-def cosine_embedding_loss(
-    x: Tensor, y: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
-) -> Tensor:
-    """1 - cos(x, y) where the target is 1, max(0, cos(x, y) - margin) where it is -1"""
-    cosine = cosine_similarity(x, y, -1)
-    return reduced(where(eq(target, 1), 1 - cosine, maximum(cosine - margin, 0)), reduction)
-
-
-def pairwise_distance(
-    x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
-    """The p-norm of x - y + eps along the last axis"""
-    return norm(x - y + eps, p, -1, keepdim)
-
-
-def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0,
-    eps: float = 1e-6, swap: bool = False, reduction: str = "mean",
-) -> Tensor:  # fmt: skip
-    """max(0, distance to the positive - distance to the negative + margin)  (Balntas 2016); with
-    swap, the negative is as near as it is to the anchor or to the positive"""
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced(clip(near - far + margin, min=0.0), reduction)
-
-
-def margin_ranking_loss(
-    x: Tensor, y: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
-) -> Tensor:
-    """max(0, -target (x - y) + margin)"""
-    return reduced(clip(-target * (x - y) + margin, min=0.0), reduction)
-
-
-def hinge_embedding_loss(
-    x: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
-) -> Tensor:
-    """x where the target is 1, max(0, margin - x) where it is -1"""
-    x, target = _pair("hinge_embedding_loss", x, target)
-    apart = where(ne(target, 1), clip(margin - x, min=0.0), 0)
-    return reduced(apart + where(ne(target, -1), x, 0), reduction)
-
-
-def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """log(1 + exp(-target x))"""
-    x, target = _pair("soft_margin_loss", x, target)
-    return reduced(softplus(-target * x), reduction)
 
 
 def poisson_nll_loss(

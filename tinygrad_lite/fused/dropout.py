@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinygrad_lite.kernels.watch import procedure
+from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -33,3 +33,38 @@ def _dropout(x, p, seed):
 def _draw(mask, seed, p):
     rng = np.random.default_rng(seed)
     mask[...] = (rng.random(mask.shape, np.float32) >= p) * mask.dtype.type(1 / (1 - p))
+
+
+def feature_dropout(x, p, seed):
+    """x (B, C, ...) with whole channels of an example set to 0 with probability p, the others
+    scaled by 1 / (1 - p)  (Tompson and others 2015), as PyTorch's dropout1d to dropout3d"""
+    return x * dropout(_ones_by_channel(x), p, seed)
+
+
+def alpha_dropout(x, p, seed):
+    """x with each element set to selu's lowest value with probability p, and the whole scaled and
+    moved so that mean and variance of what is normally distributed stay  (Klambauer 2017)"""
+    return _alpha_dropout(x, Tensor(constant(np.ones(x.shape, x.dtype))), p, seed)
+
+
+def feature_alpha_dropout(x, p, seed):
+    """`alpha_dropout` of whole channels of x (B, C, ...)"""
+    return _alpha_dropout(x, _ones_by_channel(x), p, seed)
+
+
+LOWEST = -1.7580993408473766  # of selu: -1.0507... times 1.6732...
+
+
+def _alpha_dropout(x, ones, p, seed):
+    check_probability(p)
+    kept = dropout(ones, p, seed) * (1 - p)
+    scale = ((1 - p) * (1 + p * LOWEST**2)) ** -0.5
+    return (x * kept + LOWEST * (1 - kept)) * scale - scale * p * LOWEST
+
+
+def _ones_by_channel(x):
+    if x.ndim < 2:
+        raise ValueError(
+            f"dropout: x has a batch and channels.\n  got shape {x.shape}\n  try x.unsqueeze(0)"
+        )
+    return Tensor(constant(np.ones((*x.shape[:2], *[1] * (x.ndim - 2)), x.dtype)))

@@ -22,7 +22,7 @@ from tinygrad_lite.kernels.pooling import (
     mean_pool_kernel,
 )
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.indexing import scatter
+from tinygrad_lite.ops.scatter import scatter
 from tinygrad_lite.tensor import Tensor, op
 
 Windows = Sequence[list[tuple[int, int, int]]]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tinygrad_lite.functional import losses as f
+from tinygrad_lite.functional import margins as m
 from tinygrad_lite.nn.module import Buffer, Module
 from tinygrad_lite.tensor import Tensor
 
@@ -120,7 +121,7 @@ class KLDivLoss(_Loss):
 class CosineEmbeddingLoss(_Loss):
     """See tg.cosine_embedding_loss"""
 
-    function = staticmethod(f.cosine_embedding_loss)
+    function = staticmethod(m.cosine_embedding_loss)
 
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
         super().__init__(margin=margin, reduction=reduction)
@@ -129,7 +130,7 @@ class CosineEmbeddingLoss(_Loss):
 class TripletMarginLoss(_Loss):
     """See tg.triplet_margin_loss"""
 
-    function = staticmethod(f.triplet_margin_loss)
+    function = staticmethod(m.triplet_margin_loss)
 
     def __init__(
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
@@ -141,7 +142,7 @@ class TripletMarginLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """See tg.margin_ranking_loss"""
 
-    function = staticmethod(f.margin_ranking_loss)
+    function = staticmethod(m.margin_ranking_loss)
 
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
         super().__init__(margin=margin, reduction=reduction)
@@ -154,4 +155,4 @@ class CosineSimilarity(Module):
         self.axis, self.eps = axis, eps
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return f.cosine_similarity(x, y, self.axis, self.eps)
+        return m.cosine_similarity(x, y, self.axis, self.eps)

@@ -14,7 +14,8 @@ from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.recurrent import _gru, _lstm, _rnn
 from tinygrad_lite.nn.module import Module, Parameter
 from tinygrad_lite.ops.creation import zeros
-from tinygrad_lite.ops.movement import cat, flip, stack
+from tinygrad_lite.ops.joining import cat, stack
+from tinygrad_lite.ops.movement import flip
 from tinygrad_lite.tensor import Tensor
 
 

@@ -1,8 +1,11 @@
 """Comparisons, logic and bits, element by element: what has no derivative."""
 
+import math
+from typing import Any
+
 import numpy as np
 
-from tinygrad_lite.tensor import elementwise, op
+from tinygrad_lite.tensor import Tensor, elementwise, op
 
 
 @elementwise
@@ -117,6 +120,41 @@ def isinf(x):
 @op
 def isfinite(x):
     return np.isfinite(x), None
+
+
+@op
+def signbit(x):
+    """Whether x is negative, also -0"""
+    whole = np.result_type(x).kind in "iub"
+    return (np.less(x, 0) if whole else np.signbit(x)), None
+
+
+def isposinf(x: Any) -> Tensor:
+    """Whether x is inf"""
+    return eq(x, math.inf)
+
+
+def isneginf(x: Any) -> Tensor:
+    """Whether x is -inf"""
+    return eq(x, -math.inf)
+
+
+def allclose(
+    a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
+    """Whether all |a - b| <= atol + rtol |b|"""
+    return bool(np.all(isclose(a, b, rtol, atol, equal_nan).data))
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Whether both have one shape and the same numbers"""
+    return a.shape == b.shape and bool(np.all(eq(a, b).data))
+
+
+@op
+def isin(x, among):
+    """Whether each element is one of `among`"""
+    return np.isin(x, among), None
 
 
 @elementwise

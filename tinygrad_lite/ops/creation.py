@@ -1,8 +1,4 @@
-"""Tensors from nothing: constants, ranges, random numbers.
-
-Shapes may be given one by one or as a tuple. Random constructors take `seed`, a number or a
-`numpy.random.Generator`: the same seed gives the same numbers.
-"""
+"""Tensors from nothing: constants and ranges. Shapes may be given one by one or as a tuple."""
 
 from typing import Any
 
@@ -67,41 +63,44 @@ def linspace(start: float, stop: float, steps: int, dtype: Any = np.float32) -> 
     return Tensor(constant(np.linspace(start, stop, steps, dtype=dtype)))
 
 
+def logspace(
+    start: float, stop: float, steps: int, base: float = 10.0, dtype: Any = np.float32
+) -> Tensor:
+    """`steps` numbers from base^start to base^stop, with one ratio"""
+    powers = base ** np.linspace(start, stop, steps, dtype=np.float64)
+    return Tensor(constant(powers.astype(dtype)))
+
+
+def tril_indices(rows: int, columns: int, offset: int = 0) -> Tensor:
+    """(2, n) int64: rows and columns of the lower triangle of a matrix"""
+    return Tensor(constant(np.array(np.tril_indices(rows, offset, columns), np.int64)))
+
+
+def triu_indices(rows: int, columns: int, offset: int = 0) -> Tensor:
+    """(2, n) int64: rows and columns of the upper triangle of a matrix"""
+    return Tensor(constant(np.array(np.triu_indices(rows, offset, columns), np.int64)))
+
+
+def new_full(x: Tensor, shape: Any, value: float, dtype: Any = None) -> Tensor:
+    """A tensor of another shape, of the dtype of x, that holds one number"""
+    return full(shape, value, dtype or x.dtype)
+
+
+def new_zeros(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
+    """Zeros of the dtype of x"""
+    return full(_numbers(shape), 0, dtype or x.dtype)
+
+
+def new_ones(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
+    """Ones of the dtype of x"""
+    return full(_numbers(shape), 1, dtype or x.dtype)
+
+
+def new_empty(x: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
+    """Zeros of the dtype of x, see empty"""
+    return full(_numbers(shape), 0, dtype or x.dtype)
+
+
 def eye(n: int, m: int | None = None, dtype: Any = np.float32) -> Tensor:
     """(n, m or n): ones on the diagonal, zeros elsewhere"""
     return Tensor(constant(np.eye(n, m, dtype=dtype)))
-
-
-def rand(
-    *shape: Any,
-    seed: int | np.random.Generator,
-    low: float = 0.0,
-    high: float = 1.0,
-    dtype: Any = np.float32,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Uniform between low (included) and high (excluded)"""
-    return Tensor(filled(_draw, _numbers(shape), dtype, seed, "uniform", low, high), requires_grad)
-
-
-def randn(
-    *shape: Any,
-    seed: int | np.random.Generator,
-    mean: float = 0.0,
-    std: float = 1.0,
-    dtype: Any = np.float32,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Normally distributed"""
-    return Tensor(filled(_draw, _numbers(shape), dtype, seed, "normal", mean, std), requires_grad)
-
-
-def randint(low: int, high: int, *shape: Any, seed: int | np.random.Generator) -> Tensor:
-    """Integers from low (included) to high (excluded), int64"""
-    return Tensor(filled(_draw, _numbers(shape), np.int64, seed, "integers", low, high))
-
-
-def _draw(
-    out: np.ndarray, seed: int | np.random.Generator, kind: str, low: float, high: float
-) -> None:
-    out[...] = getattr(np.random.default_rng(seed), kind)(low, high, out.shape)

@@ -3,12 +3,13 @@
 Primitives first, then what is composed from them and so needs no derivative of its own.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.watch import constant, procedure
-from tinygrad_lite.ops.comparisons import lt
+from tinygrad_lite.ops.comparisons import eq, ge, isnan, le, logical_or, lt
 from tinygrad_lite.tensor import Tensor, elementwise, op
 
 
@@ -177,6 +178,31 @@ def copysign(a, b):
     return y, lambda g: (lambda: g * (np.sign(a) * np.sign(y)), lambda: np.zeros_like(g))
 
 
+@elementwise
+def heaviside(x, at_zero):
+    """0 below 0, 1 above, and `at_zero` between. No gradient passes."""
+    y = np.where(np.equal(x, 0), at_zero, np.greater(x, 0))
+    return y.astype(np.result_type(x, at_zero)), None
+
+
+@elementwise
+def nextafter(a, b):
+    """The next number after a towards b"""
+    return np.nextafter(a, b), None
+
+
+@elementwise
+def gcd(a, b):
+    """The greatest common divisor of integers"""
+    return np.gcd(a, b), None
+
+
+@elementwise
+def lcm(a, b):
+    """The least common multiple of integers"""
+    return np.lcm(a, b), None
+
+
 @op
 def astype(x, dtype):
     """x in another dtype; gradients come back in the dtype of x."""
@@ -249,3 +275,65 @@ def lerp(a: Any, b: Any, weight: Any) -> Tensor:
     """a + weight * (b - a): a where the weight is 0, b where it is 1"""
     step = sub(b, a)
     return where(lt(abs(weight), 0.5), a + weight * step, b - step * sub(1, weight))
+
+
+def addcmul(x: Any, a: Any, b: Any, value: float = 1) -> Tensor:
+    """x + value * a * b"""
+    return add(x, mul(mul(a, b), value) if value != 1 else mul(a, b))
+
+
+def addcdiv(x: Any, a: Any, b: Any, value: float = 1) -> Tensor:
+    """x + value * a / b"""
+    return add(x, div(mul(a, value) if value != 1 else a, b))
+
+
+def positive(x: Any) -> Tensor:
+    """x itself, +x"""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return astype(x, x.dtype)
+
+
+def frac(x: Any) -> Tensor:
+    """What is behind the point, with the sign of x: x - trunc(x)"""
+    return sub(x, trunc(x))
+
+
+def deg2rad(x: Any) -> Tensor:
+    """x pi / 180"""
+    return mul(x, math.pi / 180)
+
+
+def rad2deg(x: Any) -> Tensor:
+    """x 180 / pi"""
+    return mul(x, 180 / math.pi)
+
+
+def fmax(a: Any, b: Any) -> Tensor:
+    """The larger of both, or the one that is no NaN; of equals, the first has the gradient"""
+    return where(logical_or(ge(a, b), isnan(b)), a, b)
+
+
+def fmin(a: Any, b: Any) -> Tensor:
+    """The smaller of both, or the one that is no NaN; of equals, the first has the gradient"""
+    return where(logical_or(le(a, b), isnan(b)), a, b)
+
+
+def float_power(a: Any, b: Any) -> Tensor:
+    """a ** b in float64"""
+    return pow(
+        *(astype(x, np.float64) if isinstance(x, Tensor | np.ndarray) else x for x in (a, b))
+    )
+
+
+def nan_to_num(
+    x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """x with NaN and infinities replaced, these by the largest and least number of the dtype unless
+    given; no gradient passes there"""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if x.dtype.kind != "f":
+        return positive(x)
+    limits = np.finfo(x.dtype)
+    x = where(isnan(x), nan, x)
+    x = where(eq(x, np.inf), limits.max if posinf is None else posinf, x)
+    return where(eq(x, -np.inf), limits.min if neginf is None else neginf, x)

@@ -7,7 +7,6 @@ import numpy as np
 from tinygrad_lite.broadcasting import unbroadcast
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.elementwise import div, maximum
 from tinygrad_lite.tensor import Tensor, is_grad_enabled, op
 
 
@@ -166,153 +165,10 @@ def _checked(name: str, x: Tensor, axis: int, index: Any) -> Tensor:
     return index
 
 
-def _part(source: Any, index: Tensor) -> Any:
-    """What of `source` goes where an index (n, m, ...) says: its first (n, m, ...) elements"""
-    if not isinstance(source, Tensor | np.ndarray) or np.ndim(source) == 0:
-        return source
-    shape = np.shape(source)
-    if len(shape) != index.ndim or any(n < m for n, m in zip(shape, index.shape, strict=True)):
-        raise ValueError(
-            "scatter: there is an element of the source for each place.\n"
-            f"  got a source {shape} for an index {index.shape}\n  try source.expand(index.shape)"
-        )
-    return getitem(source, tuple(slice(n) for n in index.shape))
-
-
-@takes_axis
-def scatter(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
-    """x with out[i, index[i, j, k], k] = source[i, j, k] for axis 1, and so on. `source` is a
-    number or at least as large as index; of two for one place, the last counts."""
-    index = _checked("scatter", x, axis, index)
-    return _placed(x, _part(source, index), _grid(x, axis, index))
-
-
-@takes_axis
-def scatter_add(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
-    """x with out[i, index[i, j, k], k] += source[i, j, k] for axis 1, and so on"""
-    index = _checked("scatter_add", x, axis, index)
-    return _added(x, _part(source, index), _grid(x, axis, index))
-
-
-@takes_axis
-def scatter_reduce(
-    x: Tensor, axis: int, index: Any, source: Tensor, reduce: str, include_self: bool = True
-) -> Tensor:
-    """x with each element that `index` names, see scatter, replaced by the sum, prod, mean, amax or
-    amin of itself (unless include_self is False) and what of `source` goes there"""
-    names = ("sum", "prod", "mean", "amax", "amin")
-    if reduce not in names:
-        raise ValueError(
-            f"scatter_reduce: the reduction is one of {', '.join(names)}.\n"
-            f"  got {reduce!r}\n  try 'sum'"
-        )
-    index = _checked("scatter_reduce", x, axis, index)
-    places, values = _grid(x, axis, index), _part(source, index)
-    if not include_self:
-        neutral = {"sum": 0, "mean": 0, "prod": 1}.get(reduce)
-        if neutral is None:
-            neutral = _extreme_of(x.dtype, reduce == "amin")
-        x = _placed(x, neutral, places)
-    if reduce in ("sum", "mean"):
-        total = _added(x, values, places)
-        if reduce == "sum":
-            return total
-        ones = Tensor(constant(np.ones(index.shape, x.dtype)))
-        zeros = Tensor(constant(np.zeros(x.shape, x.dtype)))
-        count = _added(zeros, ones, places) + (1 if include_self else 0)
-        count = maximum(count, 1)
-        return div(total, count) if x.dtype.kind == "f" else total // count
-    if reduce == "prod":
-        return _multiplied(x, values, places)
-    return _extreme_at(x, values, places, reduce == "amax")
-
-
-def _extreme_of(dtype, largest):
-    if dtype.kind == "f":
-        return np.inf if largest else -np.inf
-    info = (True, False) if dtype.kind == "b" else (np.iinfo(dtype).max, np.iinfo(dtype).min)
-    return info[0] if largest else info[1]
-
-
-@op
-def _extreme_at(x, values, index, largest):
-    """x, and at x[index] the extreme of x and values; equal ones share the gradient."""
-    parts = _parts(index)
-    y = x.copy()
-    (np.maximum if largest else np.minimum).at(y, parts, values)
-
-    def vjp(g):
-        own, given = np.equal(x, y).astype(x.dtype), np.equal(values, y[parts]).astype(x.dtype)
-        count = own.copy()
-        np.add.at(count, parts, given)
-        share = g / np.maximum(count, 1)
-        return lambda: share * own, lambda: share[parts] * given
-
-    return y, vjp
-
-
-@op
-def _multiplied(x, values, index):
-    """x, and at x[index] the product of x and values; exact gradients also where there are zeros"""
-    parts = _parts(index)
-    y = x.copy()
-    np.multiply.at(y, parts, values)
-
-    def vjp(g):
-        zeros, others = np.equal(x, 0).astype(np.int64), np.where(np.equal(x, 0), 1, x)
-        others = others.astype(x.dtype)
-        np.add.at(zeros, parts, np.equal(values, 0).astype(np.int64))
-        np.multiply.at(others, parts, np.where(np.equal(values, 0), 1, values).astype(x.dtype))
-
-        def of(factor, product, count):
-            """The product of all factors but this one"""
-            none = np.equal(factor, 0)
-            rest = product / np.where(none, 1, factor)
-            return np.where(np.equal(count, none.astype(np.int64)), rest, 0)
-
-        return (lambda: g * of(x, others, zeros),
-                lambda: g[parts] * of(values, others[parts], zeros[parts]))  # fmt: skip
-
-    return y, vjp
-
-
 @takes_axis
 def index_select(x: Tensor, axis: int, index: Any) -> Tensor:
     """The slices of x along an axis that `index` (n,) names"""
     return getitem(x, _along(x, axis, index))
-
-
-@takes_axis
-def index_add(x: Tensor, axis: int, index: Any, source: Any, alpha: float = 1) -> Tensor:
-    """x with alpha times the slices of `source` added to those that `index` (n,) names"""
-    _check_slices("index_add", x, axis, index, source)
-    return _added(x, source if alpha == 1 else source * alpha, _along(x, axis, index))
-
-
-@takes_axis
-def index_copy(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
-    """x with the slices that `index` (n,) names replaced by those of `source`"""
-    _check_slices("index_copy", x, axis, index, source)
-    return _placed(x, source, _along(x, axis, index))
-
-
-def _check_slices(name: str, x: Tensor, axis: int, index: Any, source: Any) -> None:
-    """ValueError unless `source` has a slice of x for each number of the index"""
-    wanted = list(x.shape)
-    if x.ndim:
-        wanted[axis] = int(np.prod(np.shape(index), dtype=int))
-    if list(np.shape(source)) != wanted:
-        raise ValueError(
-            f"{name}: the source has a slice for each number of the index.\n"
-            f"  got {np.shape(source)} for x {x.shape}, axis {axis}, index {np.shape(index)}\n"
-            f"  try a source {tuple(wanted)}"
-        )
-
-
-@takes_axis
-def index_fill(x: Tensor, axis: int, index: Any, value: Any) -> Tensor:
-    """x with `value` in the slices that `index` (n,) names"""
-    return _placed(x, value, _along(x, axis, index))
 
 
 def _along(x: Tensor, axis: int, index: Any) -> tuple:
@@ -339,6 +195,9 @@ def masked_select(x: Tensor, mask: Any) -> Tensor:
 def nonzero(x):
     """(n, axes of x) int64: where x is not 0"""
     return np.argwhere(x), None
+
+
+argwhere = nonzero
 
 
 @op

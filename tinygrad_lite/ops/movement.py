@@ -4,13 +4,12 @@ A view of the data where NumPy can give one. Shapes and axes may be given one by
 `x.reshape(2, 3)` and `x.reshape((2, 3))`.
 """
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.broadcasting import unbroadcast, unified
+from tinygrad_lite.broadcasting import unbroadcast
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.axes import takes_axis
@@ -62,14 +61,6 @@ def flip(x, axis):
 
 
 @op
-def _cat(*arrays, axis):
-    joined = unified(list(arrays))
-    sizes = [np.shape(a)[axis] for a in arrays]
-    ends = list(itertools.accumulate(sizes))[:-1]
-    return np.concatenate(joined, axis), lambda g: np.split(g, ends, axis)
-
-
-@op
 def tril(x, diagonal=0):
     """The lower triangle of the last two axes; zeros above the diagonal"""
     return np.tril(x, diagonal), lambda g: (np.tril(g, diagonal),)
@@ -105,54 +96,6 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     start, end = start_axis % x.ndim, end_axis % x.ndim
     joined = int(np.prod(x.shape[start : end + 1], dtype=int))
     return reshape(x, *x.shape[:start], joined, *x.shape[end + 1 :])
-
-
-@takes_axis
-def cat(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """Joined along an axis that exists"""
-    if len(tensors) == 0:
-        raise ValueError("cat: at least one tensor is needed.\n  got []\n  try cat([x, y])")
-    shapes = [np.shape(t) for t in tensors]
-    if any(not -len(shape) <= axis < len(shape) for shape in shapes):
-        raise ValueError(
-            "cat: each tensor must have the axis along which they are joined.\n"
-            f"  got axis={axis} for shapes {', '.join(map(str, shapes))}\n  try stack(tensors)"
-        )
-    return _cat(*tensors, axis=axis)
-
-
-@takes_axis
-def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
-    """Joined along a new axis"""
-    return cat([unsqueeze(t, axis) for t in tensors], axis)
-
-
-@takes_axis
-def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Cut along an axis into parts of one size (the last may be smaller) or of the sizes given"""
-    n = x.shape[axis]
-    if isinstance(sizes, int):
-        if sizes < 1:
-            raise ValueError(f"split: a part has at least one element.\n  got {sizes}\n  try 1")
-        parts = [min(sizes, n - start) for start in range(0, n, sizes)]
-    else:
-        parts = list(sizes)
-        if sum(parts) != n:
-            raise ValueError(
-                "split: the sizes must add up to the length of the axis.\n"
-                f"  got {parts}, together {sum(parts)}, for {n}\n  try split(size, axis)"
-            )
-    ends = np.cumsum([0, *parts])
-    before = (slice(None),) * (axis % x.ndim)
-    return [getitem(x, (*before, slice(int(a), int(b)))) for a, b in itertools.pairwise(ends)]
-
-
-@takes_axis
-def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
-    """Cut along an axis into `chunks` parts of one size (the last may be smaller)"""
-    if chunks < 1:
-        raise ValueError(f"chunk: at least one chunk is needed.\n  got {chunks}\n  try 1")
-    return split(x, max(1, -(-x.shape[axis] // chunks)), axis)
 
 
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
@@ -248,32 +191,6 @@ def repeat_interleave(x: Tensor, repeats: Any, axis: int | None = None) -> Tenso
 
 
 @takes_axis
-def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
-    """The slices along an axis, without it"""
-    before = (slice(None),) * (axis % x.ndim)
-    return tuple(getitem(x, (*before, i)) for i in range(x.shape[axis]))
-
-
-@takes_axis
-def narrow(x: Tensor, axis: int, start: int, length: int) -> Tensor:
-    """`length` slices along an axis from `start` on"""
-    n = x.shape[axis]
-    start += n if start < 0 else 0
-    if not 0 <= start <= start + length <= n:
-        raise ValueError(
-            "narrow: the part lies within the axis.\n"
-            f"  got {length} from {start} on, of {n}\n  try narrow(axis, 0, {n})"
-        )
-    return getitem(x, (*[slice(None)] * (axis % x.ndim), slice(start, start + length)))
-
-
-@takes_axis
-def select(x: Tensor, axis: int, index: int) -> Tensor:
-    """One slice along an axis, without it"""
-    return getitem(x, (*[slice(None)] * (axis % x.ndim), index))
-
-
-@takes_axis
 def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along an axis, each `step` after the one before; what is in a
     window becomes the last axis"""
@@ -363,31 +280,6 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> list[Tensor]:
     return [transpose(t, 0, 1) for t in grids] if swaps else grids
 
 
-@takes_axis
-def tensor_split(x: Tensor, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """Cut into so many parts, the first ones longer by one if need be, or before these places"""
-    n = x.shape[axis]
-    if isinstance(parts, int):
-        sizes = [n // parts + (i < n % parts) for i in range(parts)]
-        ends = list(itertools.accumulate(sizes))[:-1]
-    else:
-        ends = list(parts)
-    before = (slice(None),) * (axis % x.ndim)
-    edges = itertools.pairwise([0, *ends, n])
-    return [getitem(x, (*before, slice(a, b))) for a, b in edges]
-
-
-def hstack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the second axis; vectors along their only one"""
-    wide = [reshape(t, 1) if np.ndim(t) == 0 else t for t in tensors]
-    return cat(wide, 0 if np.ndim(wide[0]) == 1 else 1)
-
-
-def vstack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the first axis; vectors as rows"""
-    return cat([reshape(t, 1, -1) if np.ndim(t) < 2 else t for t in tensors], 0)
-
-
 def diagonal_mask(t_query: int, t_key: int) -> np.ndarray:
     """(t_query, t_key) bool: which keys a query must not see; the last query sees every key."""
     return np.triu(np.ones((t_query, t_key), bool), 1 + t_key - t_query)
@@ -396,3 +288,67 @@ def diagonal_mask(t_query: int, t_key: int) -> np.ndarray:
 def causal_mask(scores: Tensor) -> Tensor:
     """Scores (..., t_query, t_key) with -inf where the key lies in the query's future"""
     return where(constant(diagonal_mask(*scores.shape[-2:])), -np.inf, scores)
+
+
+def sum_to_size(x: Tensor, *shape: Any) -> Tensor:
+    """Summed over the axes along which a tensor of `shape` would be broadcast to x"""
+    shape = _numbers(shape)
+    if np.broadcast_shapes(x.shape, shape) != x.shape:
+        raise ValueError(
+            "sum_to_size: a tensor of the shape can be broadcast to x.\n"
+            f"  got {shape} for {x.shape}\n  try x.sum(axis)"
+        )
+    return _summed_to(x, shape)
+
+
+@op
+def _summed_to(x, shape):
+    return unbroadcast(x, shape), lambda g: (np.broadcast_to(g, x.shape),)
+
+
+def flipud(x: Tensor) -> Tensor:
+    """Rows in reverse order"""
+    return flip(x, 0)
+
+
+def fliplr(x: Tensor) -> Tensor:
+    """Columns in reverse order"""
+    return flip(x, 1)
+
+
+def atleast_1d(x: Any) -> Tensor:
+    """With an axis of size 1 where there is none"""
+    return reshape(x, *_shaped(x, 1))
+
+
+def atleast_2d(x: Any) -> Tensor:
+    """With axes of size 1 in front, where there are less than two"""
+    return reshape(x, *_shaped(x, 2))
+
+
+def atleast_3d(x: Any) -> Tensor:
+    """With axes of size 1 around, where there are less than three: (n,) becomes (1, n, 1) and
+    (n, m) becomes (n, m, 1)"""
+    shape = _shaped(x, 2)
+    return reshape(x, *shape, 1) if len(shape) == 2 else reshape(x, *shape)
+
+
+def _shaped(x: Any, axes: int) -> tuple[int, ...]:
+    shape = np.shape(x.data if isinstance(x, Tensor) else x)
+    return (*[1] * (axes - len(shape)), *shape)
+
+
+def diagflat(x: Tensor, offset: int = 0) -> Tensor:
+    """The matrix with all elements of x on a diagonal"""
+    return diag_embed(reshape(x, -1), offset)
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """x (B, C, ...) with one channel of each group, then the next of each  (ShuffleNet, 2017)"""
+    if groups < 1 or x.shape[1] % groups:
+        raise ValueError(
+            "channel_shuffle: groups divide the channels, the second axis of x.\n"
+            f"  got {groups} groups for shape {x.shape}\n  try groups=1"
+        )
+    split = reshape(x, x.shape[0], groups, x.shape[1] // groups, *x.shape[2:])
+    return reshape(transpose(split, 1, 2), *x.shape)

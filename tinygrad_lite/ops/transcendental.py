@@ -4,13 +4,15 @@ Integers and booleans are computed with as float32.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import asking, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.ops.elementwise import floating
-from tinygrad_lite.tensor import elementwise, op
+from tinygrad_lite.ops.comparisons import eq
+from tinygrad_lite.ops.elementwise import clip, div, floating, mul, sub, where
+from tinygrad_lite.tensor import Tensor, elementwise, op
 
 LN_2, LN_10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -87,6 +89,14 @@ def logaddexp(a, b):
     a, b = floating(a), floating(b)
     y = np.logaddexp(a, b)
     return y, lambda g: (lambda: g / (1 + np.exp(b - a)), lambda: g / (1 + np.exp(a - b)))
+
+
+@elementwise
+def logaddexp2(a, b):
+    """log2(2^a + 2^b), without overflow"""
+    a, b = floating(a), floating(b)
+    y = np.logaddexp2(a, b)
+    return y, lambda g: (lambda: g / (1 + np.exp2(b - a)), lambda: g / (1 + np.exp2(a - b)))
 
 
 @elementwise
@@ -199,19 +209,19 @@ def erfc_kernel(chunk, y, x):
 
 @asking
 def erf_of(x):
-    return _filled_by(erf_kernel, x)
+    return filled_by(erf_kernel, x)
 
 
 @asking
 def erfc_of(x):
-    return _filled_by(erfc_kernel, x)
+    return filled_by(erfc_kernel, x)
 
 
-def _filled_by(fill, x):
-    """An array like x, in which fill(y, x) has set each number"""
+def filled_by(fill, x, *settings):
+    """An array like x, in which fill(y, x, *settings) has set each number"""
     x = contiguous(x, float_dtype(x))
     y = np.empty_like(x)
-    fill(y.reshape(-1), x.reshape(-1))
+    fill(y.reshape(-1), x.reshape(-1), *settings)
     return y
 
 
@@ -227,3 +237,22 @@ def erfc(x):
     """1 - erf(x), exact also where it is small"""
     x = floating(x)
     return erfc_of(x), lambda g: (g * (-TWO_OVER_SQRT_PI * np.exp(-x * x)),)
+
+
+def ldexp(x: Any, exponent: Any) -> Tensor:
+    """x 2^exponent"""
+    return mul(x, exp2(exponent))
+
+
+def sinc(x: Any) -> Tensor:
+    """sin(pi x) / (pi x), and 1 at 0"""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    none = eq(x, 0)
+    angle = where(none, 1, x * math.pi)
+    return where(none, 1, sin(angle) / angle)
+
+
+def logit(x: Any, eps: float | None = None) -> Tensor:
+    """log(x / (1 - x)), the inverse of sigmoid; with eps, of x limited to [eps, 1 - eps]"""
+    x = x if eps is None else clip(x, eps, 1 - eps)
+    return log(div(x, sub(1, x)))

@@ -1,0 +1,502 @@
+"""Linear algebra, `tg.linalg`: solutions, inverses and decompositions of matrices, or of batches.
+
+NumPy's LAPACK computes the values, in float32 or float64; integers become float32. The derivatives
+are those of M. Giles, "Collected matrix derivative results" (2008), and J. Townsend's of the QR and
+the singular value decomposition (2016, 2018). Where they do not exist, as for equal eigenvalues,
+they are infinite or NaN. A matrix without inverse raises numpy.linalg.LinAlgError, a ValueError.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_lite.broadcasting import unbroadcast
+from tinygrad_lite.functional.products import cross as cross
+from tinygrad_lite.kernels.watch import constant
+from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.elementwise import where
+from tinygrad_lite.ops.joining import cat
+from tinygrad_lite.ops.matmul import matmul, product
+from tinygrad_lite.ops.movement import diagonal as _diagonal
+from tinygrad_lite.ops.movement import flatten, reshape, tril, triu
+from tinygrad_lite.ops.reductions import norm as vector_norm
+from tinygrad_lite.ops.reductions import sum as sum_
+from tinygrad_lite.tensor import Tensor, op
+
+
+def _square(name: str, x: Tensor) -> Tensor:
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(
+            f"{name}: a square matrix, or a batch of them.\n"
+            f"  got shape {x.shape}\n  try linalg.pinv, linalg.svd, or linalg.lstsq"
+        )
+    return x if x.dtype.kind == "f" else x.float()
+
+
+def _t(x):
+    return np.swapaxes(x, -1, -2)
+
+
+def _one(x):
+    """The identity, as wide as x and of its dtype"""
+    return constant(np.eye(x.shape[-1], dtype=x.dtype))
+
+
+# --- solutions ----------------------------------------------------------------------------------
+
+
+@op
+def _inverse(x):
+    y = np.linalg.inv(x)
+    return y, lambda g: (-product(product(_t(y), g), _t(y)),)
+
+
+def inv(x: Tensor) -> Tensor:
+    """(..., n, n): the matrix y with x y = 1; dx = -y^T g y^T"""
+    return _inverse(_square("inv", x))
+
+
+@op
+def _solution(a, b):
+    x = np.linalg.solve(a, b)
+
+    def vjp(g):
+        db = np.linalg.solve(_t(a), g)
+        return unbroadcast(-product(db, _t(x)), a.shape), unbroadcast(db, b.shape)
+
+    return x, vjp
+
+
+def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
+    """The x with a x = b, or x a = b where not left: a (..., n, n), b (..., n, m), or (n,), or
+    (..., n) where a is a batch of as many; db = a^-T g, da = -db x^T"""
+    a = _square("solve", a)
+    if not left:
+        return solve(a.transpose(), b.transpose()).transpose()
+    vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
+    columns = b.unsqueeze(-1) if vector else b
+    if columns.shape[-2] != a.shape[-1]:
+        raise ValueError(
+            "solve: b has a row for each row of a.\n"
+            f"  got shapes {a.shape} and {b.shape}\n  try b.transpose()"
+        )
+    x = _solution(a, columns)
+    return x.squeeze(-1) if vector else x
+
+
+def solve_triangular(
+    a: Tensor, b: Tensor, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """`solve` by the upper or the lower triangle of a alone, with ones on its diagonal where
+    unitriangular"""
+    a = _square("solve_triangular", a)
+    if unitriangular:
+        return solve((triu(a, 1) if upper else tril(a, -1)) + _one(a), b, left)
+    return solve(triu(a) if upper else tril(a), b, left)
+
+
+def lstsq(a: Tensor, b: Tensor) -> Tensor:
+    """The x (..., n, m) of least |a x - b| for a (..., k, n) of full rank, and of least |x| where
+    there are many: pinv(a) b"""
+    return matmul(pinv(a), b)
+
+
+def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
+    """(..., n, m) -> (..., m, n): the pseudo-inverse  (Moore, Penrose), by `svd`; singular values
+    below rcond times the largest count as 0"""
+    u, s, v = svd(x, full_matrices=False)
+    if rcond is None:
+        rcond = max(x.shape[-2:]) * float(np.finfo(s.dtype).eps)
+    if 0 in x.shape:
+        return x.transpose()
+    kept = s > s.detach().max(-1, True) * rcond
+    inverse = where(kept, 1 / where(kept, s, 1), 0)
+    return matmul(v.transpose() * inverse.unsqueeze(-2), u.transpose())
+
+
+# --- determinants -------------------------------------------------------------------------------
+
+
+class SignLogDet(NamedTuple):
+    """The sign of a determinant, and the logarithm of its absolute value"""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+@op
+def _sign_of_determinant(x):
+    return np.linalg.slogdet(x)[0], None
+
+
+@op
+def _log_determinant(x):
+    def vjp(g):
+        return (g[..., None, None] * _t(np.linalg.inv(x)),)
+
+    return np.linalg.slogdet(x)[1], vjp
+
+
+def slogdet(x: Tensor) -> SignLogDet:
+    """(..., n, n) -> sign and log |det x|, both (...); dx = g x^-T"""
+    x = _square("slogdet", x)
+    return SignLogDet(_sign_of_determinant(x), _log_determinant(x))
+
+
+def logdet(x: Tensor) -> Tensor:
+    """log det x; NaN where it is negative"""
+    sign, log_abs = slogdet(x)
+    return where(sign < 0, math.nan, log_abs)
+
+
+@op
+def _determinant(x):
+    y = np.linalg.det(x)
+
+    def vjp(g):
+        # the matrix of cofactors, also where x has no inverse: u, v of the decomposition, and for
+        # each singular value the product of the others
+        u, s, v = np.linalg.svd(x)
+        sign = np.linalg.det(u) * np.linalg.det(v)
+        others = np.where(np.equal(_one(s), 1), 1, s[..., None, :]).prod(-1)
+        return ((g * sign)[..., None, None] * product(u * others[..., None, :], v),)
+
+    return y, vjp
+
+
+def det(x: Tensor) -> Tensor:
+    """(..., n, n) -> (...): the determinant; dx = g times the matrix of cofactors"""
+    return _determinant(_square("det", x))
+
+
+# --- decompositions -----------------------------------------------------------------------------
+
+
+@op
+def _cholesky(x):
+    y = np.linalg.cholesky(x)
+
+    def vjp(g):
+        inner = np.tril(product(_t(y), g))
+        inner = inner - 0.5 * (inner * _one(x))
+        back = np.linalg.solve(_t(y), _t(np.linalg.solve(_t(y), _t(inner))))
+        return (0.5 * (back + _t(back)),)
+
+    return y, vjp
+
+
+def cholesky(x: Tensor, upper: bool = False) -> Tensor:
+    """(..., n, n), symmetric and positive -> the lower triangle y with y y^T = x, or the upper one
+    with y^T y = x; the lower triangle of x is read, and has its gradient spread over both"""
+    y = _cholesky(_square("cholesky", x))
+    return y.transpose() if upper else y
+
+
+class QR(NamedTuple):
+    """An orthogonal and an upper triangular matrix"""
+
+    Q: Tensor
+    R: Tensor
+
+
+@op
+def _triangle(x):
+    """R of the reduced decomposition of x (..., n, m), n >= m"""
+    q, r = np.linalg.qr(x)
+
+    def vjp(g):
+        # dx = Q sym(g R^T) R^-T, sym with the lower triangle of its negative's transpose
+        m = product(g, _t(r))
+        m = np.triu(m) + _t(np.triu(m, 1))
+        return (_t(np.linalg.solve(r, _t(product(q, m)))),)
+
+    return r, vjp
+
+
+def qr(x: Tensor, mode: str = "reduced") -> QR:
+    """(..., n, m) -> Q (..., n, k), orthogonal columns, R (..., k, m), upper triangular, Q R = x;
+    k = min(n, m), or n with mode="complete", of which no gradients are noted"""
+    if mode not in ("reduced", "complete"):
+        raise ValueError(
+            f"qr: the mode is 'reduced' or 'complete'.\n  got {mode!r}\n  try 'reduced'"
+        )
+    x = x if x.dtype.kind == "f" else x.float()
+    n, m = x.shape[-2:]
+    if mode == "complete" and n > m:
+        if x.requires_grad:
+            raise ValueError(
+                "qr: the columns beyond those of x have no derivative.\n"
+                f"  got mode='complete' for shape {x.shape}\n  try mode='reduced', or x.detach()"
+            )
+        return QR(*(Tensor(part) for part in np.linalg.qr(x.data, "complete")))
+    if n >= m:
+        r = _triangle(x)
+        return QR(solve(r, x, left=False) if m else x, r)
+    q, r = qr(x[..., :n])
+    return QR(q, matmul(q.transpose(), x))
+
+
+class Eigen(NamedTuple):
+    """Eigenvalues from the least on, and the vectors as columns"""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+@op
+def _eigenvalues(x):
+    w, v = np.linalg.eigh(x)
+    return w, lambda g: (product(v * g[..., None, :], _t(v)),)
+
+
+@op
+def _eigenvectors(x):
+    w, v = np.linalg.eigh(x)
+
+    def vjp(g):
+        apart = w[..., None, :] - w[..., :, None] + _one(w)
+        inner = product(_t(v), g) * (1 - _one(w)) / apart
+        back = product(product(v, inner), _t(v))
+        return (0.5 * (back + _t(back)),)
+
+    return v, vjp
+
+
+def eigh(x: Tensor) -> Eigen:
+    """(..., n, n), symmetric -> eigenvalues (..., n) and vectors (..., n, n); the lower triangle is
+    read. Vectors have a derivative where all values differ, up to their signs"""
+    x = _square("eigh", x)
+    return Eigen(_eigenvalues(x), _eigenvectors(x))
+
+
+def eigvalsh(x: Tensor) -> Tensor:
+    """The eigenvalues alone"""
+    return _eigenvalues(_square("eigvalsh", x))
+
+
+class SVD(NamedTuple):
+    """x = U diag(S) Vh"""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+@op
+def _singular_values(x):
+    u, s, v = np.linalg.svd(x, full_matrices=False)
+    return s, lambda g: (product(u * g[..., None, :], v),)
+
+
+def svdvals(x: Tensor) -> Tensor:
+    """(..., n, m) -> (..., min(n, m)): the singular values from the largest on"""
+    return _singular_values(x if x.dtype.kind == "f" else x.float())
+
+
+@op
+def _left_vectors(x):
+    u, s, v = np.linalg.svd(x, full_matrices=False)
+    return u, lambda g: (_through_svd(u, s, v, g, None),)
+
+
+@op
+def _right_vectors(x):
+    u, s, v = np.linalg.svd(x, full_matrices=False)
+    return v, lambda g: (_through_svd(u, s, v, None, g),)
+
+
+def _through_svd(u, s, v, du, dv):
+    """The gradient of x from that of U, or of Vh  (Townsend 2016)"""
+    one, square = _one(s), s * s
+    f = (1 - one) / (square[..., None, :] - square[..., :, None] + one)
+    if du is not None:
+        m = product(_t(u), du)
+        inner = f * (m - _t(m)) * s[..., None, :]
+        x = product(product(u, inner), v)
+        rest = du - product(u, m)
+        return x + product(rest / s[..., None, :], v)
+    m = product(v, _t(dv))
+    inner = s[..., :, None] * (f * (m - _t(m)))
+    x = product(product(u, inner), v)
+    rest = dv - product(_t(m), v)
+    return x + product(u / s[..., None, :], rest)
+
+
+def svd(x: Tensor, full_matrices: bool = True) -> SVD:
+    """(..., n, m) -> U, S, Vh with U diag(S) Vh = x: orthogonal columns and rows, and the singular
+    values from the largest on. U is (..., n, n) and Vh (..., m, m) with full_matrices, of which no
+    gradients are noted where x is not square; else of min(n, m) columns and rows. U and Vh have a
+    derivative where all values differ, up to their signs"""
+    x = x if x.dtype.kind == "f" else x.float()
+    n, m = x.shape[-2:]
+    if full_matrices and n != m:
+        if x.requires_grad:
+            raise ValueError(
+                "svd: columns beyond those of x have no derivative.\n"
+                f"  got full_matrices=True for shape {x.shape}\n  try full_matrices=False"
+            )
+        return SVD(*(Tensor(part) for part in np.linalg.svd(x.data, True)))
+    return SVD(_left_vectors(x), _singular_values(x), _right_vectors(x))
+
+
+# --- norms and powers ---------------------------------------------------------------------------
+
+
+@takes_axis
+def matrix_norm(
+    x: Tensor, ord: Any = "fro", axis: Sequence[int] = (-2, -1), keepdim: bool = False
+) -> Tensor:
+    """Of the matrices on two axes: "fro" the root of the sum of squares, "nuc" the sum of singular
+    values, 2 and -2 the largest and least of these, 1 and -1 the largest and least sum of |x| over
+    a column, inf and -inf over a row"""
+    first, second = (a % x.ndim for a in axis)
+    x = x if x.dtype.kind == "f" else x.float()
+    if ord == "fro":
+        return vector_norm(x, 2, (first, second), keepdim)
+    moved = x.movedim((first, second), (-2, -1))
+    if ord in ("nuc", 2, -2):
+        s = svdvals(moved)
+        y = s.sum(-1) if ord == "nuc" else s.max(-1) if ord == 2 else s.min(-1)
+    elif ord in (1, -1, math.inf, -math.inf):
+        sums = sum_(moved.abs(), -2 if ord in (1, -1) else -1)
+        y = sums.max(-1) if ord > 0 else sums.min(-1)
+    else:
+        raise ValueError(
+            "matrix_norm: the order is 'fro', 'nuc', or one of 1, 2 and inf with either sign.\n"
+            f"  got {ord!r}\n  try linalg.vector_norm"
+        )
+    if not keepdim:
+        return y
+    for a in sorted((first, second)):
+        y = y.unsqueeze(a)
+    return y
+
+
+@takes_axis
+def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdim: bool = False) -> Tensor:
+    """vector_norm, or, of two axes and with an order, matrix_norm"""
+    axes = axis if isinstance(axis, tuple | list) else None if axis is None else (axis,)
+    if ord is None:
+        return vector_norm(x, 2, axis if axis is None else tuple(axes or ()), keepdim)
+    if axes is None and x.ndim == 2:
+        axes = (0, 1)
+    if axes is not None and len(axes) == 2:
+        return matrix_norm(x, ord, axes, keepdim)
+    return vector_norm(x, ord, None if axes is None else tuple(axes), keepdim)
+
+
+def cond(x: Tensor, p: Any = None) -> Tensor:
+    """How many times larger relative errors can become: the norm of x times that of its inverse, of
+    singular values the largest by the least where p is None or 2"""
+    if p in (None, 2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return matrix_norm(x, p) * matrix_norm(inv(x), p)
+
+
+def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
+    """int64: how many singular values are above tol, or above rounding"""
+    s = svdvals(x).detach()
+    if s.shape[-1] == 0:
+        return s.long().sum(-1)
+    if tol is None:
+        limit = s.max(-1, True) * (max(x.shape[-2:]) * float(np.finfo(s.dtype).eps))
+    else:
+        limit = Tensor(tol)
+    return (s > limit).long().sum(-1)
+
+
+def matrix_power(x: Tensor, n: int) -> Tensor:
+    """x times itself, n times; of a negative n, of the inverse"""
+    x = _square("matrix_power", x) if x.dtype.kind == "f" or n < 0 else x
+    if n < 0:
+        return matrix_power(inv(x), -n)
+    total = None
+    while n:  # by squares
+        if n % 2:
+            total = x if total is None else matmul(total, x)
+        n //= 2
+        x = matmul(x, x) if n else x
+    if total is None:
+        return Tensor(_one(x)).expand(x.shape)
+    return total
+
+
+def matrix_exp(x: Tensor) -> Tensor:
+    """1 + x + x^2 / 2 + x^3 / 6 + ...: 18 terms of x / 2^s, then s squares, as many as the largest
+    sum of |x| over a row asks for  (Moler, Van Loan 2003); jit sees no numbers and refuses it"""
+    x = _square("matrix_exp", x)
+    size = x.detach().abs().sum(-1).max().item() if x.size else 0.0
+    squares = math.ceil(math.log2(size)) + 1 if 0.5 < size < math.inf else 0
+    total = one = Tensor(_one(x)).expand(x.shape)
+    x = x * 0.5**squares
+    for k in range(18, 0, -1):
+        total = one + matmul(x, total) / k
+    for _ in range(squares):
+        total = matmul(total, total)
+    return total
+
+
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
+    """The product of matrices, in the order that costs least  (dynamic programming; the first and
+    the last may be vectors)"""
+    if len(tensors) < 2:
+        raise ValueError("multi_dot: two tensors or more.\n  got fewer\n  try a @ b")
+    given = [*tensors]
+    row, column = given[0].ndim == 1, given[-1].ndim == 1
+    given[0] = given[0].unsqueeze(0) if row else given[0]
+    given[-1] = given[-1].unsqueeze(1) if column else given[-1]
+    sizes = [given[0].shape[0], *(t.shape[1] for t in given)]
+    count = len(given)
+    best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(count)}
+    for length in range(1, count):
+        for i in range(count - length):
+            k = i + length
+            best[i, k] = min(
+                (best[i, j][0] + best[j + 1, k][0] + sizes[i] * sizes[j + 1] * sizes[k + 1], j)
+                for j in range(i, k)
+            )
+
+    def chained(i: int, k: int) -> Tensor:
+        if i == k:
+            return given[i]
+        return matmul(chained(i, best[i, k][1]), chained(best[i, k][1] + 1, k))
+
+    y = chained(0, count - 1)
+    y = y.squeeze(0) if row else y
+    return y.squeeze(-1) if column else y
+
+
+@takes_axis
+def vecdot(a: Tensor, b: Tensor, axis: int = -1) -> Tensor:
+    """Sums of products along an axis"""
+    return sum_(a * b, axis)
+
+
+def diagonal(x: Tensor, offset: int = 0, axis_0: int = -2, axis_1: int = -1) -> Tensor:
+    """`tg.diagonal` of the last two axes"""
+    return _diagonal(x, offset, axis_0, axis_1)
+
+
+def vander(x: Tensor, n: int | None = None) -> Tensor:
+    """(..., k) -> (..., k, n): x^0, x^1, ..., x^(n - 1)"""
+    x = reshape(x, 1) if x.ndim == 0 else x
+    n = x.shape[-1] if n is None else n
+    columns = x.unsqueeze(-1).expand((*x.shape, max(n - 1, 0)))
+    ones = Tensor(constant(np.ones((*x.shape, min(n, 1)), x.dtype)))
+    return cat([ones, columns.cumprod(-1)], -1)
+
+
+def tensorinv(x: Tensor, ind: int = 2) -> Tensor:
+    """The inverse for `tensordot` along the first `ind` axes"""
+    front, back = x.shape[:ind], x.shape[ind:]
+    return reshape(inv(reshape(x, math.prod(front), math.prod(back))), *back, *front)
+
+
+def tensorsolve(a: Tensor, b: Tensor) -> Tensor:
+    """The x with tensordot(a, x, x.ndim) = b"""
+    shape = a.shape[b.ndim :]
+    return reshape(solve(reshape(a, b.size, math.prod(shape)), flatten(b)), *shape)

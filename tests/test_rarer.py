@@ -64,7 +64,7 @@ def test_decompositions_give_back_what_they_took_apart():
     ],
 )
 def test_what_makes_no_sense_is_refused(call):
-    with pytest.raises(ValueError, match="\n  try |Singular"):
+    with pytest.raises(ValueError, match=r"\n  try |Singular"):
         call()
 
 

@@ -289,6 +289,11 @@ RARER: dict[str, Row] = {
     # --- linear algebra -----------------------------------------------------------------------
     "inverse": Row(linalg.inv, np.linalg.inv, lambda d: [regular(d, (2,))]),
     "solution": Row(linalg.solve, np.linalg.solve, lambda d: [regular(d, (2,)), values(d, (3, 2))]),
+    "pseudo_inverse": Row(
+        lambda a, b: linalg.pinv(a @ b, 1e-6),
+        lambda a, b: np.linalg.pinv(a @ b, 1e-6),
+        lambda d: [regular(d)[:, :2], regular(d)[:2]],
+    ),
     "det": Row(linalg.det, np.linalg.det, lambda d: [regular(d, (2,))]),
     "determinant": Row(linalg.det, np.linalg.det, one(regular)),
     "log_determinant": Row(

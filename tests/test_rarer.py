@@ -60,6 +60,9 @@ def test_decompositions_give_back_what_they_took_apart():
         lambda: tg.im2col(tg.ones(1, 1, 2, 2), 3),
         lambda: tg.grid_sample(tg.ones(1, 1, 2, 2), tg.ones(1, 2, 2, 3)),
         lambda: tg.hsplit(tg.ones(2, 3), 2),
+        lambda: tg.embedding_bag([0, 1], tg.ones(2, 3), [1, 2]),
+        lambda: tg.embedding_bag([0, 1], tg.ones(2, 3)),
+        lambda: tg.embedding_bag([[0, 1]], tg.ones(2, 3), per_sample_weights=tg.ones(1, 2)),
         lambda: tg.channel_shuffle(tg.ones(1, 3), 2),
     ],
 )
@@ -81,6 +84,30 @@ def test_a_share_that_is_learned_has_the_slope_between_its_neighbours():
     q = leaf([0.1, 0.9])
     tg.quantile(leaf([0.0, 1.0, 5.0]), q).sum().backward()
     np.testing.assert_allclose(q.grad.numpy(), [2 * 1.0, 2 * 4.0])
+
+
+def test_a_norm_that_is_zero_has_no_slope_whatever_its_power():
+    for p in (-np.inf, -2, -0.5, 0, 0.5, 1, 2, 3):
+        x = leaf([0.0, 0.0])
+        y = x.norm(p)
+        y.backward()
+        np.testing.assert_array_equal([y.item(), *x.grad.numpy()], 0)
+
+
+def test_shares_of_the_normal_distribution_go_there_and_back():
+    p = np.array([1e-12, 0.02, 0.5, 0.975])
+    np.testing.assert_allclose(tg.ndtr(tg.ndtri(Tensor(p))).numpy(), p, rtol=1e-4)
+    np.testing.assert_array_equal(
+        tg.ndtri(Tensor(np.array([0, 1], np.uint8))).numpy(), [-np.inf, np.inf]
+    )
+    x = leaf([1.0, 0.5])
+    tg.entr(x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), -np.log([1.0, 0.5]) - 1)
+    y = tg.entr(Tensor([0.0, 0.5, -1.0]))
+    np.testing.assert_allclose(y.numpy(), [0, 0.5 * np.log(2), -np.inf], rtol=1e-6)
+    np.testing.assert_array_equal(
+        tg.xlog1py(Tensor([0.0, 0.0]), Tensor([-1.0, np.nan])).numpy(), [0, np.nan]
+    )
 
 
 def test_special_functions_at_their_edges():

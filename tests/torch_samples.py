@@ -36,7 +36,8 @@ TOLERANCES = {np.dtype(np.float32): (1.3e-6, 1e-5), np.dtype(np.float64): (1e-7,
 SUMS = ("matmul", "__rmatmul__", "pow", "div.no_rounding_mode", "true_divide",
         "nn.functional.scaled_dot_product_attention", "nn.functional.conv3d",
         "nn.functional.conv_transpose3d", "addbmm", "cov", "addcdiv", "linalg.multi_dot", "cdist",
-        "linalg.cond", "nn.functional.grid_sample", "matrix_exp", "digamma")  # fmt: skip
+        "linalg.cond", "nn.functional.grid_sample", "matrix_exp", "digamma",
+        "triangular_solve")  # fmt: skip
 
 
 class Cannot(Exception):
@@ -623,6 +624,43 @@ def each(function: Callable) -> Callable:
     )
 
 
+def triangular(b: Tensor, a: Tensor, upper: bool = True, transpose: bool = False,
+               unitriangular: bool = False) -> Any:  # fmt: skip
+    """PyTorch's, which gives the matrix too"""
+    given = a
+    a, upper = (a.transpose(), not upper) if transpose else (a, upper)
+    return tg.linalg.solve_triangular(a, b, upper, unitriangular=unitriangular), given.clone()
+
+
+def with_info(function: Callable) -> Callable:
+    """A function of which PyTorch's gives, too, that nothing went wrong: zeros, int32"""
+
+    def call(x: Tensor, *args: Any, check_errors: bool = False, **s: Any) -> Any:
+        return function(x, *args, **s), tg.zeros(x.shape[:-2], dtype=np.int32)
+
+    return call
+
+
+def between(function: Callable) -> Callable:
+    def call(start: Any, stop: Any, *args: Any, **settings: Any) -> Tensor:
+        ends = (t.item() if isinstance(t, Tensor) else t for t in (start, stop))
+        return created(function)(*ends, *args, **settings)
+
+    return call
+
+
+def of_linear(x: Tensor, matrix: Tensor, target: Tensor, linear_bias: Any = None,
+              options: Any = None, **settings: Any) -> Tensor:  # fmt: skip
+    if matrix.ndim > 2:
+        raise Cannot("a weight with more axes")
+    return tg.linear_cross_entropy(x, matrix, target, linear_bias, **settings)
+
+
+def bags(weight: Tensor, index: Tensor, **settings: Any) -> Tensor:
+    cannot_have(settings, "max_norm", "norm_type", "scale_grad_by_freq", "sparse")
+    return tg.embedding_bag(index, weight, **settings)
+
+
 DROPOUTS = {
     "dropout": tg.dropout,
     "dropout2d": tg.feature_dropout,
@@ -712,6 +750,30 @@ OPS |= {
         x, p, dim, keepdim
     ),
     "norm.fro": norm_of,
+    "special.ndtr": tg.ndtr,
+    "special.ndtri": tg.ndtri,
+    "special.entr": tg.entr,
+    "special.xlog1py": tg.xlog1py,
+    "special.polygamma.special_polygamma_n_0": lambda x, n: tg.polygamma(n, x),
+    "nn.functional.embedding_bag": bags,
+    "linalg.pinv.singular": lambda a, b: tg.linalg.pinv(a @ b.transpose()),
+    "linalg.norm.subgradients_at_zero": first(tg.linalg.norm),
+    "cholesky_solve": tg.linalg.cholesky_solve,
+    "cholesky_inverse": tg.linalg.cholesky_inverse,
+    "triangular_solve": triangular,
+    "linalg.cholesky_ex": with_info(tg.linalg.cholesky),
+    "linalg.inv_ex": with_info(tg.linalg.inv),
+    "linalg.solve_ex": with_info(tg.linalg.solve),
+    "linspace.tensor_overload": between(tg.linspace),
+    "logspace.tensor_overload": between(tg.logspace),
+    "item": lambda x: x.item(),
+    "normal.number_mean": drawn(
+        lambda m, s, shape=None, **k: tg.randn(*shape, seed=0, **k) if shape else tg.normal(m, s, 0)
+    ),
+    **{
+        f"nn.functional.linear_cross_entropy{v}": of_linear
+        for v in ("", ".chunked", ".chunked_none")
+    },
     "allclose": tg.allclose,
     "equal": tg.equal,
 }
@@ -720,7 +782,7 @@ OPS |= {
 DRAWN = {
     *("bernoulli", "multinomial", "normal", "randn", "randint", "rand_like", "randn_like"),
     *("randint_like", "uniform", "exponential", "geometric", "log_normal", "cauchy", "empty"),
-    *("normal.in_place", "empty_like", "new_empty"),
+    *("normal.in_place", "normal.number_mean", "empty_like", "new_empty"),
     *(f"nn.functional.{name}" for name in DROPOUTS),
     "nn.functional.feature_alpha_dropout.with_train",
 }
@@ -914,8 +976,9 @@ def judged(name: str, sample: SampleInput, own: bool, seed: int) -> tuple[str, d
         return ("refused", {"": found}) if is_clear(error) else ("ran", {"error": found})
     if hasattr(theirs, "indices") and hasattr(theirs, "values") and isinstance(theirs, tuple):
         theirs = theirs.values
-    if isinstance(theirs, bool):
-        return ("agreed", {}) if ours is theirs else ("ran", {"value": f"{ours} for {theirs}"})
+    if isinstance(theirs, bool | int | float):
+        same = type(ours) is type(theirs) and repr(ours) == repr(theirs)
+        return ("agreed", {}) if same else ("ran", {"value": f"{ours} for {theirs}"})
     outs = ours if isinstance(ours, list | tuple) else [ours]
     expected = list(theirs) if isinstance(theirs, list | tuple) else [theirs]
     rng = np.random.default_rng(seed)

@@ -53,6 +53,7 @@ from tinygrad_lite.functional.losses import (
     huber_loss,
     kl_div,
     l1_loss,
+    linear_cross_entropy,
     mse_loss,
     nll_loss,
     poisson_nll_loss,
@@ -114,7 +115,6 @@ from tinygrad_lite.functional.statistics import (
     nansum,
     quantile,
     renorm,
-    searchsorted,
     trapezoid,
     unique,
     unique_consecutive,
@@ -136,7 +136,7 @@ from tinygrad_lite.fused.dropout import (
     feature_alpha_dropout,
     feature_dropout,
 )
-from tinygrad_lite.fused.embedding import embedding
+from tinygrad_lite.fused.embedding import embedding, embedding_bag
 from tinygrad_lite.fused.kv_cache import KVCache
 from tinygrad_lite.fused.layernorm import layernorm
 from tinygrad_lite.fused.linear import linear
@@ -301,13 +301,17 @@ from tinygrad_lite.ops.scatter import (
     select_scatter,
     slice_scatter,
 )
-from tinygrad_lite.ops.sorting import argsort, sort, topk
+from tinygrad_lite.ops.sorting import argsort, searchsorted, sort, topk
 from tinygrad_lite.ops.special import (
     digamma,
+    entr,
     erfinv,
     lgamma,
     mvlgamma,
+    ndtr,
+    ndtri,
     polygamma,
+    xlog1py,
 )
 from tinygrad_lite.ops.transcendental import (
     acos,

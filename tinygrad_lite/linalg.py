@@ -104,17 +104,28 @@ def lstsq(a: Tensor, b: Tensor) -> Tensor:
     return matmul(pinv(a), b)
 
 
+@op
+def _pseudo_inverse(x, rcond):
+    y = np.linalg.pinv(x, rcond)
+
+    def vjp(g):
+        # where the rank stays what it is  (Golub, Pereyra 1973)
+        back, outside = _t(g), _one(_t(x)) - product(x, y)
+        within = -product(product(_t(y), g), _t(y))
+        rows = product(product(outside, back), product(y, _t(y)))
+        columns = product(product(_t(y), y), product(back, _one(x) - product(y, x)))
+        return (within + rows + columns,)
+
+    return y, vjp
+
+
 def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
-    """(..., n, m) -> (..., m, n): the pseudo-inverse  (Moore, Penrose), by `svd`; singular values
-    below rcond times the largest count as 0"""
-    u, s, v = svd(x, full_matrices=False)
+    """(..., n, m) -> (..., m, n): the pseudo-inverse  (Moore, Penrose); singular values below rcond
+    times the largest count as 0, and its derivative is that among matrices of the same rank"""
+    x = x if x.dtype.kind == "f" else x.float()
     if rcond is None:
-        rcond = max(x.shape[-2:]) * float(np.finfo(s.dtype).eps)
-    if 0 in x.shape:
-        return x.transpose()
-    kept = s > s.detach().max(-1, True) * rcond
-    inverse = where(kept, 1 / where(kept, s, 1), 0)
-    return matmul(v.transpose() * inverse.unsqueeze(-2), u.transpose())
+        rcond = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
+    return _pseudo_inverse(x, rcond)
 
 
 # --- determinants -------------------------------------------------------------------------------
@@ -193,6 +204,17 @@ def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     with y^T y = x; the lower triangle of x is read, and has its gradient spread over both"""
     y = _cholesky(_square("cholesky", x))
     return y.transpose() if upper else y
+
+
+def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
+    """The x with a x = b, for the matrix a of which `factor` is the result of `cholesky`"""
+    lower = factor.transpose() if upper else factor
+    return solve_triangular(lower.transpose(), solve_triangular(lower, b, upper=False), upper=True)
+
+
+def cholesky_inverse(factor: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of the matrix of which `factor` is the result of `cholesky`"""
+    return cholesky_solve(Tensor(_one(factor)).expand(factor.shape), factor, upper)
 
 
 class QR(NamedTuple):

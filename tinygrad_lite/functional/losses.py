@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_lite.functional.activations import logsigmoid
 from tinygrad_lite.fused.activations import softplus
 from tinygrad_lite.fused.cross_entropy import _cross_entropy
+from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.softmax import log_softmax
 from tinygrad_lite.kernels.arrays import as_array
 from tinygrad_lite.kernels.watch import procedure
@@ -169,6 +170,13 @@ def cross_entropy(
     else:
         spread = reduced(spread, reduction)
     return hard * (1 - label_smoothing) + spread * (label_smoothing / classes)
+
+
+def linear_cross_entropy(
+    x: Any, linear_weight: Tensor, targets: Any, linear_bias: Any = None, **settings: Any
+) -> Tensor:
+    """cross_entropy, with its settings, of linear(x, linear_weight, linear_bias)"""
+    return cross_entropy(linear(x, linear_weight, linear_bias), targets, **settings)
 
 
 def nll_loss(

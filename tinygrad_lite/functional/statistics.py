@@ -20,7 +20,7 @@ from tinygrad_lite.ops.reductions import max as max_
 from tinygrad_lite.ops.reductions import min as min_
 from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.ops.sorting import Ordered, sort
+from tinygrad_lite.ops.sorting import Ordered, searchsorted, sort
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -233,23 +233,6 @@ def histc(x, bins=100, min=0, max=0):
         )
     inside = x[np.logical_and(x >= low, x <= high)]
     return np.histogram(inside, bins, (low, high))[0].astype(x.dtype), None
-
-
-@op
-def searchsorted(ordered, values, right=False):
-    """int64: before which element of `ordered` each value belongs, so that the order holds; after
-    equals where right. `ordered` (n,), or (..., n) for values (..., m)"""
-    side: Any = "right" if right else "left"
-    if np.ndim(ordered) == 1:
-        return np.asarray(np.searchsorted(ordered, values, side)), None
-    if np.shape(ordered)[:-1] != np.shape(values)[:-1]:
-        raise ValueError(
-            "searchsorted: one order, or one for each row of values.\n"
-            f"  got {np.shape(ordered)} and {np.shape(values)}\n  try ordered of shape (n,)"
-        )
-    rows = [a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (ordered, values)]
-    found = [np.searchsorted(a, v, side) for a, v in zip(*rows, strict=True)]
-    return np.asarray(found, np.int64).reshape(values.shape), None
 
 
 def bucketize(x: Any, boundaries: Any, right: bool = False) -> Tensor:

@@ -5,14 +5,18 @@ some columns, so that the sums need no locks and have one order.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.fused.linear import from_stored, is_stored
 from tinygrad_lite.kernels.arrays import as_rows, contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.watch import procedure
-from tinygrad_lite.tensor import Adding, op
+from tinygrad_lite.kernels.watch import constant, procedure
+from tinygrad_lite.ops.elementwise import where
+from tinygrad_lite.ops.scatter import index_add, index_reduce
+from tinygrad_lite.ops.sorting import searchsorted
+from tinygrad_lite.tensor import Adding, Tensor, op
 
 
 @kernel
@@ -76,3 +80,59 @@ def embedding(index, weight):
         return None, Adding(table, dweight)
 
     return y.reshape(*index.shape, y.shape[1]), vjp
+
+
+@procedure
+def _check_starts(offsets):
+    if offsets.size and (offsets[0] != 0 or np.any(offsets[1:] < offsets[:-1])):
+        raise ValueError(
+            "embedding_bag: the first bag begins at 0, and none before the one in front of it.\n"
+            f"  got offsets {offsets.tolist()}\n  try numpy.cumsum of lengths, from 0 on"
+        )
+
+
+def embedding_bag(
+    index: Any, weight: Tensor, offsets: Any = None, mode: str = "mean",
+    per_sample_weights: Any = None, padding_idx: int | None = None,
+    include_last_offset: bool = False,
+) -> Tensor:  # fmt: skip
+    """The sum, mean or max of rows of weight (V, C) in bags: index (B, n), a bag a row, or (n,)
+    with offsets (B,), where bags begin -> (B, C); zeros for a bag that is empty
+
+    per_sample_weights    as index: what rows are multiplied by, for mode="sum"
+    padding_idx           an index that does not count; -1 is the last
+    include_last_offset   the last of the offsets is where the last bag ends
+    """
+    index = index if isinstance(index, Tensor) else Tensor(np.asarray(index))
+    whole = index.ndim == 2
+    if (
+        index.ndim not in (1, 2) or whole != (offsets is None)
+        or mode not in ("sum", "mean", "max")
+        or (per_sample_weights is not None and mode != "sum")
+    ):  # fmt: skip
+        raise ValueError(
+            "embedding_bag: index (B, n), or (n,) with offsets; the mode is sum, mean or max, and"
+            f" weights of samples are for sums.\n  got index {index.shape}, mode={mode!r},"
+            f" offsets={offsets}\n  try mode='sum'"
+        )
+    if whole:
+        bags, count = Tensor(constant(np.repeat(np.arange(len(index)), index.shape[1]))), len(index)
+    else:
+        offsets = offsets if isinstance(offsets, Tensor) else Tensor(np.asarray(offsets))
+        count = len(offsets) - bool(include_last_offset)
+        _check_starts(offsets.data)
+        starts = offsets[:count] if include_last_offset else offsets
+        bags = searchsorted(starts, constant(np.arange(len(index))), right=True) - 1
+    flat = index.reshape(-1)
+    rows = embedding(flat, weight)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    left_out = -1 if padding_idx is None else padding_idx % len(weight)
+    counted = (flat != left_out).unsqueeze(1)
+    empty = Tensor(constant(np.zeros((count, weight.shape[1]), weight.dtype)))
+    number = index_add(empty[:, :1], 0, bags, counted.astype(weight.dtype))
+    if mode == "max":
+        lowest = index_reduce(empty - np.inf, 0, bags, where(counted, rows, -np.inf), "amax")
+        return where(number > 0, lowest, 0)
+    total = index_add(empty, 0, bags, where(counted, rows, 0))
+    return total if mode == "sum" else total / number.clip(min=1)

@@ -187,11 +187,13 @@ def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tenso
         return sum(sign(x), axis, keepdim)
     if p == 1:
         return sum(x, axis, keepdim)
-    if p < 0:
-        return sum(x**p, axis, keepdim) ** (1 / p)
     zero = x == 0
-    total = sum((x.masked_fill(zero, 1) ** p).masked_fill(zero, 0), axis, keepdim)
-    none = total == 0
+    terms = x.masked_fill(zero, 1) ** p
+    if p < 0:
+        total, none = sum(terms, axis, keepdim), any(zero, axis, keepdim)
+    else:
+        total = sum(terms.masked_fill(zero, 0), axis, keepdim)
+        none = total == 0
     return (total.masked_fill(none, 1) ** (1 / p)).masked_fill(none, 0)
 
 

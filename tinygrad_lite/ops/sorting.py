@@ -1,5 +1,6 @@
 """Order along an axis: sort, argsort, topk, and what follows. NaN is the largest number."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,3 +66,20 @@ def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> Ordere
 def msort(x: Tensor) -> Tensor:
     """The elements in order along the first axis"""
     return sort(x, 0)[0]
+
+
+@op
+def searchsorted(ordered, values, right=False):
+    """int64: before which element of `ordered` each value belongs, so that the order holds; after
+    equals where right. `ordered` (n,), or (..., n) for values (..., m)"""
+    side: Any = "right" if right else "left"
+    if np.ndim(ordered) == 1:
+        return np.asarray(np.searchsorted(ordered, values, side)), None
+    if np.shape(ordered)[:-1] != np.shape(values)[:-1]:
+        raise ValueError(
+            "searchsorted: one order, or one for each row of values.\n"
+            f"  got {np.shape(ordered)} and {np.shape(values)}\n  try ordered of shape (n,)"
+        )
+    rows = [a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) for a in (ordered, values)]
+    found = [np.searchsorted(a, v, side) for a, v in zip(*rows, strict=True)]
+    return np.asarray(found, np.int64).reshape(values.shape), None

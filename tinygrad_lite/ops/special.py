@@ -4,13 +4,14 @@ Kernels compute in float64, and round once.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import asking
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.ops.elementwise import floating
-from tinygrad_lite.ops.transcendental import filled_by
+from tinygrad_lite.ops.elementwise import floating, where
+from tinygrad_lite.ops.transcendental import erfc, filled_by, log1p, xlogy
 from tinygrad_lite.tensor import Tensor, op
 
 ASYMPTOTIC = 10.0  # from here on, series in 1 / x^2 have all digits of float64 after a few terms
@@ -145,3 +146,27 @@ def erfinv(x):
     x = floating(x)
     y = erfinv_of(x)
     return y, lambda g: (g * (np.exp(y * y) * (0.5 * math.sqrt(math.pi))),)
+
+
+def ndtr(x: Tensor) -> Tensor:
+    """The share of the normal distribution below x: erfc(-x / sqrt(2)) / 2"""
+    return erfc(x * -math.sqrt(0.5)) * 0.5
+
+
+def ndtri(p: Tensor) -> Tensor:
+    """The x below which a share p of the normal distribution is, the inverse of ndtr"""
+    p = p if p.dtype.kind == "f" else p.float()
+    return erfinv(p * 2 - 1) * math.sqrt(2)
+
+
+def entr(x: Tensor) -> Tensor:
+    """-x log(x), 0 at 0 and -inf below"""
+    return where(x < 0, -math.inf, -xlogy(x, where(x < 0, 1, x)))
+
+
+def xlog1py(a: Any, b: Any) -> Tensor:
+    """a log(1 + b), exact for small b, and 0 where a is 0"""
+    a = a if isinstance(a, Tensor) else Tensor(a)
+    none = a == 0
+    safe = where(none & (b == b), 0, b)
+    return where(none & (b == b), 0, a * log1p(safe))

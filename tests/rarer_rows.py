@@ -222,6 +222,11 @@ RARER: dict[str, Row] = {
     "bincount": Row(
         lambda x: x.bincount(), np.bincount, lambda d: [np.array([1, 3, 1])], smooth=False
     ),
+    "counted": Row(
+        lambda w, i: tg.bincount(i, w, 6),
+        lambda w, i: np.bincount(i, w, 6),
+        lambda d: [values(d, (4,)), np.array([1, 3, 1, 0])],
+    ),
     "histc": Row(
         lambda x: tg.histc(x, 4, -1, 1),
         lambda x: np.histogram(x, 4, (-1, 1))[0],

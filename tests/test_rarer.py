@@ -60,6 +60,8 @@ def test_decompositions_give_back_what_they_took_apart():
         lambda: tg.im2col(tg.ones(1, 1, 2, 2), 3),
         lambda: tg.grid_sample(tg.ones(1, 1, 2, 2), tg.ones(1, 2, 2, 3)),
         lambda: tg.hsplit(tg.ones(2, 3), 2),
+        lambda: tg.randint(0, 300, 4, seed=0, dtype=np.uint8),
+        lambda: Tensor([1, 2]).bincount([1.0]),
         lambda: tg.embedding_bag([0, 1], tg.ones(2, 3), [1, 2]),
         lambda: tg.embedding_bag([0, 1], tg.ones(2, 3)),
         lambda: tg.embedding_bag([[0, 1]], tg.ones(2, 3), per_sample_weights=tg.ones(1, 2)),
@@ -140,6 +142,27 @@ def test_draws_have_the_shares_that_were_asked_for():
     ):
         assert fill() is x
         np.testing.assert_allclose(x.mean().item(), mean, rtol=0.05)
+
+
+def test_fractions_are_not_drawn_into_integers():
+    whole = Tensor([0, 0, 0])
+    for call in (
+        lambda: whole.uniform_(seed=0),
+        lambda: tg.rand_like(whole, 0),
+        lambda: tg.randn(2, seed=0, dtype=np.int64),
+    ):
+        with pytest.raises(TypeError, match="fractions"):
+            call()
+    assert whole.geometric_(0.9, seed=0).dtype == np.int64
+
+
+def test_solutions_of_two_dtypes_have_gradients_in_these():
+    a = Tensor(np.eye(2, dtype=np.float32) * 2, requires_grad=True)
+    b = leaf([1.0, 2.0])
+    x = linalg.solve(a, b)
+    x.sum().backward()
+    assert (x.dtype, a.grad.dtype, b.grad.dtype) == (np.float64, np.float32, np.float64)
+    assert linalg.solve(a, [1, 2]).dtype == np.float32
 
 
 def test_alpha_dropout_keeps_mean_and_variance():

@@ -76,6 +76,9 @@ def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
     a = _square("solve", a)
     if not left:
         return solve(a.transpose(), b.transpose()).transpose()
+    b = b if isinstance(b, Tensor) else Tensor(b)
+    dtype = np.result_type(a.dtype, b.dtype) if b.dtype.kind == "f" else a.dtype
+    a, b = (t if t.dtype == dtype else t.astype(dtype) for t in (a, b))
     vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
     columns = b.unsqueeze(-1) if vector else b
     if columns.shape[-2] != a.shape[-1]:

@@ -20,6 +20,7 @@ from tinygrad_lite.ops.reductions import max as max_
 from tinygrad_lite.ops.reductions import min as min_
 from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.reductions import sum as sum_
+from tinygrad_lite.ops.scatter import index_add
 from tinygrad_lite.ops.sorting import Ordered, searchsorted, sort
 from tinygrad_lite.tensor import Tensor, op
 
@@ -215,10 +216,25 @@ def renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
 # --- counted and found: no gradients ------------------------------------------------------------
 
 
+def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
+    """(n,) integers from 0 up -> how often each number is there, or the sum of its weights, which
+    have gradients"""
+    counts = _counted(x, minlength)
+    if weights is None:
+        return counts
+    weights = weights if isinstance(weights, Tensor) else Tensor(weights)
+    if weights.shape != x.shape:
+        raise ValueError(
+            "bincount: there is a weight for each number.\n"
+            f"  got shapes {weights.shape} and {x.shape}\n  try weights=None"
+        )
+    weights = weights if weights.dtype.kind == "f" else weights.double()
+    return index_add(counts.astype(weights.dtype) * 0, 0, x, weights)
+
+
 @op
-def bincount(x, weights=None, minlength=0):
-    """(n,) integers from 0 up -> how often each number is there, or the sum of its weights"""
-    return np.bincount(x, weights, minlength), None
+def _counted(x, minlength):
+    return np.bincount(x, minlength=minlength), None
 
 
 @op

@@ -57,6 +57,19 @@ DISTRIBUTIONS: dict[str, Callable] = {
 
 
 def _draw(out: np.ndarray, seed: Seed, kind: str, first: float, second: float) -> None:
+    whole = kind in ("integers", "geometric")
+    if out.dtype.kind != "f" and not whole:
+        raise TypeError(
+            f"{kind}: what is drawn are fractions.\n"
+            f"  got dtype {out.dtype}\n  try dtype=numpy.float32, or tg.randint"
+        )
+    if kind == "integers" and out.dtype.kind in "iu":
+        limits = np.iinfo(out.dtype)
+        if first < limits.min or second - 1 > limits.max:
+            raise ValueError(
+                f"randint: what is drawn fits into the dtype, {limits.min} to {limits.max}.\n"
+                f"  got {first} to {second} for {out.dtype}\n  try dtype=numpy.int64"
+            )
     out[...] = DISTRIBUTIONS[kind](np.random.default_rng(seed), first, second, out.shape)
 
 
@@ -120,9 +133,10 @@ def _draw_places(places, weights, replacement, seed):
     rng = np.random.default_rng(seed)
     shares = weights.astype(np.float64)
     if replacement:
-        ends = np.cumsum(shares, -1)
-        drawn = rng.random(places.shape) * ends[..., -1:]
-        places[...] = np.sum(drawn[..., None] >= ends[..., None, :], -1)
+        ends = np.cumsum(shares, -1).reshape(-1, shares.shape[-1])
+        drawn = rng.random((len(ends), places.shape[-1])) * ends[:, -1:]
+        found = [np.searchsorted(*row, side="right") for row in zip(ends, drawn, strict=True)]
+        places[...] = np.reshape(found, places.shape)
         return
     # the first of exponential clocks to ring, each in its own pace  (Efraimidis, Spirakis 2006)
     with np.errstate(divide="ignore"):

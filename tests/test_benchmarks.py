@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import conv, kernels, ngrams, timing, tokens
+from benchmarks import conv, kernels, models, ngrams, timing, tokens
 
 
 def factory(value, key="x"):
@@ -146,3 +146,11 @@ def test_a_sweep_keeps_what_was_measured_before(tmp_path):
     assert [row["what"] for row in rows] == ["chosen", "2x64 dropout 0"]
     assert all(row["seconds"] > 1 and 0 < row["nats"] < 5 for row in rows)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("config", models.CONFIGS)
+def test_steps_of_the_worked_models_are_the_same_recorded_and_not(config):
+    (_, recorded), (_, not_recorded) = (models.ours(config, way) for way in (True, False))
+    for name, values in recorded.items():
+        np.testing.assert_array_equal(values, not_recorded[name])
+    assert recorded["losses"][-1] != recorded["losses"][0]

@@ -6,6 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
 
 import tinygrad_lite as tg  # noqa: E402
+from benchmarks import models  # noqa: E402
 from benchmarks.step import HELLO  # noqa: E402
 from benchmarks.torch_gpt import TorchGPT  # noqa: E402
 from gpt.config import GPTConfig  # noqa: E402
@@ -109,3 +110,10 @@ def test_five_steps_of_a_gpt(name):
                 assert difference < 1e-4 * np.linalg.norm(gradients[n]) + 1e-7, n
         ours.step()
         theirs.step()
+
+
+@pytest.mark.parametrize("config", models.CONFIGS)
+def test_the_worked_models_learn_as_in_pytorch(config):
+    (_, ours), (_, theirs) = models.ours(config, False), models.of_torch(config, 1)
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4, atol=1e-4)

@@ -243,3 +243,69 @@ def test_numpy_functions_that_would_lose_gradients_are_refused():
     array = np.ones(2, np.float32)
     with pytest.raises(TypeError, match="a result with Tensors is a Tensor"):
         array += x
+
+
+def test_gradients_compute_only_what_leads_to_an_input():
+    called = []
+
+    @tg.op
+    def _seen(x, w):
+        def vjp(g):
+            return (lambda: called.append("x") or g * w), (lambda: called.append("w") or g * x)
+
+        return x * w, vjp
+
+    x, w = (tg.Tensor([2.0, 3.0], requires_grad=True) for _ in range(2))
+    (dx,) = tg.gradients(_seen(x, w.exp()).sum(), [x])
+    np.testing.assert_allclose(dx.numpy(), np.exp([2, 3]), rtol=1e-6)
+    assert called == ["x"]
+    middle = x.exp()
+    found = tg.gradients(_seen(middle, w).sum(), [middle, x])  # one leads to the other
+    np.testing.assert_allclose(found[0].numpy(), w.numpy())
+    np.testing.assert_allclose(found[1].numpy(), (w * middle).numpy(), rtol=1e-6)
+    with tg.create_graph():
+        (dx,) = tg.gradients((x * w).sum() + (w * w).sum(), [x], create_graph=True)
+    dx.sum().backward()  # its history knows w, which was not asked for
+    np.testing.assert_array_equal(w.grad.numpy(), [1, 1])
+    assert x.grad is None
+
+
+def test_a_recording_with_second_derivatives_and_a_tensor_from_outside_is_made_once():
+    runs, outside = [], tg.Tensor([1.0, 2.0])
+    w = tg.Tensor([3.0, 4.0], requires_grad=True)
+
+    @tg.jit
+    def step(x):
+        runs.append(1)
+        with tg.create_graph():
+            x = tg.Tensor(x, requires_grad=True)
+            (dx,) = tg.gradients((x * x * outside * w).sum(), [x], create_graph=True)
+            loss = (dx * dx).sum()
+        w.grad = None
+        loss.backward()
+        return loss
+
+    x = tg.Tensor([0.5, 0.25])
+    first = step(x).item()
+    for _ in range(3):
+        assert step(x).item() == first
+    assert len(runs) == 1
+    outside.data = outside.data * 2  # and noticed
+    assert step(x).item() == pytest.approx(4 * first, rel=1e-6)
+    assert len(runs) == 2
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0, -0.5])
+def test_leaky_relu_of_any_order_and_slope(slope):
+    edges = np.float32([-np.inf, np.inf, np.nan])
+    with np.errstate(invalid="ignore"):
+        expected = np.where(edges > 0, edges, np.float32(slope) * edges)
+    np.testing.assert_array_equal(tg.leaky_relu(edges, slope).numpy(), expected)
+    x = tg.Tensor([-2, -0.0, 0, 3, 1e-30], requires_grad=True)
+    with tg.create_graph():
+        y = tg.leaky_relu(x, slope)
+        (dx,) = tg.gradients((y * y).sum(), [x], create_graph=True)
+    (second,) = tg.gradients(dx.sum(), [x])
+    expected = np.where(x.numpy() > 0, 2, 2 * slope * slope)
+    np.testing.assert_allclose(second.numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(tg.leaky_relu([-1, 2], slope).numpy(), np.float32([-slope, 2]))

@@ -26,7 +26,6 @@ from tinygrad_lite.functional.activations import (
     hardsigmoid,
     hardswish,
     hardtanh,
-    leaky_relu,
     logsigmoid,
     mish,
     prelu,
@@ -120,7 +119,15 @@ from tinygrad_lite.functional.statistics import (
     unique_consecutive,
     unravel_index,
 )
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
+from tinygrad_lite.fused.activations import (
+    gelu,
+    leaky_relu,
+    relu,
+    relu_squared,
+    sigmoid,
+    silu,
+    softplus,
+)
 from tinygrad_lite.fused.attention import attention_weights, scaled_dot_product_attention
 from tinygrad_lite.fused.convolution import (
     conv1d,

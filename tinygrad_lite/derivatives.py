@@ -28,7 +28,7 @@ from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.joining import stack
 from tinygrad_lite.ops.movement import clone
-from tinygrad_lite.tensor import Node, Tensor, _mode, op, propagated, reachable
+from tinygrad_lite.tensor import Node, Tensor, _mode, asked_for, op, propagated, reachable
 from tinygrad_lite.twins import LINEAR, ONCE, TWINS
 
 
@@ -109,14 +109,20 @@ def _with_graph(
     """The same as `propagated`, with Tensors on the way"""
     sums: dict[Node | Tensor, Tensor] = {root: gradient}
     found: dict[Node | Tensor, Tensor] = {}
+    nodes = reachable(root)
+    asked = asked_for(nodes, wanted)
     with create_graph():
-        for node in reachable(root):
+        for node in nodes:
             arrived = sums.pop(node, None)
             if arrived is None:
                 continue
             if node in wanted:
                 found[node] = arrived
-            for parent, dx in zip(node.parents, _vjp_of_tensors(node, arrived), strict=False):
+            needs = [asked(parent) for parent in node.parents]
+            if not any(needs):
+                continue
+            given = _vjp_of_tensors(node, arrived, needs)
+            for parent, dx in zip(node.parents, given, strict=False):
                 if parent is None or dx is None:
                     continue
                 dx = unbroadcast(dx, parent.shape) if node.broadcasts else dx
@@ -127,8 +133,8 @@ def _with_graph(
     return sums | found
 
 
-def _vjp_of_tensors(node: Node, g: Tensor) -> list[Tensor | None]:
-    """The gradients of a node's operands, computed by ops"""
+def _vjp_of_tensors(node: Node, g: Tensor, needs: Sequence[bool]) -> list[Tensor | None]:
+    """The gradients of those of a node's operands that need one, computed by ops"""
     if node.call is None:
         raise RuntimeError(
             "create_graph: an op must have kept its operands to be differentiated twice.\n"
@@ -146,22 +152,20 @@ def _vjp_of_tensors(node: Node, g: Tensor) -> list[Tensor | None]:
     if node.name in LINEAR:
         vjp = node.vjp
     elif twin is not None:
-        inputs = [
-            _alias(a) if p is not None else a for a, p in zip(args, node.parents, strict=True)
-        ]
+        inputs = [_alias(a) if need else a for a, need in zip(args, needs, strict=True)]
         made = twin(*inputs, **settings)
         if isinstance(made, Tensor):  # of ops alone: the tape knows
             out = made
-            asked = [x for x, p in zip(inputs, node.parents, strict=True) if p is not None]
+            asked = [x for x, need in zip(inputs, needs, strict=True) if need]
             answers = iter(gradients(out, asked, g, create_graph=True))
-            return [None if p is None else next(answers) for p in node.parents]
+            return [next(answers) if need else None for need in needs]
         _, vjp = made
     else:
         operands = unified(list(args)) if node.broadcasts else list(args)
         _, vjp = function(*operands, **settings)
     return [
-        None if p is None else dx() if callable(dx) else dx
-        for p, dx in zip(node.parents, vjp(g), strict=False)
+        (dx() if callable(dx) else dx) if need else None
+        for need, dx in zip(needs, vjp(g), strict=False)
     ]
 
 

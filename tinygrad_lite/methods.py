@@ -8,7 +8,15 @@ from tinygrad_lite import linalg
 from tinygrad_lite.functional import activations as a
 from tinygrad_lite.functional import products as p
 from tinygrad_lite.functional import statistics as stats
-from tinygrad_lite.fused.activations import gelu, relu, relu_squared, sigmoid, silu, softplus
+from tinygrad_lite.fused.activations import (
+    gelu,
+    leaky_relu,
+    relu,
+    relu_squared,
+    sigmoid,
+    silu,
+    softplus,
+)
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.ops import comparisons as c
 from tinygrad_lite.ops import creation, random, scans, sorting, special
@@ -34,7 +42,7 @@ METHODS = (
     *(t.exp, t.exp2, t.expm1, t.log, t.log2, t.log10, t.log1p, t.logaddexp, t.sqrt, t.rsqrt),
     *(t.sin, t.cos, t.tan, t.asin, t.acos, t.atan, t.atan2, t.hypot, t.sinh, t.cosh, t.tanh),
     *(t.asinh, t.acosh, t.atanh, t.erf, t.erfc),
-    *(relu, sigmoid, softplus, gelu, silu, relu_squared, a.leaky_relu, a.elu, a.celu, a.selu),
+    *(relu, sigmoid, softplus, gelu, silu, relu_squared, leaky_relu, a.elu, a.celu, a.selu),
     *(a.mish, a.softsign, a.relu6, a.hardtanh, a.hardsigmoid, a.hardswish, a.logsigmoid),
     *(a.quick_gelu, a.tanhshrink, a.hardshrink, a.softshrink, a.threshold, a.prelu, a.glu),
     *(softmax, log_softmax, a.softmin),

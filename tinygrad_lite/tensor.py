@@ -25,7 +25,7 @@ import functools
 import inspect
 import itertools
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -195,7 +195,7 @@ def _as_it_is(a: Any) -> Any:
         return tuple(map(_as_it_is, a))
     if not isinstance(a, Tensor) or a._requires_grad:
         return a
-    kept = Tensor._wrap(a._data)
+    kept = Tensor._wrap(a.data)  # in a recording: what it has noted of a, which stays
     kept._node, kept._version, kept._is_view = a._node, a._version, a._is_view
     return kept
 
@@ -481,10 +481,12 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
 def propagated(
     root: Node | Tensor, g: Array, retain: bool, wanted: Collection[Node | Tensor] = ()
 ) -> dict[Node | Tensor, _Sum]:
-    """The gradients of leaves, and of those nodes that are wanted"""
+    """The gradients of leaves; of those nodes and leaves alone that are wanted, if any are"""
     sums: dict[Node | Tensor, _Sum] = {root: _Sum(g)}
     found: dict[Node | Tensor, _Sum] = {}
-    for node in reachable(root):
+    nodes = reachable(root)
+    asked = asked_for(nodes, wanted)
+    for node in nodes:
         arrived = sums.pop(node, None)
         if arrived is not None and node in wanted:
             found[node] = _Sum(arrived.array)
@@ -495,7 +497,7 @@ def propagated(
                 (),
                 None,
             )  # free what the closure holds as early as possible
-        if arrived is None or vjp is None:
+        if arrived is None or vjp is None or not any(map(asked, parents)):
             continue
         if current.watcher is not None:
             current.watcher.differentiates(node)
@@ -509,7 +511,7 @@ def propagated(
                 "  try lambda g: (g * y,), with a comma"
             )
         for parent, gradient in zip(parents, gradients, strict=False):
-            if parent is None or gradient is None:
+            if gradient is None or not asked(parent):
                 continue
             known = sums.get(parent)
             adds = isinstance(gradient, Adding) and gradient.like.dtype == parent.dtype
@@ -561,6 +563,24 @@ def reachable(root: Node | Tensor) -> list[Node]:
                 seen.add(parent)
                 stack.append(parent)
     return sorted(seen, key=lambda node: node.index, reverse=True)
+
+
+def asked_for(
+    nodes: Sequence[Node], wanted: Collection[Node | Tensor]
+) -> Callable[[Node | Tensor | None], bool]:
+    """Whether an operand of these nodes, latest first, needs its gradient: each that has one, or,
+    if some are wanted, each that was computed from one of them"""
+    if not wanted:
+        return _has_gradient
+    needed: set[Node | Tensor | None] = {*wanted}
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.parents):
+            needed.add(node)
+    return needed.__contains__
+
+
+def _has_gradient(parent: Node | Tensor | None) -> bool:
+    return parent is not None
 
 
 def _deliver(leaf: Tensor, total: _Sum) -> None:

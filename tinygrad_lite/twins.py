@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.fused import pooling
+from tinygrad_lite.fused.activations import _leaky_relu
 from tinygrad_lite.fused.convolution import _convolution, _convolution_weights
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.comparisons import gt, ne
@@ -51,6 +52,10 @@ def softplus(x: Tensor) -> Tensor:
     return logaddexp(x, 0.0)
 
 
+def leaky_relu(g: Tensor, x: Tensor, slope: float) -> tuple[Tensor, Callable]:
+    return g, lambda h: (_leaky_relu(h, x, slope=slope), None)
+
+
 def gelu_exact(x: Tensor) -> Tensor:
     return x * (erf(x * math.sqrt(0.5)) + 1) * 0.5
 
@@ -77,6 +82,14 @@ def layernorm(x: Tensor, weight: Tensor, bias: Any = None, eps: float = 1e-5) ->
 def rmsnorm(x: Tensor, weight: Any = None, eps: float = 1e-6) -> Tensor:
     y = x * ((x * x).mean(-1, True) + eps).rsqrt()
     return y if weight is None else y * weight
+
+
+def batchnorm(x: Tensor, weight: Any, bias: Any, moments: Any, eps: float) -> Tensor:
+    axes, channels = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    centred = x - x.mean(axes, True)
+    y = centred * ((centred * centred).mean(axes, True) + eps).rsqrt()
+    y = y if weight is None else y * weight.reshape(channels)
+    return y if bias is None else y + bias.reshape(channels)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
@@ -224,8 +237,8 @@ def gru(x: Tensor, h: Tensor, w: Tensor, b: Tensor) -> Tensor:
 
 TWINS: dict[str, Callable] = {
     f.__name__: f
-    for f in (relu, relu_squared, sigmoid, silu, softplus, gelu_exact, gelu_tanh, log_softmax,
-              softmax, layernorm, rmsnorm, linear, token_shift, attention, cross_entropy,
-              embedding, rotary, prod, cumprod, logcumsumexp, max_pool, mean_pool, mean_spread,
-              convolution, convolution_weights, rnn, lstm, gru)
+    for f in (relu, relu_squared, leaky_relu, sigmoid, silu, softplus, gelu_exact, gelu_tanh,
+              log_softmax, softmax, layernorm, rmsnorm, batchnorm, linear, token_shift, attention,
+              cross_entropy, embedding, rotary, prod, cumprod, logcumsumexp, max_pool, mean_pool,
+              mean_spread, convolution, convolution_weights, rnn, lstm, gru)
 }  # fmt: skip

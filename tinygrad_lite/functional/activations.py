@@ -16,11 +16,6 @@ from tinygrad_lite.tensor import Tensor
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Tensor:
-    """x where x > 0, else negative_slope * x"""
-    return where(gt(x, 0), x, mul(x, negative_slope))
-
-
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """x where x > 0, else alpha * (exp(x) - 1)  (Clevert and others 2015)"""
     return where(gt(x, 0), x, mul(expm1(clip(x, max=0.0)), alpha))

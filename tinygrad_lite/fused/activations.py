@@ -1,4 +1,4 @@
-"""Activations with a kernel: ReLU, GELU, its tanh form, SiLU, squared ReLU, sigmoid, softplus.
+"""Activations with a kernel: ReLU, leaky and squared, GELU, its tanh form, SiLU, sigmoid, softplus.
 
 relu(x)      = max(x, 0)
 gelu(x)      = x * Phi(x) = x/2 * (1 + erf(x / sqrt 2))          (Hendrycks, Gimpel 2016)
@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.simd import exp, log1p, logistic, logistic_pair, normal
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import Own, Tensor, op
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -40,6 +40,14 @@ def relu_backward(chunk, dx, g, x):
     dx, g, x = dx[part], g[part], x[part]
     for i in range(x.size):
         dx[i] = zero if x[i] <= zero else g[i]
+
+
+@kernel
+def leaky_relu_kernel(chunk, y, g, x, slope):
+    zero, part = x.dtype.type(0), part_of(x.size, chunk)
+    y, g, x = y[part], g[part], x[part]
+    for i in range(x.size):
+        y[i] = g[i] if x[i] > zero else slope * g[i]
 
 
 @kernel
@@ -212,6 +220,27 @@ def softplus(x):
 def relu_squared(x):
     """max(x, 0)^2"""
     return _each(x, relu_squared_forward, relu_squared_backward)
+
+
+@op
+def _leaky_relu(g, x, slope):
+    """g where x > 0, else slope * g: all derivatives of leaky_relu, and with g = x itself"""
+    dtype = float_dtype(x)
+    x = contiguous(x, dtype)
+
+    def scaled(g):
+        y = np.empty_like(x)
+        g = contiguous(g, dtype)
+        leaky_relu_kernel(y.reshape(-1), g.reshape(-1), x.reshape(-1), dtype.type(slope))
+        return y
+
+    return scaled(g), lambda g: (Own(lambda: scaled(g)), None)
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope * x"""
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return _leaky_relu(x, x.detach(), slope=negative_slope)
 
 
 def gelu(x, approximate="none"):

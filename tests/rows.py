@@ -79,6 +79,7 @@ import tinygrad_lite as tg
 from tinygrad_lite.derivatives import _alias
 from tinygrad_lite.fused import convolution, pooling
 from tinygrad_lite.fused import recurrent as rec
+from tinygrad_lite.fused.batchnorm import _moments
 from tinygrad_lite.ops import elementwise as e
 from tinygrad_lite.ops import joining as j
 from tinygrad_lite.ops import movement as mv
@@ -522,6 +523,25 @@ ROWS: dict[str, Row] = {
     ),
     "convolution": Row(
         lambda x, w, b, given: tg.conv2d(x, w, b, **given), np_convolution, convolution_case
+    ),
+    "batchnorm": Row(
+        lambda x, w, b: tg.batch_norm(x, None, None, w, b, training=True),
+        lambda x, w, b: (
+            np_layernorm(x.swapaxes(0, 1).reshape(3, -1), w[:, None], b[:, None])
+            .reshape(3, len(x), *x.shape[2:])
+            .swapaxes(0, 1)
+        ),
+        lambda d: [
+            values(d, (d(st.integers(2, 4)), 3, *d(st.sampled_from([(), (2,), (2, 3)])))),
+            values(d, (3,)),
+            values(d, (3,)),
+        ],
+    ),
+    "moments": Row(
+        lambda x: _moments(x),
+        lambda x: np.stack([x.mean((0, 2)), x.var((0, 2))]),
+        lambda d: [values(d, (d(st.integers(1, 3)), 4, d(st.integers(1, 40))))],
+        smooth=False,
     ),
     "max_pool": Row(
         lambda x: tg.max_pool2d(x, (3, 2), 2, 1, ceil_mode=True),

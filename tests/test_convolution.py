@@ -5,6 +5,7 @@ import pytest
 
 import tinygrad_lite as tg
 from tinygrad_lite import Tensor
+from tinygrad_lite.twins import TWINS
 
 
 def direct(x, w, stride, padding, groups):
@@ -30,6 +31,11 @@ SIZES = [  # channels, outputs, kernel, height, width, stride, padding, groups
     (16, 32, 3, 70, 16, 1, 1, 16),
     (12, 18, 3, 11, 13, 3, 0, 3),
     (1, 40, 3, 8, 8, 1, 1, 1),
+    (13, 20, 3, 4, 4, 1, 1, 1),  # rows of a half or a quarter of a vector
+    (24, 33, 3, 9, 8, 1, 1, 1),
+    (7, 40, 3, 37, 12, 1, 1, 1),
+    (300, 40, 1, 5, 4, 1, 0, 1),
+    (8, 16, 3, 61, 20, 1, 1, 2),
     (2, 3, 3, 3, 600, 1, 1, 1),  # a row longer than is summed at a time
     (2, 2, 3, 3, 600, 1, 1, 2),
 ]
@@ -124,3 +130,43 @@ def test_mistakes(call, message):
         call(tg.ones(2, 2, 5, 5), tg.ones(4, 2, 3, 3))
     assert "\n  got " in str(error.value)
     assert "\n  try " in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 9), (4, 40, 6, 11), (2, 3, 2, 3, 5), (1, 2, 700)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_batch_norm_is_what_its_definition_says(shape, kind):
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, *shape)).astype(kind) * 3 + 5
+    w, b = rng.standard_normal((2, shape[1])).astype(kind)
+    given = [Tensor(a, requires_grad=True) for a in (x, w, b)]
+    running = Tensor(np.zeros(shape[1], kind)), Tensor(np.ones(shape[1], kind))
+    y = tg.batch_norm(given[0], *running, *given[1:], training=True, momentum=0.25)
+    y.backward(g)
+    twins = [Tensor(a.astype(float), requires_grad=True) for a in (x, w, b)]
+    wanted = TWINS["batchnorm"](*twins, None, 1e-5)
+    wanted.backward(g.astype(float))
+    tolerance = 3e-5 if kind == np.float32 else 1e-10
+    np.testing.assert_allclose(y.numpy(), wanted.numpy(), rtol=tolerance, atol=tolerance)
+    for found, twin in zip(given, twins, strict=True):
+        size = np.abs(twin.grad.numpy()).max()
+        np.testing.assert_allclose(
+            found.grad.numpy(), twin.grad.numpy(), rtol=tolerance, atol=tolerance * size
+        )
+    axes = (0, *range(2, len(shape)))
+    n = x.size // shape[1]
+    means, variances = x.astype(float).mean(axes), x.astype(float).var(axes)
+    np.testing.assert_allclose(running[0].numpy(), 0.25 * means, rtol=1e-5)
+    np.testing.assert_allclose(running[1].numpy(), 0.75 + 0.25 * variances * n / (n - 1), rtol=1e-5)
+
+
+def test_adaptive_pooling_refuses_windows_of_nothing():
+    for pool in (tg.adaptive_max_pool2d, tg.adaptive_avg_pool2d):
+        with pytest.raises(ValueError, match="each window meets an element"):
+            pool(tg.ones(2, 3, 0, 4), 2)
+
+
+def test_the_largest_of_a_window_of_infinities_and_not_a_number():
+    x = np.float32([[[-np.inf, -np.inf, 1, np.nan, np.nan, 3]]])
+    y, at = tg.max_pool1d(x, 2, return_indices=True)
+    np.testing.assert_array_equal(y.numpy(), [[[-np.inf, np.nan, np.nan]]])
+    np.testing.assert_array_equal(at.numpy(), [[[0, 3, 4]]])

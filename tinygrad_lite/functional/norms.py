@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tinygrad_lite.fused.batchnorm import _batchnorm, _moments
 from tinygrad_lite.ops.elementwise import astype
 from tinygrad_lite.ops.indexing import setitem
 from tinygrad_lite.ops.reductions import mean
@@ -43,15 +44,13 @@ def batch_norm(
                 "batch_norm: while training there are two values or more in each channel.\n"
                 f"  got shape {x.shape}\n  try a larger batch, or eval()"
             )
-        middle = mean(x, axes, True)
-        centred = x - middle
-        spread = mean(centred * centred, axes, True)
+        moments = _moments(x.detach())
         if training:
-            _move(running_mean, middle, momentum)
-            _move(running_var, spread * (count / (count - 1)), momentum)
-    else:
-        centred, spread = x - _by_channel(x, running_mean), _by_channel(x, running_var)
-    scale = rsqrt(spread + eps)
+            _move(running_mean, moments[0], momentum)
+            _move(running_var, moments[1] * (count / (count - 1)), momentum)
+        return _batchnorm(x, weight, bias, moments, eps=eps)
+    centred = x - _by_channel(x, running_mean)
+    scale = rsqrt(_by_channel(x, running_var) + eps)
     if weight is not None:
         scale = scale * _by_channel(x, weight)
     y = centred * scale

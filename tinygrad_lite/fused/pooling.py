@@ -145,6 +145,11 @@ def _adaptive(size: Sequence[int], outputs: Sequence[int]) -> list[list[tuple[in
     """Windows of about the same length, from floor(o n / m) to ceil((o + 1) n / m)"""
     found = []
     for n, m in zip(size, outputs, strict=True):
+        if n == 0 < m:
+            raise ValueError(
+                "adaptive pooling: each window meets an element of x.\n"
+                f"  got an axis of 0 for {m} windows\n  try output_size 0 for it"
+            )
         edges = [(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
         found.append([(a, b, b - a) for a, b in edges])
     return found

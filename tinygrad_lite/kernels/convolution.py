@@ -36,7 +36,7 @@ from tinygrad_lite.kernels.cpu import (
 )
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, DEPTH, PANEL, multiply
-from tinygrad_lite.kernels.pack import copy_columns, copy_vectors, pack
+from tinygrad_lite.kernels.pack import VECTOR_PARTS, copy_columns, copy_vectors, pack
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
 from tinygrad_lite.kernels.team import get_num_threads
@@ -44,6 +44,7 @@ from tinygrad_lite.kernels.watch import constant
 
 TAIL = PANEL + COLUMNS_FLOAT32  # zeros behind the last image: strips read whole vectors
 LONG = 512  # places of an output of one channel that are summed at a time
+LEAST = 4  # numbers of a row that are copied at once
 PARTS = 16  # partial sums of the gradient of w, at most
 Triple = tuple[int, ...]  # of depth, height and width
 
@@ -58,28 +59,24 @@ def spread_channel(out, at, stride, x, sizes):
     for phase in range(step_d * step_h * step_w):
         pw, rest = phase % step_w, phase // step_w
         ph, pd = rest % step_h, rest // step_h
-        image = at + phase * stride
+        image = out[at + phase * stride : at + phase * stride + ds * hs * ws]
+        for k in range(image.size):
+            image[k] = 0
         low = min(max(0, (front_w - pw + step_w - 1) // step_w), ws)
         high = max(low, min(ws, (width + front_w - pw + step_w - 1) // step_w))
         for i in range(ds):
             d = i * step_d + pd - front_d
             for j in range(hs):
                 h = j * step_h + ph - front_h
-                to = out[image + (i * hs + j) * ws : image + (i * hs + j + 1) * ws]
                 if d < 0 or d >= depth or h < 0 or h >= height:
-                    to[:] = 0
                     continue
-                to[:low] = 0
-                to[high:] = 0
-                source = x[d, h]
-                first = low * step_w + pw - front_w
+                to, given = image[(i * hs + j) * ws + low :], x[d, h, low * step_w + pw - front_w :]
                 if step_w == 1:
-                    inside, given = to[low:high], source[first:]
-                    for k in range(inside.size):
-                        inside[k] = given[k]
+                    for k in range(high - low):
+                        to[k] = given[k]
                 else:
-                    for k in range(low, high):
-                        to[k] = source[first + (k - low) * step_w]
+                    for k in range(high - low):
+                        to[k] = given[k * step_w]
 
 
 @kernel
@@ -104,7 +101,7 @@ def spread_kernel(chunk, out, x, sizes):
 IMAGE, CHANNEL, ROW, ROWS_OF_IMAGE = 0, 1, 2, 3  # numbers of an image, ..., rows of a channel's
 PLACES, WIDE, HIGH = 4, 5, 6  # places p, and how many are in a row, and rows in an image of them
 START, STEP, SIZE = 7, 10, 13  # of the output, for each axis
-ALIGNED = 16  # whether p counts outputs, in rows of whole vectors
+ALIGNED = 16  # 0, or p counts outputs, in rows of whole vectors, or of these parts of vectors
 
 
 @inlined
@@ -149,7 +146,8 @@ def convolve_kernel(t, y, images, w, bias, offsets, layout, counters, spaces, pa
     places, direct = layout[PLACES], layout[ALIGNED] and rows == outputs
     flat, space, panel, whole = w.reshape(-1), spaces[t], panels[t], y.reshape(-1)
     width = columns_of(panel)
-    lanes = width // VECTORS
+    pieces = VECTORS * max(1, layout[ALIGNED])  # in the width of a strip
+    lanes = width // pieces
     together = max(1, DEPTH // channels)  # positions whose rows are packed at a time
     most = min(channels, DEPTH)
     blocks = (places + PANEL - 1) // PANEL
@@ -178,8 +176,9 @@ def convolve_kernel(t, y, images, w, bias, offsets, layout, counters, spaces, pa
                     if layout[ALIGNED]:
                         for v in range((count + lanes - 1) // lanes):
                             copy_vectors(
-                                space, to + v // VECTORS * depth * width + v % VECTORS * lanes,
+                                space, to + v // pieces * depth * width + v % pieces * lanes,
                                 width, images, at + place_of(p_0 + v * lanes, layout), volume, some,
+                                layout[ALIGNED],
                             )  # fmt: skip
                     else:
                         copy_columns(space, to, depth * width, images, at + p_0, volume, strips,
@@ -220,7 +219,8 @@ def spread_again(out, x, at, shape, sizes, first):
     for d in range(depth):
         to = ((d + sizes[0]) * sizes[7] + sizes[1]) * sizes[8] + sizes[2]
         for v in range(0, width, lanes):
-            copy_vectors(out, to + v, sizes[8], x, at + d * height * width + v, width, height)
+            copy_vectors(out, to + v, sizes[8], x, at + d * height * width + v, width, height,
+                         1)  # fmt: skip
 
 
 @kernel
@@ -259,7 +259,7 @@ def convolve_alone_kernel(chunk, y, x, w, bias, offsets, sizes, layout, images, 
                     at = ((b * y.shape[1] + channel) * height + h) * width
                     for v in range(0, width, lanes):
                         copy_vectors(whole, at + v, width, total, v, layout[ROW],
-                                     min(rows_of_total, height - h))  # fmt: skip
+                                     min(rows_of_total, height - h), 1)  # fmt: skip
                 else:
                     compact(y[b, channel : channel + 1], total, LONG, p_0, total.size,
                             bias[channel:], layout)  # fmt: skip
@@ -299,7 +299,7 @@ def weights_kernel(t, out, images, gradients, offsets, layout, batch, rows_each,
     channels = rows_all // len(offsets)
     flat, edge, space, rows_of = out.reshape(-1), edges[t], spaces[t], turned[t]
     width = columns_of(flat)
-    lanes = width // VECTORS
+    lanes = width // VECTORS // max(1, layout[ALIGNED])
     down = (rows_all + rows_each - 1) // rows_each
     task = take(counters, TAKEN)
     while task < parts * groups * down:
@@ -319,7 +319,8 @@ def weights_kernel(t, out, images, gradients, offsets, layout, batch, rows_each,
                     if layout[ALIGNED]:
                         for m in range(0, depth, lanes):
                             copy_vectors(rows_of, r * depth + m, depth, images,
-                                         at + place_of(p + m, layout), volume, some)  # fmt: skip
+                                         at + place_of(p + m, layout), volume, some,
+                                         layout[ALIGNED])  # fmt: skip
                     else:
                         for i in range(some):
                             to = rows_of[(r + i) * depth : (r + i + 1) * depth]
@@ -355,10 +356,15 @@ class Plan(NamedTuple):
         """Numbers of a channel's image"""
         return math.prod(self.room)
 
-    def is_aligned(self, dtype: Any) -> bool:
-        """Whether outputs come in rows of whole vectors, one behind the other"""
-        lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
-        return self.size[2] % lanes == 0 and max(self.step) == 1 and max(self.start) == 0
+    def aligned(self, dtype: Any) -> int:
+        """The parts in which a vector is cut for outputs that come in rows of whole ones, one
+        behind the other, or 0"""
+        if max(self.step) == 1 and max(self.start) == 0:
+            for parts in VECTOR_PARTS:
+                lanes = VECTOR_BYTES // np.dtype(dtype).itemsize // parts
+                if lanes >= LEAST and self.size[2] % lanes == 0:
+                    return parts
+        return 0
 
     def offsets(self, channels: int) -> Any:
         """Where the window of place 0 finds each kernel position, in images of so many channels"""
@@ -371,7 +377,7 @@ class Plan(NamedTuple):
         """For spread_channel"""
         return constant(np.array([*self.front, *self.stride, *self.room, *more], np.int64))
 
-    def layout(self, channels: int, aligned: bool) -> Any:
+    def layout(self, channels: int, aligned: int) -> Any:
         """For the kernels"""
         _, hs, ws = self.room
         high, wide = (self.size[1], self.size[2]) if aligned else (hs, ws)
@@ -385,7 +391,7 @@ class Plan(NamedTuple):
         """x spread, flat; x itself where nothing has to move, and no vector reaches beyond it"""
         phases = math.prod(self.stride)
         as_it_is = phases == 1 and not max(self.front) and self.room == x.shape[2:]
-        if as_it_is and self.is_aligned(x.dtype):
+        if as_it_is and self.aligned(x.dtype):
             return x.reshape(-1)
         out = np.empty(x.shape[0] * phases * x.shape[1] * self.volume + TAIL, x.dtype, like=x)
         spread_kernel(out, x, self.sizes())
@@ -414,7 +420,7 @@ def convolve(y: Any, plan: Plan, x: Any, images: Any, w: Any, bias: Any) -> None
         return
     if is_alone(channels, outputs):
         convolve_alone_kernel(
-            y, x, w, bias, plan.offsets(1), plan.sizes(), plan.layout(1, False),
+            y, x, w, bias, plan.offsets(1), plan.sizes(), plan.layout(1, 0),
             workspace().get("image", dtype, CHUNKS, math.prod(plan.stride) * plan.volume),
             workspace().get("alone", dtype, CHUNKS, LONG),
         )  # fmt: skip
@@ -427,7 +433,7 @@ def convolve(y: Any, plan: Plan, x: Any, images: Any, w: Any, bias: Any) -> None
     threads = get_num_threads()
     convolve_kernel.run(
         threads, threads, y, images, w, bias, plan.offsets(x.shape[1]),
-        plan.layout(x.shape[1], plan.is_aligned(dtype)), workspace().counters,
+        plan.layout(x.shape[1], plan.aligned(dtype)), workspace().counters,
         workspace().get("convolve", dtype, threads, DEPTH * PANEL),
         workspace().get("convolved", dtype, threads, max(rows, BLOCK_ROWS) * PANEL),
     )  # fmt: skip
@@ -437,7 +443,7 @@ def weights_gradient(plan: Plan, x: Any, images: Any, g: Any, groups: int) -> An
     """(G, K * C / G, O / G): sums of images * g (B, O, D, H, W) over the batch and all places"""
     outputs, channels, dtype = g.shape[1] // groups, x.shape[1] // groups, g.dtype
     positions, threads, (_, hs, ws) = len(plan.shifts), get_num_threads(), plan.room
-    aligned = plan.is_aligned(dtype)
+    aligned = plan.aligned(dtype)
     flat = Plan((0, 0, 0), (1, 1, 1), (plan.size[0], hs, ws), [], plan.start, plan.step, plan.size)
     if x.shape[0] * channels == 0:
         return np.zeros((groups, positions * channels, outputs), dtype, like=g)
@@ -445,7 +451,7 @@ def weights_gradient(plan: Plan, x: Any, images: Any, g: Any, groups: int) -> An
         out = np.empty((groups, positions, outputs), dtype, like=g)
         weights_alone_kernel(
             out, x, g, plan.offsets(1), plan.sizes(*flat.front, *flat.stride, *flat.room),
-            plan.layout(1, False),
+            plan.layout(1, 0),
             workspace().get("image", dtype, CHUNKS, math.prod(plan.stride) * plan.volume),
             workspace().get("gradient", dtype, CHUNKS, flat.volume),
         )  # fmt: skip

@@ -281,25 +281,33 @@ def _copy_in_llvm(width_of: Any) -> Any:
     return copy
 
 
-def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count):
-    """`count` times a vector, packed[at + k * step] and on = x[x_at + k * x_row] and on"""
-    lanes = columns_of(packed) // VECTORS
+VECTOR_PARTS = 1, 2, 4  # of which each is a whole, a half, or a quarter of a vector
+
+
+def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count, parts):
+    """`count` times a vector, or one of its `parts`: packed[at + k * step] and on =
+    x[x_at + k * x_row] and on"""
+    lanes = columns_of(packed) // VECTORS // parts
     for k in range(count):
         to, source = at + k * step, x_at + k * x_row
         packed[to : to + lanes] = x[source : source + lanes]
 
 
 @intrinsic
-def _copy_vectors_in_llvm(typing, packed, at, step, x, x_at, x_row, count):
+def _copy_vectors_in_llvm(typing, packed, at, step, x, x_at, x_row, count, parts):
     def generate(context, builder, sig, args):
         vectors = _Vectors(context, builder, sig, args)
         lanes = columns_of(sig.args[0]) // VECTORS
-        with cgutils.for_range(builder, args[6]) as k:
-            row = vectors.load(builder.mul(k.index, args[5]), lanes)
-            vectors.store(row, builder.mul(k.index, args[2]))
+        for part in (p for p in VECTOR_PARTS if p <= lanes):
+            with (
+                builder.if_then(builder.icmp_signed("==", args[7], _WORD(part))),
+                cgutils.for_range(builder, args[6]) as k,
+            ):
+                row = vectors.load(builder.mul(k.index, args[5]), lanes // part)
+                vectors.store(row, builder.mul(k.index, args[2]))
         return context.get_dummy_value()
 
-    return types.void(packed, _i64, _i64, x, _i64, _i64, _i64), generate
+    return types.void(packed, _i64, _i64, x, _i64, _i64, _i64, _i64), generate
 
 
 @intrinsic

@@ -9,17 +9,28 @@ def max_pool_kernel(chunk, y, places, x, windows, steps):
     rows = part_of(len(x), chunk)
     height, width = x.shape[2], x.shape[3]
     for n in range(rows.start, rows.stop):
+        image = x[n].reshape(-1)
         for i in range(y.shape[1]):
             for j in range(y.shape[2]):
                 for k in range(y.shape[3]):
-                    at = -1
-                    best = x.dtype.type(0)
-                    for d in range(windows[0, i, 0], windows[0, i, 1], steps[0]):
-                        for h in range(windows[1, j, 0], windows[1, j, 1], steps[1]):
-                            for w in range(windows[2, k, 0], windows[2, k, 1], steps[2]):
-                                value = x[n, d, h, w]
-                                if at < 0 or value > best or value != value:
-                                    best, at = value, (d * height + h) * width + w
+                    first = windows[2, k, 0]
+                    at = (windows[0, i, 0] * height + windows[1, j, 0]) * width + first
+                    best = image[at]
+                    d = windows[0, i, 0]  # no ranges: with a step, each begins with a division
+                    while d < windows[0, i, 1]:
+                        h = windows[1, j, 0]
+                        while h < windows[1, j, 1]:
+                            here = (d * height + h) * width + first
+                            end = here + windows[2, k, 1] - first
+                            while here < end:
+                                value = image[here]
+                                # no branch: half of all guesses would be wrong
+                                larger = (value > best) | (value != value)
+                                best = value if larger else best
+                                at = here if larger else at
+                                here += steps[2]
+                            h += steps[1]
+                        d += steps[0]
                     y[n, i, j, k] = best
                     places[n, i, j, k] = at
 

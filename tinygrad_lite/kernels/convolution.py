@@ -36,7 +36,7 @@ from tinygrad_lite.kernels.cpu import (
 )
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, DEPTH, PANEL, multiply
-from tinygrad_lite.kernels.pack import VECTOR_PARTS, copy_columns, copy_vectors, pack
+from tinygrad_lite.kernels.pack import VECTOR_PARTS, copy_columns, copy_parts, copy_vectors, pack
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
 from tinygrad_lite.kernels.team import get_num_threads
@@ -175,7 +175,7 @@ def convolve_kernel(t, y, images, w, bias, offsets, layout, counters, spaces, pa
                     to = i * some * width
                     if layout[ALIGNED]:
                         for v in range((count + lanes - 1) // lanes):
-                            copy_vectors(
+                            copy_parts(
                                 space, to + v // pieces * depth * width + v % pieces * lanes,
                                 width, images, at + place_of(p_0 + v * lanes, layout), volume, some,
                                 layout[ALIGNED],
@@ -219,8 +219,7 @@ def spread_again(out, x, at, shape, sizes, first):
     for d in range(depth):
         to = ((d + sizes[0]) * sizes[7] + sizes[1]) * sizes[8] + sizes[2]
         for v in range(0, width, lanes):
-            copy_vectors(out, to + v, sizes[8], x, at + d * height * width + v, width, height,
-                         1)  # fmt: skip
+            copy_vectors(out, to + v, sizes[8], x, at + d * height * width + v, width, height)
 
 
 @kernel
@@ -259,7 +258,7 @@ def convolve_alone_kernel(chunk, y, x, w, bias, offsets, sizes, layout, images, 
                     at = ((b * y.shape[1] + channel) * height + h) * width
                     for v in range(0, width, lanes):
                         copy_vectors(whole, at + v, width, total, v, layout[ROW],
-                                     min(rows_of_total, height - h), 1)  # fmt: skip
+                                     min(rows_of_total, height - h))  # fmt: skip
                 else:
                     compact(y[b, channel : channel + 1], total, LONG, p_0, total.size,
                             bias[channel:], layout)  # fmt: skip
@@ -318,7 +317,7 @@ def weights_kernel(t, out, images, gradients, offsets, layout, batch, rows_each,
                     at = b * layout[IMAGE] + offsets[k] + (g * channels + c) * volume
                     if layout[ALIGNED]:
                         for m in range(0, depth, lanes):
-                            copy_vectors(rows_of, r * depth + m, depth, images,
+                            copy_parts(rows_of, r * depth + m, depth, images,
                                          at + place_of(p + m, layout), volume, some,
                                          layout[ALIGNED])  # fmt: skip
                     else:

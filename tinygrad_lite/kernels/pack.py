@@ -284,8 +284,8 @@ def _copy_in_llvm(width_of: Any) -> Any:
 VECTOR_PARTS = 1, 2, 4  # of which each is a whole, a half, or a quarter of a vector
 
 
-def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count, parts):
-    """`count` times a vector, or one of its `parts`: packed[at + k * step] and on =
+def copy_parts_in_python(packed, at, step, x, x_at, x_row, count, parts):
+    """`count` times one of the `parts` of a vector: packed[at + k * step] and on =
     x[x_at + k * x_row] and on"""
     lanes = columns_of(packed) // VECTORS // parts
     for k in range(count):
@@ -293,18 +293,33 @@ def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count, parts):
         packed[to : to + lanes] = x[source : source + lanes]
 
 
+def copy_vectors_in_python(packed, at, step, x, x_at, x_row, count):
+    copy_parts_in_python(packed, at, step, x, x_at, x_row, count, 1)
+
+
+def _generate_copy(context, builder, sig, args, part):
+    vectors = _Vectors(context, builder, sig, args)
+    lanes = columns_of(sig.args[0]) // VECTORS // part
+    with cgutils.for_range(builder, args[6]) as k:
+        row = vectors.load(builder.mul(k.index, args[5]), lanes)
+        vectors.store(row, builder.mul(k.index, args[2]))
+
+
 @intrinsic
-def _copy_vectors_in_llvm(typing, packed, at, step, x, x_at, x_row, count, parts):
+def _copy_vectors_in_llvm(typing, packed, at, step, x, x_at, x_row, count):
     def generate(context, builder, sig, args):
-        vectors = _Vectors(context, builder, sig, args)
-        lanes = columns_of(sig.args[0]) // VECTORS
-        for part in (p for p in VECTOR_PARTS if p <= lanes):
-            with (
-                builder.if_then(builder.icmp_signed("==", args[7], _WORD(part))),
-                cgutils.for_range(builder, args[6]) as k,
-            ):
-                row = vectors.load(builder.mul(k.index, args[5]), lanes // part)
-                vectors.store(row, builder.mul(k.index, args[2]))
+        _generate_copy(context, builder, sig, args, 1)
+        return context.get_dummy_value()
+
+    return types.void(packed, _i64, _i64, x, _i64, _i64, _i64), generate
+
+
+@intrinsic
+def _copy_parts_in_llvm(typing, packed, at, step, x, x_at, x_row, count, parts):
+    def generate(context, builder, sig, args):
+        for part in (p for p in VECTOR_PARTS if p <= columns_of(sig.args[0]) // VECTORS):
+            with builder.if_then(builder.icmp_signed("==", args[7], _WORD(part))):
+                _generate_copy(context, builder, sig, args, part)
         return context.get_dummy_value()
 
     return types.void(packed, _i64, _i64, x, _i64, _i64, _i64, _i64), generate
@@ -367,8 +382,8 @@ def _pair_row_in_llvm(typing, packed, at, x, x_at, words):
 if numba.config.DISABLE_JIT:
     copy_columns, copy_rows = copy_in_python(columns_of), copy_in_python(lambda array: ROWS)
     turn_strip, pair_row = turn_strip_in_python, pair_row_in_python
-    copy_vectors = copy_vectors_in_python
+    copy_vectors, copy_parts = copy_vectors_in_python, copy_parts_in_python
 else:
     copy_columns, copy_rows = _copy_in_llvm(columns_of), _copy_in_llvm(lambda array: ROWS)
     turn_strip, pair_row = _turn_strip_in_llvm, _pair_row_in_llvm
-    copy_vectors = _copy_vectors_in_llvm
+    copy_vectors, copy_parts = _copy_vectors_in_llvm, _copy_parts_in_llvm

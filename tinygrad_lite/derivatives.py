@@ -206,7 +206,11 @@ def _number(out: Any, name: str) -> Tensor:
 
 def value_and_grad(function: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable:
     """A function that gives (function(*args), its gradient with respect to the argument of a
-    number, or a tuple of gradients for several)"""
+    number, or a tuple of gradients for several)
+
+    >>> [y.tolist() for y in tg.value_and_grad(lambda x: (x**3).sum())(Tensor([2.0]))]
+    [8.0, [12.0]]
+    """
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
 
     def both(*args: Any, **settings: Any) -> tuple[Tensor, Any]:
@@ -224,7 +228,11 @@ def value_and_grad(function: Callable[..., Tensor], argnums: int | Sequence[int]
 
 
 def grad(function: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> Callable:
-    """A function that gives the gradient of one that gives a number, see value_and_grad"""
+    """A function that gives the gradient of one that gives a number, see value_and_grad
+
+    >>> tg.grad(lambda x: (x**3).sum())(Tensor([2.0])).tolist()
+    [12.0]
+    """
     both = value_and_grad(function, argnums)
 
     def gradient(*args: Any, **settings: Any) -> Any:
@@ -234,7 +242,11 @@ def grad(function: Callable[..., Tensor], argnums: int | Sequence[int] = 0) -> C
 
 
 def vjp(function: Callable[..., Tensor], *args: Any) -> tuple[Tensor, Callable]:
-    """(out, g -> gradients of sum(g * out), one for each argument, or that of the only one)"""
+    """(out, g -> gradients of sum(g * out), one for each argument, or that of the only one)
+
+    >>> tg.vjp(lambda x: x**2, Tensor([3.0]))[1](Tensor([1.0])).tolist()
+    [6.0]
+    """
     further = _mode.keeps_operands
     given = _given(args, range(len(args)), "vjp")
     with create_graph():
@@ -251,7 +263,11 @@ def jvp(
     function: Callable[..., Tensor], args: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[Tensor, Tensor]:
     """(out, how it changes as the arguments move along the tangents): the product of the Jacobian
-    with a vector, as the derivative of u -> u^T J, which is linear in u"""
+    with a vector, as the derivative of u -> u^T J, which is linear in u
+
+    >>> [y.tolist() for y in tg.jvp(lambda x: x**2, [Tensor([3.0])], [Tensor([1.0])])]
+    [[9.0], [6.0]]
+    """
     further = _mode.keeps_operands
     given = _given(args, range(len(args)), "jvp")
     with create_graph():
@@ -276,7 +292,12 @@ def jvp(
 
 
 def hessian_vector_product(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
-    """The product of the Hessian of a function that gives a number, at x, with v"""
+    """The product of the Hessian of a function that gives a number, at x, with v
+
+    >>> tg.hessian_vector_product(lambda x: (x**3).sum(), Tensor([1.0, 2.0]), Tensor([1.0,
+    ... 0.0])).tolist()
+    [6.0, 0.0]
+    """
     further = _mode.keeps_operands
     (given,) = _given([x], [0], "hessian_vector_product")
     with create_graph():
@@ -288,7 +309,11 @@ def hessian_vector_product(function: Callable[..., Tensor], x: Any, v: Any) -> T
 
 def jacobian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
     """A function that gives (*out.shape, *x.shape): each output's gradient, one backward pass a
-    number"""
+    number
+
+    >>> tg.jacobian(lambda x: x**2)(Tensor([1.0, 2.0])).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
 
     def matrix(*args: Any, **settings: Any) -> Tensor:
         further = _mode.keeps_operands
@@ -311,7 +336,11 @@ def jacobian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
 
 def hessian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
     """A function that gives (*x.shape, *x.shape): the second derivatives of one that gives a
-    number"""
+    number
+
+    >>> tg.hessian(lambda x: (x**3).sum())(Tensor([1.0, 2.0])).tolist()
+    [[6.0, 0.0], [0.0, 12.0]]
+    """
     slope = jacobian(grad(function, argnum), argnum)
 
     def matrix(*args: Any, **settings: Any) -> Tensor:

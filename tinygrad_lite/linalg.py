@@ -55,7 +55,11 @@ def _inverse(x):
 
 
 def inv(x: Tensor) -> Tensor:
-    """(..., n, n): the matrix y with x y = 1; dx = -y^T g y^T"""
+    """(..., n, n): the matrix y with x y = 1; dx = -y^T g y^T
+
+    >>> tg.linalg.inv(Tensor([[2.0, 0.0], [0.0, 4.0]])).tolist()
+    [[0.5, 0.0], [0.0, 0.25]]
+    """
     return _inverse(_square("inv", x))
 
 
@@ -72,7 +76,11 @@ def _solution(a, b):
 
 def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
     """The x with a x = b, or x a = b where not left: a (..., n, n), b (..., n, m), or (n,), or
-    (..., n) where a is a batch of as many; db = a^-T g, da = -db x^T"""
+    (..., n) where a is a batch of as many; db = a^-T g, da = -db x^T
+
+    >>> tg.linalg.solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 2.0])).tolist()
+    [1.0, 0.5]
+    """
     a = _square("solve", a)
     if not left:
         return solve(a.transpose(), b.transpose()).transpose()
@@ -94,7 +102,12 @@ def solve_triangular(
     a: Tensor, b: Tensor, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """`solve` by the upper or the lower triangle of a alone, with ones on its diagonal where
-    unitriangular"""
+    unitriangular
+
+    >>> tg.linalg.solve_triangular(Tensor([[2.0, 0.0], [2.0, 1.0]]), Tensor([[2.0], [3.0]]),
+    ... upper=False).tolist()
+    [[1.0], [1.0]]
+    """
     a = _square("solve_triangular", a)
     if unitriangular:
         return solve((triu(a, 1) if upper else tril(a, -1)) + _one(a), b, left)
@@ -103,7 +116,11 @@ def solve_triangular(
 
 def lstsq(a: Tensor, b: Tensor) -> Tensor:
     """The x (..., n, m) of least |a x - b| for a (..., k, n) of full rank, and of least |x| where
-    there are many: pinv(a) b"""
+    there are many: pinv(a) b
+
+    >>> tg.linalg.lstsq(Tensor([[1.0], [1.0]]), Tensor([[1.0], [3.0]])).tolist()
+    [[2.0]]
+    """
     return matmul(pinv(a), b)
 
 
@@ -124,7 +141,11 @@ def _pseudo_inverse(x, rcond):
 
 def pinv(x: Tensor, rcond: float | None = None) -> Tensor:
     """(..., n, m) -> (..., m, n): the pseudo-inverse  (Moore, Penrose); singular values below rcond
-    times the largest count as 0, and its derivative is that among matrices of the same rank"""
+    times the largest count as 0, and its derivative is that among matrices of the same rank
+
+    >>> tg.linalg.pinv(Tensor([[1.0], [1.0]])).tolist()
+    [[0.5, 0.5]]
+    """
     x = x if x.dtype.kind == "f" else x.float()
     if rcond is None:
         rcond = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
@@ -155,13 +176,21 @@ def _log_determinant(x):
 
 
 def slogdet(x: Tensor) -> SignLogDet:
-    """(..., n, n) -> sign and log |det x|, both (...); dx = g x^-T"""
+    """(..., n, n) -> sign and log |det x|, both (...); dx = g x^-T
+
+    >>> [y.tolist() for y in tg.linalg.slogdet(Tensor([[0.0, 1.0], [1.0, 0.0]]))]
+    [-1.0, 0.0]
+    """
     x = _square("slogdet", x)
     return SignLogDet(_sign_of_determinant(x), _log_determinant(x))
 
 
 def logdet(x: Tensor) -> Tensor:
-    """log det x; NaN where it is negative"""
+    """log det x; NaN where it is negative
+
+    >>> tg.linalg.logdet(Tensor([[2.0, 0.0], [0.0, 4.0]])).tolist()
+    2.0794
+    """
     sign, log_abs = slogdet(x)
     return where(sign < 0, math.nan, log_abs)
 
@@ -182,7 +211,11 @@ def _determinant(x):
 
 
 def det(x: Tensor) -> Tensor:
-    """(..., n, n) -> (...): the determinant; dx = g times the matrix of cofactors"""
+    """(..., n, n) -> (...): the determinant; dx = g times the matrix of cofactors
+
+    >>> tg.linalg.det(Tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    -2.0
+    """
     return _determinant(_square("det", x))
 
 
@@ -204,19 +237,31 @@ def _cholesky(x):
 
 def cholesky(x: Tensor, upper: bool = False) -> Tensor:
     """(..., n, n), symmetric and positive -> the lower triangle y with y y^T = x, or the upper one
-    with y^T y = x; the lower triangle of x is read, and has its gradient spread over both"""
+    with y^T y = x; the lower triangle of x is read, and has its gradient spread over both
+
+    >>> tg.linalg.cholesky(Tensor([[4.0, 2.0], [2.0, 5.0]])).tolist()
+    [[2.0, 0.0], [1.0, 2.0]]
+    """
     y = _cholesky(_square("cholesky", x))
     return y.transpose() if upper else y
 
 
 def cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
-    """The x with a x = b, for the matrix a of which `factor` is the result of `cholesky`"""
+    """The x with a x = b, for the matrix a of which `factor` is the result of `cholesky`
+
+    >>> tg.linalg.cholesky_solve(Tensor([[8.0], [16.0]]), Tensor([[2.0, 0.0], [0.0, 4.0]])).tolist()
+    [[2.0], [1.0]]
+    """
     lower = factor.transpose() if upper else factor
     return solve_triangular(lower.transpose(), solve_triangular(lower, b, upper=False), upper=True)
 
 
 def cholesky_inverse(factor: Tensor, upper: bool = False) -> Tensor:
-    """The inverse of the matrix of which `factor` is the result of `cholesky`"""
+    """The inverse of the matrix of which `factor` is the result of `cholesky`
+
+    >>> tg.linalg.cholesky_inverse(Tensor([[2.0, 0.0], [0.0, 4.0]])).tolist()
+    [[0.25, 0.0], [0.0, 0.0625]]
+    """
     return cholesky_solve(Tensor(_one(factor)).expand(factor.shape), factor, upper)
 
 
@@ -243,7 +288,11 @@ def _triangle(x):
 
 def qr(x: Tensor, mode: str = "reduced") -> QR:
     """(..., n, m) -> Q (..., n, k), orthogonal columns, R (..., k, m), upper triangular, Q R = x;
-    k = min(n, m), or n with mode="complete", of which no gradients are noted"""
+    k = min(n, m), or n with mode="complete", of which no gradients are noted
+
+    >>> tg.linalg.qr(Tensor([[2.0, 0.0], [0.0, 4.0]]))[1].abs().tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
     if mode not in ("reduced", "complete"):
         raise ValueError(
             f"qr: the mode is 'reduced' or 'complete'.\n  got {mode!r}\n  try 'reduced'"
@@ -292,13 +341,21 @@ def _eigenvectors(x):
 
 def eigh(x: Tensor) -> Eigen:
     """(..., n, n), symmetric -> eigenvalues (..., n) and vectors (..., n, n); the lower triangle is
-    read. Vectors have a derivative where all values differ, up to their signs"""
+    read. Vectors have a derivative where all values differ, up to their signs
+
+    >>> tg.linalg.eigh(Tensor([[2.0, 1.0], [1.0, 2.0]]))[0].tolist()
+    [1.0, 3.0]
+    """
     x = _square("eigh", x)
     return Eigen(_eigenvalues(x), _eigenvectors(x))
 
 
 def eigvalsh(x: Tensor) -> Tensor:
-    """The eigenvalues alone"""
+    """The eigenvalues alone
+
+    >>> tg.linalg.eigvalsh(Tensor([[2.0, 1.0], [1.0, 2.0]])).tolist()
+    [1.0, 3.0]
+    """
     return _eigenvalues(_square("eigvalsh", x))
 
 
@@ -317,7 +374,11 @@ def _singular_values(x):
 
 
 def svdvals(x: Tensor) -> Tensor:
-    """(..., n, m) -> (..., min(n, m)): the singular values from the largest on"""
+    """(..., n, m) -> (..., min(n, m)): the singular values from the largest on
+
+    >>> tg.linalg.svdvals(Tensor([[3.0, 0.0], [0.0, 4.0]])).tolist()
+    [4.0, 3.0]
+    """
     return _singular_values(x if x.dtype.kind == "f" else x.float())
 
 
@@ -354,7 +415,11 @@ def svd(x: Tensor, full_matrices: bool = True) -> SVD:
     """(..., n, m) -> U, S, Vh with U diag(S) Vh = x: orthogonal columns and rows, and the singular
     values from the largest on. U is (..., n, n) and Vh (..., m, m) with full_matrices, of which no
     gradients are noted where x is not square; else of min(n, m) columns and rows. U and Vh have a
-    derivative where all values differ, up to their signs"""
+    derivative where all values differ, up to their signs
+
+    >>> tg.linalg.svd(Tensor([[3.0, 0.0], [0.0, 4.0]]))[1].tolist()
+    [4.0, 3.0]
+    """
     x = x if x.dtype.kind == "f" else x.float()
     n, m = x.shape[-2:]
     if full_matrices and n != m:
@@ -376,7 +441,11 @@ def matrix_norm(
 ) -> Tensor:
     """Of the matrices on two axes: "fro" the root of the sum of squares, "nuc" the sum of singular
     values, 2 and -2 the largest and least of these, 1 and -1 the largest and least sum of |x| over
-    a column, inf and -inf over a row"""
+    a column, inf and -inf over a row
+
+    >>> tg.linalg.matrix_norm(Tensor([[3.0, 0.0], [0.0, 4.0]])).tolist()
+    5.0
+    """
     first, second = (a % x.ndim for a in axis)
     x = x if x.dtype.kind == "f" else x.float()
     if ord == "fro":
@@ -402,7 +471,11 @@ def matrix_norm(
 
 @takes_axis
 def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """vector_norm, or, of two axes and with an order, matrix_norm"""
+    """vector_norm, or, of two axes and with an order, matrix_norm
+
+    >>> tg.linalg.norm(Tensor([3.0, 4.0])).tolist()
+    5.0
+    """
     axes = axis if isinstance(axis, tuple | list) else None if axis is None else (axis,)
     if ord is None:
         return vector_norm(x, 2, axis if axis is None else tuple(axes or ()), keepdim)
@@ -415,7 +488,11 @@ def norm(x: Tensor, ord: Any = None, axis: Any = None, keepdim: bool = False) ->
 
 def cond(x: Tensor, p: Any = None) -> Tensor:
     """How many times larger relative errors can become: the norm of x times that of its inverse, of
-    singular values the largest by the least where p is None or 2"""
+    singular values the largest by the least where p is None or 2
+
+    >>> tg.linalg.cond(Tensor([[2.0, 0.0], [0.0, 4.0]])).tolist()
+    2.0
+    """
     if p in (None, 2, -2):
         s = svdvals(x)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
@@ -423,7 +500,11 @@ def cond(x: Tensor, p: Any = None) -> Tensor:
 
 
 def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
-    """int64: how many singular values are above tol, or above rounding"""
+    """int64: how many singular values are above tol, or above rounding
+
+    >>> tg.linalg.matrix_rank(Tensor([[1.0, 2.0], [2.0, 4.0]])).tolist()
+    1
+    """
     s = svdvals(x).detach()
     if s.shape[-1] == 0:
         return s.long().sum(-1)
@@ -435,7 +516,11 @@ def matrix_rank(x: Tensor, tol: float | None = None) -> Tensor:
 
 
 def matrix_power(x: Tensor, n: int) -> Tensor:
-    """x times itself, n times; of a negative n, of the inverse"""
+    """x times itself, n times; of a negative n, of the inverse
+
+    >>> tg.linalg.matrix_power(Tensor([[1.0, 1.0], [0.0, 1.0]]), 3).tolist()
+    [[1.0, 3.0], [0.0, 1.0]]
+    """
     x = _square("matrix_power", x) if x.dtype.kind == "f" or n < 0 else x
     if n < 0:
         return matrix_power(inv(x), -n)
@@ -452,7 +537,11 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
 
 def matrix_exp(x: Tensor) -> Tensor:
     """1 + x + x^2 / 2 + x^3 / 6 + ...: 18 terms of x / 2^s, then s squares, as many as the largest
-    sum of |x| over a row asks for  (Moler, Van Loan 2003); jit sees no numbers and refuses it"""
+    sum of |x| over a row asks for  (Moler, Van Loan 2003); jit sees no numbers and refuses it
+
+    >>> tg.linalg.matrix_exp(Tensor([[0.0, 1.0], [0.0, 0.0]])).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
     x = _square("matrix_exp", x)
     size = x.detach().abs().sum(-1).max().item() if x.size else 0.0
     squares = math.ceil(math.log2(size)) + 1 if 0.5 < size < math.inf else 0
@@ -467,7 +556,11 @@ def matrix_exp(x: Tensor) -> Tensor:
 
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """The product of matrices, in the order that costs least  (dynamic programming; the first and
-    the last may be vectors)"""
+    the last may be vectors)
+
+    >>> tg.linalg.multi_dot([tg.ones(1, 2), tg.ones(2, 3), tg.ones(3, 1)]).tolist()
+    [[6.0]]
+    """
     if len(tensors) < 2:
         raise ValueError("multi_dot: two tensors or more.\n  got fewer\n  try a @ b")
     given = [*tensors]
@@ -497,17 +590,29 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 
 @takes_axis
 def vecdot(a: Tensor, b: Tensor, axis: int = -1) -> Tensor:
-    """Sums of products along an axis"""
+    """Sums of products along an axis
+
+    >>> tg.linalg.vecdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).tolist()
+    11.0
+    """
     return sum_(a * b, axis)
 
 
 def diagonal(x: Tensor, offset: int = 0, axis_0: int = -2, axis_1: int = -1) -> Tensor:
-    """`tg.diagonal` of the last two axes"""
+    """`tg.diagonal` of the last two axes
+
+    >>> tg.linalg.diagonal(Tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [1.0, 4.0]
+    """
     return _diagonal(x, offset, axis_0, axis_1)
 
 
 def vander(x: Tensor, n: int | None = None) -> Tensor:
-    """(..., k) -> (..., k, n): x^0, x^1, ..., x^(n - 1)"""
+    """(..., k) -> (..., k, n): x^0, x^1, ..., x^(n - 1)
+
+    >>> tg.linalg.vander(Tensor([2.0, 3.0]), 3).tolist()
+    [[1.0, 2.0, 4.0], [1.0, 3.0, 9.0]]
+    """
     x = reshape(x, 1) if x.ndim == 0 else x
     n = x.shape[-1] if n is None else n
     columns = x.unsqueeze(-1).expand((*x.shape, max(n - 1, 0)))
@@ -516,12 +621,20 @@ def vander(x: Tensor, n: int | None = None) -> Tensor:
 
 
 def tensorinv(x: Tensor, ind: int = 2) -> Tensor:
-    """The inverse for `tensordot` along the first `ind` axes"""
+    """The inverse for `tensordot` along the first `ind` axes
+
+    >>> tg.linalg.tensorinv(tg.eye(4).reshape(4, 2, 2), 1).shape
+    (2, 2, 4)
+    """
     front, back = x.shape[:ind], x.shape[ind:]
     return reshape(inv(reshape(x, math.prod(front), math.prod(back))), *back, *front)
 
 
 def tensorsolve(a: Tensor, b: Tensor) -> Tensor:
-    """The x with tensordot(a, x, x.ndim) = b"""
+    """The x with tensordot(a, x, x.ndim) = b
+
+    >>> tg.linalg.tensorsolve(tg.eye(2), tg.ones(2)).tolist()
+    [1.0, 1.0]
+    """
     shape = a.shape[b.ndim :]
     return reshape(solve(reshape(a, b.size, math.prod(shape)), flatten(b)), *shape)

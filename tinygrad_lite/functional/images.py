@@ -42,7 +42,11 @@ def _patches(
 def im2col(
     x: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
-    """x (B, C, H, W) -> (B, C kh kw, patches): each patch as a column; PyTorch's F.unfold"""
+    """x (B, C, H, W) -> (B, C kh kw, patches): each patch as a column; PyTorch's F.unfold
+
+    >>> tg.im2col(tg.arange(4.0).reshape(1, 1, 2, 2), 2).tolist()
+    [[[0.0], [1.0], [2.0], [3.0]]]
+    """
     *batch, channels, height, width = x.shape
     places, _ = _patches(height, width, kernel_size, dilation, padding, stride)
     (ph, pw), flat = _both(padding), constant(places.reshape(-1))
@@ -56,7 +60,11 @@ def col2im(
     stride: Any = 1,
 ) -> Tensor:  # fmt: skip
     """x (B, C kh kw, patches) -> (B, C, H, W): the sums of what patches have in each place;
-    PyTorch's F.fold"""
+    PyTorch's F.fold
+
+    >>> tg.col2im(tg.ones(1, 4, 1), (2, 2), 2).tolist()
+    [[[[1.0, 1.0], [1.0, 1.0]]]]
+    """
     height, width = _both(output_size)
     places, full = _patches(height, width, kernel_size, dilation, padding, stride)
     *batch, rows, patches = x.shape
@@ -97,6 +105,9 @@ def grid_sample(
     mode            bilinear, nearest, or of images bicubic
     padding_mode    what is beyond the edges: zeros, the border, its reflection
     align_corners   -1 and 1 are the middles of the first and last place, not their outer edges
+
+    >>> tg.grid_sample(Tensor([[[[1.0, 3.0]]]]), tg.zeros(1, 1, 1, 2)).tolist()
+    [[[[2.0]]]]
     """
     axes = x.ndim - 2
     modes, paddings = (

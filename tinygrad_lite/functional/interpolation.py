@@ -28,6 +28,9 @@ def interpolate(
     mode            nearest, nearest-exact (from the middle of each place), area (means), linear,
                     bilinear, trilinear (for one, two and three axes), bicubic
     align_corners   the first and the last place stay where they are; else the edges of places do
+
+    >>> tg.interpolate(Tensor([[[1.0, 2.0]]]), scale_factor=2).tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
     """
     axes = x.ndim - 2
     if mode not in MODES or CURVED.get(mode, axes) != axes or (size is None) == (
@@ -113,7 +116,11 @@ def _curved(x: Tensor, axis: int, at: np.ndarray) -> Tensor:
 
 
 def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
-    """(..., C r^2, H, W) -> (..., C, H r, W r)  (Shi and others 2016)"""
+    """(..., C r^2, H, W) -> (..., C, H r, W r)  (Shi and others 2016)
+
+    >>> tg.pixel_shuffle(tg.arange(4.0).reshape(1, 4, 1, 1), 2).tolist()
+    [[[[0.0, 1.0], [2.0, 3.0]]]]
+    """
     *batch, channels, h, w = x.shape
     r = upscale_factor
     if channels % (r * r):
@@ -126,7 +133,11 @@ def pixel_shuffle(x: Tensor, upscale_factor: int) -> Tensor:
 
 
 def pixel_unshuffle(x: Tensor, downscale_factor: int) -> Tensor:
-    """(..., C, H r, W r) -> (..., C r^2, H, W): the inverse of pixel_shuffle"""
+    """(..., C, H r, W r) -> (..., C r^2, H, W): the inverse of pixel_shuffle
+
+    >>> tg.pixel_unshuffle(tg.arange(4.0).reshape(1, 1, 2, 2), 2).shape
+    (1, 4, 1, 1)
+    """
     *batch, channels, h, w = x.shape
     r = downscale_factor
     if h % r or w % r:

@@ -51,19 +51,31 @@ def _pair(name: str, x: Any, target: Any) -> tuple[Tensor, Tensor]:
 
 
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """(x - target)^2"""
+    """(x - target)^2
+
+    >>> tg.mse_loss(Tensor([1.0, 2.0]), Tensor([0.0, 0.0])).tolist()
+    2.5
+    """
     x, target = _pair("mse_loss", x, target)
     return reduced((x - target).square(), reduction)
 
 
 def l1_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """|x - target|"""
+    """|x - target|
+
+    >>> tg.l1_loss(Tensor([1.0, 2.0]), Tensor([0.0, 0.0])).tolist()
+    1.5
+    """
     x, target = _pair("l1_loss", x, target)
     return reduced(abs(x - target), reduction)
 
 
 def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """d^2 / (2 beta) where d = |x - target| < beta, else d - beta / 2  (Girshick 2015)"""
+    """d^2 / (2 beta) where d = |x - target| < beta, else d - beta / 2  (Girshick 2015)
+
+    >>> tg.smooth_l1_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0])).tolist()
+    1.3125
+    """
     if beta < 0:
         raise ValueError(f"smooth_l1_loss: beta is not negative.\n  got {beta}\n  try 1.0")
     if beta == 0:
@@ -72,7 +84,11 @@ def smooth_l1_loss(x: Any, target: Any, reduction: str = "mean", beta: float = 1
 
 
 def huber_loss(x: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """d^2 / 2 where d = |x - target| < delta, else delta (d - delta / 2)  (Huber 1964)"""
+    """d^2 / 2 where d = |x - target| < delta, else delta (d - delta / 2)  (Huber 1964)
+
+    >>> tg.huber_loss(Tensor([0.5, 3.0]), Tensor([0.0, 0.0])).tolist()
+    1.3125
+    """
     if delta <= 0:
         raise ValueError(f"huber_loss: delta is positive.\n  got {delta}\n  try 1.0")
     x, target = _pair("huber_loss", x, target)
@@ -109,7 +125,11 @@ def _binary_cross_entropy(x, t):
 def binary_cross_entropy(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
-    """-(target log x + (1 - target) log(1 - x)) of probabilities x; logarithms are at least -100"""
+    """-(target log x + (1 - target) log(1 - x)) of probabilities x; logarithms are at least -100
+
+    >>> tg.binary_cross_entropy(Tensor([0.5, 0.9]), Tensor([0.0, 1.0])).tolist()
+    0.3993
+    """
     x, target = _pair("binary_cross_entropy", x, target)
     _check_probabilities(x.data)
     losses = _binary_cross_entropy(x, target)
@@ -119,7 +139,11 @@ def binary_cross_entropy(
 def binary_cross_entropy_with_logits(
     x: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Tensor:
-    """The same of logits x, without overflow; pos_weight multiplies the part of what is true"""
+    """The same of logits x, without overflow; pos_weight multiplies the part of what is true
+
+    >>> tg.binary_cross_entropy_with_logits(Tensor([0.0, 2.0]), Tensor([0.0, 1.0])).tolist()
+    0.41
+    """
     x, target = _pair("binary_cross_entropy_with_logits", x, target)
     if pos_weight is None:
         losses = softplus(x) - x * target
@@ -139,6 +163,9 @@ def cross_entropy(
     ignore_index      rows with this target do not count
     weight            (V,) of classes; a mean is divided by the weights of its targets
     label_smoothing   share of each target that is spread over all classes alike (Szegedy 2015)
+
+    >>> tg.cross_entropy(Tensor([[2.0, 0.0], [0.0, 0.0]]), Tensor([0, 1])).tolist()
+    0.41
     """
     logits = logits if isinstance(logits, Tensor) else Tensor(logits)
     targets = targets if isinstance(targets, Tensor) else Tensor(as_array(targets))
@@ -175,7 +202,11 @@ def cross_entropy(
 def linear_cross_entropy(
     x: Any, linear_weight: Tensor, targets: Any, linear_bias: Any = None, **settings: Any
 ) -> Tensor:
-    """cross_entropy, with its settings, of linear(x, linear_weight, linear_bias)"""
+    """cross_entropy, with its settings, of linear(x, linear_weight, linear_bias)
+
+    >>> tg.linear_cross_entropy(tg.ones(1, 2), tg.zeros(3, 2), Tensor([1])).tolist()
+    1.0986
+    """
     return cross_entropy(linear(x, linear_weight, linear_bias), targets, **settings)
 
 
@@ -183,7 +214,11 @@ def nll_loss(
     log_probabilities: Any, targets: Any, weight: Any = None, ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """-log_probabilities[target]: (..., V) with targets (...) integers; see cross_entropy"""
+    """-log_probabilities[target]: (..., V) with targets (...) integers; see cross_entropy
+
+    >>> tg.nll_loss(Tensor([[-1.0, -2.0]]), Tensor([1])).tolist()
+    2.0
+    """
     x = log_probabilities
     x = x if isinstance(x, Tensor) else Tensor(x)
     targets = targets if isinstance(targets, Tensor) else Tensor(as_array(targets))
@@ -212,7 +247,12 @@ def _weights(targets: Tensor, weight: Any, ignore_index: int, like: Tensor) -> T
 
 def kl_div(x: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target (log target - x) of log-probabilities x; with log_target the targets are logarithms.
-    reduction also "batchmean": the sum divided by the length of the first axis."""
+    reduction also "batchmean": the sum divided by the length of the first axis.
+
+    >>> tg.kl_div(Tensor([[0.5, 0.5]]).log(), Tensor([[0.25, 0.75]]),
+    ... reduction="batchmean").tolist()
+    0.1308
+    """
     x, target = _pair("kl_div", x, target)
     entropy = exp(target) * target if log_target else xlogy(target, target)
     losses = entropy - (exp(target) if log_target else target) * x
@@ -226,7 +266,11 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """exp(x) - target x, or, where x is no logarithm, x - target log(x + eps); full adds
-    Stirling's approximation of log(target!) where the target is above 1"""
+    Stirling's approximation of log(target!) where the target is above 1
+
+    >>> tg.poisson_nll_loss(Tensor([0.0]), Tensor([2.0])).tolist()
+    1.0
+    """
     x, target = _pair("poisson_nll_loss", x, target)
     losses = exp(x) - target * x if log_input else x - target * log(x + eps)
     if full:
@@ -240,7 +284,11 @@ def gaussian_nll_loss(
     x: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """(log var + (x - target)^2 / var) / 2, var being at least eps; full adds the constant"""
+    """(log var + (x - target)^2 / var) / 2, var being at least eps; full adds the constant
+
+    >>> tg.gaussian_nll_loss(Tensor([1.0]), Tensor([0.0]), Tensor([1.0])).tolist()
+    0.5
+    """
     x, target = _pair("gaussian_nll_loss", x, target)
     var = var if isinstance(var, Tensor) else Tensor(var)
     var = var.unsqueeze(-1) if var.ndim == x.ndim - 1 else var

@@ -17,7 +17,11 @@ from tinygrad_lite.tensor import Tensor
 
 @takes_axis
 def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between x and y along an axis; norms are at least eps"""
+    """The cosine of the angle between x and y along an axis; norms are at least eps
+
+    >>> tg.cosine_similarity(Tensor([[1.0, 0.0]]), Tensor([[1.0, 1.0]])).tolist()
+    [0.7071]
+    """
     x, y = broadcast_tensors(x, y)
     x, y = (t / maximum(norm(t, 2, axis, True), eps) for t in (x, y))
     return (x * y).sum(axis)
@@ -26,14 +30,22 @@ def cosine_similarity(x: Any, y: Any, axis: int = 1, eps: float = 1e-8) -> Tenso
 def pairwise_distance(
     x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """The p-norm of x - y + eps along the last axis"""
+    """The p-norm of x - y + eps along the last axis
+
+    >>> tg.pairwise_distance(Tensor([[0.0, 0.0]]), Tensor([[3.0, 4.0]])).tolist()
+    [5.0]
+    """
     return norm(x - y + eps, p, -1, keepdim)
 
 
 def cosine_embedding_loss(
     x: Tensor, y: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
 ) -> Tensor:
-    """1 - cos(x, y) where the target is 1, max(0, cos(x, y) - margin) where it is -1"""
+    """1 - cos(x, y) where the target is 1, max(0, cos(x, y) - margin) where it is -1
+
+    >>> tg.cosine_embedding_loss(Tensor([[1.0, 0.0]]), Tensor([[0.0, 1.0]]), Tensor([1])).tolist()
+    1.0
+    """
     cosine = cosine_similarity(x, y, -1)
     return reduced(where(eq(target, 1), 1 - cosine, maximum(cosine - margin, 0)), reduction)
 
@@ -43,7 +55,11 @@ def triplet_margin_loss(
     eps: float = 1e-6, swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """max(0, distance to the positive - distance to the negative + margin)  (Balntas 2016); with
-    swap, the negative is as near as it is to the anchor or to the positive"""
+    swap, the negative is as near as it is to the anchor or to the positive
+
+    >>> tg.triplet_margin_loss(Tensor([[0.0]]), Tensor([[1.0]]), Tensor([[1.5]])).tolist()
+    0.5
+    """
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -54,21 +70,33 @@ def triplet_margin_loss(
 def margin_ranking_loss(
     x: Tensor, y: Tensor, target: Tensor, margin: float = 0.0, reduction: str = "mean"
 ) -> Tensor:
-    """max(0, -target (x - y) + margin)"""
+    """max(0, -target (x - y) + margin)
+
+    >>> tg.margin_ranking_loss(Tensor([1.0]), Tensor([2.0]), Tensor([1.0])).tolist()
+    1.0
+    """
     return reduced(clip(-target * (x - y) + margin, min=0.0), reduction)
 
 
 def hinge_embedding_loss(
     x: Tensor, target: Tensor, margin: float = 1.0, reduction: str = "mean"
 ) -> Tensor:
-    """x where the target is 1, max(0, margin - x) where it is -1"""
+    """x where the target is 1, max(0, margin - x) where it is -1
+
+    >>> tg.hinge_embedding_loss(Tensor([0.5, 0.5]), Tensor([1.0, -1.0])).tolist()
+    0.5
+    """
     x, target = _pair("hinge_embedding_loss", x, target)
     apart = where(ne(target, 1), clip(margin - x, min=0.0), 0)
     return reduced(apart + where(ne(target, -1), x, 0), reduction)
 
 
 def soft_margin_loss(x: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """log(1 + exp(-target x))"""
+    """log(1 + exp(-target x))
+
+    >>> tg.soft_margin_loss(Tensor([0.0]), Tensor([1.0])).tolist()
+    0.6931
+    """
     x, target = _pair("soft_margin_loss", x, target)
     return reduced(softplus(-target * x), reduction)
 
@@ -78,7 +106,12 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0, swap: bool = False, reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """max(0, d(anchor, positive) - d(anchor, negative) + margin), with a distance of one's own;
-    swap: of the distances to the negative, the smaller of the anchor's and the positive's"""
+    swap: of the distances to the negative, the smaller of the anchor's and the positive's
+
+    >>> tg.triplet_margin_with_distance_loss(Tensor([[0.0]]), Tensor([[1.0]]),
+    ... Tensor([[1.5]])).tolist()
+    0.5
+    """
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -91,7 +124,11 @@ def multi_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
     """x (N, C), target (N,) -> the mean over classes i but the target t of
-    max(0, margin - x[t] + x[i])^p, times the weight (C,) of t"""
+    max(0, margin - x[t] + x[i])^p, times the weight (C,) of t
+
+    >>> tg.multi_margin_loss(Tensor([[0.1, 0.8]]), Tensor([1])).tolist()
+    0.15
+    """
     target = target if isinstance(target, Tensor) else Tensor(as_array(target))
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p is 1 or 2.\n  got {p}\n  try 1")
@@ -108,7 +145,11 @@ def multi_margin_loss(
 
 def multilabel_margin_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """x (N, C), target (N, C): the classes of each row, then -1 -> the sum, over these classes t
-    and all others i, of max(0, 1 - x[t] + x[i]), divided by C"""
+    and all others i, of max(0, 1 - x[t] + x[i]), divided by C
+
+    >>> tg.multilabel_margin_loss(Tensor([[0.1, 0.8]]), Tensor([[1, -1]])).tolist()
+    0.15
+    """
     target = target if isinstance(target, Tensor) else Tensor(as_array(target))
     rows, places = (t.reshape(1, -1) if t.ndim < 2 else t for t in (x, target))
     classes = rows.shape[1]
@@ -125,7 +166,11 @@ def multilabel_soft_margin_loss(
     x: Tensor, target: Tensor, weight: Any = None, reduction: str = "mean"
 ) -> Tensor:
     """x and target (..., C): the mean over classes of log(1 + exp(-x)) where the target is 1, and
-    log(1 + exp(x)) where it is 0"""
+    log(1 + exp(x)) where it is 0
+
+    >>> tg.multilabel_soft_margin_loss(Tensor([[0.0, 0.0]]), Tensor([[0.0, 1.0]])).tolist()
+    0.6931
+    """
     x, target = _pair("multilabel_soft_margin_loss", x, target)
     losses = target * softplus(-x) + (1 - target) * softplus(x)
     losses = losses if weight is None else losses * weight

@@ -31,7 +31,11 @@ def batch_norm(
 ) -> Tensor:  # fmt: skip
     """x (B, C, ...) with each channel normalised: over the batch and its places while training,
     which also moves the running statistics (C,) by `momentum` towards these; else by the running
-    ones. Then scaled and moved by weight and bias (C,)  (Ioffe, Szegedy 2015)"""
+    ones. Then scaled and moved by weight and bias (C,)  (Ioffe, Szegedy 2015)
+
+    >>> tg.batch_norm(Tensor([[1.0], [3.0]]), None, None, training=True).tolist()
+    [[-1.0], [1.0]]
+    """
     if x.ndim < 2:
         raise ValueError(
             f"batch_norm: x has a batch and channels.\n  got shape {x.shape}\n  try x.unsqueeze(0)"
@@ -62,7 +66,11 @@ def group_norm(
     eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """x (B, C, ...) with each of num_groups groups of channels normalised for itself  (Wu, He
-    2018), then scaled and moved by weight and bias (C,)"""
+    2018), then scaled and moved by weight and bias (C,)
+
+    >>> tg.group_norm(Tensor([[1.0, 3.0]]), 1).tolist()
+    [[-1.0, 1.0]]
+    """
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(
             "group_norm: groups divide the channels, the second axis of x.\n"
@@ -83,7 +91,11 @@ def instance_norm(
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """x (B, C, ...) with each channel of each example normalised for itself  (Ulyanov and others
-    2016); with use_input_stats=False by running statistics, as batch_norm"""
+    2016); with use_input_stats=False by running statistics, as batch_norm
+
+    >>> tg.instance_norm(Tensor([[[1.0, 3.0]]])).tolist()
+    [[[-1.0, 1.0]]]
+    """
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     if math.prod(x.shape[2:]) < 2:
@@ -106,7 +118,11 @@ def instance_norm(
 def local_response_norm(
     x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta  (Krizhevsky 2012)"""
+    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta  (Krizhevsky 2012)
+
+    >>> tg.local_response_norm(tg.ones(1, 2, 1), 2).tolist()
+    [[[1.0], [0.9999]]]
+    """
     widths = [(0, 0), (size // 2, (size - 1) // 2), *[(0, 0)] * (x.ndim - 2)]
     squares = (x * x).pad(widths).unfold(1, size, 1)
     return x / (mean(squares, -1) * alpha + k) ** beta

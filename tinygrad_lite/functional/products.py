@@ -19,7 +19,11 @@ from tinygrad_lite.tensor import Tensor
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:
-    """(n,), (m,) -> (n, m): each number of a times each of b"""
+    """(n,), (m,) -> (n, m): each number of a times each of b
+
+    >>> tg.outer(Tensor([1, 2]), Tensor([3, 4])).tolist()
+    [[3, 4], [6, 8]]
+    """
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(
             "outer: both are vectors.\n"
@@ -29,7 +33,11 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
-    """(..., k), (---, k) -> (..., ---): sums of products along the last axes"""
+    """(..., k), (---, k) -> (..., ---): sums of products along the last axes
+
+    >>> tg.inner(Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).tolist()
+    11.0
+    """
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return tensordot(a, b, ([-1], [-1]))
@@ -38,7 +46,11 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 @takes_axis
 def tensordot(a: Tensor, b: Tensor, axis: Any = 2) -> Tensor:
     """Sums of products along so many last axes of a and first ones of b, or along two lists of
-    axes; the others of a come first, then those of b. PyTorch's `dims`."""
+    axes; the others of a come first, then those of b. PyTorch's `dims`.
+
+    >>> tg.tensordot(tg.ones(2, 3), tg.ones(3, 2), 1).tolist()
+    [[3.0, 3.0], [3.0, 3.0]]
+    """
     if isinstance(axis, int):
         axis = [range(a.ndim - axis, a.ndim), range(axis)]
     ours, theirs = ([*given] if isinstance(given, Sequence) else [given] for given in axis)
@@ -58,7 +70,11 @@ def tensordot(a: Tensor, b: Tensor, axis: Any = 2) -> Tensor:
 
 
 def vdot(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of two vectors"""
+    """The inner product of two vectors
+
+    >>> tg.vdot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).tolist()
+    11.0
+    """
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(
             f"vdot: two vectors of one length.\n  got {a.shape} and {b.shape}\n  try a @ b"
@@ -75,32 +91,58 @@ def _plus(x: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
 
 
 def addmm(x: Any, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta x + alpha (a @ b), of matrices a (n, k) and b (k, m)"""
+    """beta x + alpha (a @ b), of matrices a (n, k) and b (k, m)
+
+    >>> tg.addmm(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0]]), Tensor([[1.0, 0.0], [0.0,
+    ... 1.0]])).tolist()
+    [[11.0, 22.0]]
+    """
     return _plus(x, matmul(a, b), beta, alpha)
 
 
 def addmv(x: Any, a: Tensor, v: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta x + alpha (a @ v), of a matrix a (n, k) and a vector v (k,)"""
+    """beta x + alpha (a @ v), of a matrix a (n, k) and a vector v (k,)
+
+    >>> tg.addmv(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([1.0,
+    ... 1.0])).tolist()
+    [13.0, 27.0]
+    """
     return _plus(x, matmul(a, v), beta, alpha)
 
 
 def addr(x: Any, v: Tensor, w: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta x + alpha outer(v, w)"""
+    """beta x + alpha outer(v, w)
+
+    >>> tg.addr(tg.zeros(2, 2), Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).tolist()
+    [[3.0, 4.0], [6.0, 8.0]]
+    """
     return _plus(x, outer(v, w), beta, alpha)
 
 
 def baddbmm(x: Any, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta x + alpha (a @ b), of batches a (B, n, k) and b (B, k, m)"""
+    """beta x + alpha (a @ b), of batches a (B, n, k) and b (B, k, m)
+
+    >>> tg.baddbmm(tg.ones(1, 1, 1), tg.ones(1, 1, 2), tg.ones(1, 2, 1)).tolist()
+    [[[3.0]]]
+    """
     return _plus(x, matmul(a, b), beta, alpha)
 
 
 def addbmm(x: Any, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
-    """beta x + alpha times the sum over the batch of a (B, n, k) @ b (B, k, m)"""
+    """beta x + alpha times the sum over the batch of a (B, n, k) @ b (B, k, m)
+
+    >>> tg.addbmm(tg.zeros(1, 1), tg.ones(3, 1, 2), tg.ones(3, 2, 1)).tolist()
+    [[6.0]]
+    """
     return _plus(x, sum_(matmul(a, b), 0), beta, alpha)
 
 
 def kron(a: Tensor, b: Tensor) -> Tensor:
-    """Kronecker's product: each number of a times the whole of b, in its place"""
+    """Kronecker's product: each number of a times the whole of b, in its place
+
+    >>> tg.kron(Tensor([1, 2]), Tensor([1, 10])).tolist()
+    [1, 10, 2, 20]
+    """
     axes = max(a.ndim, b.ndim)
     first, second = (reshape(t, *[1] * (axes - t.ndim), *t.shape) for t in (a, b))
     pairs = zip(first.shape, second.shape, strict=True)
@@ -111,7 +153,11 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
 
 @takes_axis
 def cross(a: Tensor, b: Tensor, axis: int = -1) -> Tensor:
-    """The vector product along an axis of 3"""
+    """The vector product along an axis of 3
+
+    >>> tg.cross(Tensor([1.0, 0.0, 0.0]), Tensor([0.0, 1.0, 0.0])).tolist()
+    [0.0, 0.0, 1.0]
+    """
     if a.shape[axis] != 3 or b.shape[axis] != 3 or a.ndim != b.ndim:
         raise ValueError(
             "cross: both have as many axes, and the one named has three numbers.\n"
@@ -121,7 +167,11 @@ def cross(a: Tensor, b: Tensor, axis: int = -1) -> Tensor:
 
 
 def bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-    """(..., I), (..., J), weight (O, I, J) -> (..., O): a^T weight[o] b, plus a bias (O,)"""
+    """(..., I), (..., J), weight (O, I, J) -> (..., O): a^T weight[o] b, plus a bias (O,)
+
+    >>> tg.bilinear(Tensor([[1.0, 2.0]]), Tensor([[3.0]]), tg.ones(1, 2, 1)).tolist()
+    [[9.0]]
+    """
     outputs, i, j = weight.shape
     left = matmul(a, reshape(permute(weight, 1, 0, 2), i, outputs * j))
     y = sum_(reshape(left, *a.shape[:-1], outputs, j) * b.unsqueeze(-2), -1)
@@ -129,24 +179,40 @@ def bilinear(a: Tensor, b: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
 
 
 def dist(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of a - b, one number"""
+    """The p-norm of a - b, one number
+
+    >>> tg.dist(Tensor([0.0, 0.0]), Tensor([3.0, 4.0])).tolist()
+    5.0
+    """
     return norm(a - b, p)
 
 
 def cdist(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
     """(..., n, C), (..., m, C) -> (..., n, m): the p-norm of each row of a less each of b; takes
-    memory for all n m C differences"""
+    memory for all n m C differences
+
+    >>> tg.cdist(Tensor([[0.0, 0.0]]), Tensor([[3.0, 4.0]])).tolist()
+    [[5.0]]
+    """
     return norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
 
 
 def pdist(x: Tensor, p: float = 2) -> Tensor:
-    """(n, C) -> (n (n - 1) / 2,): the p-norms of pairs of rows, (0, 1), (0, 2), ..., (1, 2), ..."""
+    """(n, C) -> (n (n - 1) / 2,): the p-norms of pairs of rows, (0, 1), (0, 2), ..., (1, 2), ...
+
+    >>> tg.pdist(Tensor([[0.0, 0.0], [3.0, 4.0]])).tolist()
+    [5.0]
+    """
     first, second = (constant(i) for i in np.triu_indices(len(x), 1))
     return norm(index_select(x, 0, first) - index_select(x, 0, second), p, -1)
 
 
 def block_diag(*matrices: Any) -> Tensor:
-    """The matrices along the diagonal of one, zeros elsewhere; numbers and vectors are rows"""
+    """The matrices along the diagonal of one, zeros elsewhere; numbers and vectors are rows
+
+    >>> tg.block_diag(tg.ones(1, 2), tg.ones(1, 1)).tolist()
+    [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     given = [m if isinstance(m, Tensor) else Tensor(m) for m in matrices]
     wide = [m if m.ndim == 2 else reshape(m, 1, -1) for m in given]
     columns, rows, before = sum(m.shape[1] for m in wide), [], 0
@@ -157,14 +223,22 @@ def block_diag(*matrices: Any) -> Tensor:
 
 
 def cartesian_prod(*vectors: Tensor) -> Tensor:
-    """(n,), (m,), ... -> (n m ..., vectors): each number of the first with each of the others"""
+    """(n,), (m,), ... -> (n m ..., vectors): each number of the first with each of the others
+
+    >>> tg.cartesian_prod(Tensor([1, 2]), Tensor([3, 4])).tolist()
+    [[1, 3], [1, 4], [2, 3], [2, 4]]
+    """
     if len(vectors) == 1:
         return vectors[0]
     return stack([reshape(grid, -1) for grid in meshgrid(*vectors)], -1)
 
 
 def combinations(x: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """(n,) -> (combinations, r): each choice of r numbers, in their order"""
+    """(n,) -> (combinations, r): each choice of r numbers, in their order
+
+    >>> tg.combinations(Tensor([1, 2, 3])).tolist()
+    [[1, 2], [1, 3], [2, 3]]
+    """
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(len(x)), r)), np.int64).reshape(-1, r)
     return getitem(x, constant(places))
@@ -175,6 +249,9 @@ def cov(x: Tensor, correction: int = 1, fweights: Any = None, aweights: Any = No
 
     fweights   (n,) how often each was seen
     aweights   (n,) how much each counts
+
+    >>> tg.cov(Tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
     """
     x = x.float() if x.dtype.kind != "f" else x
     rows = reshape(x, 1, -1) if x.ndim < 2 else x
@@ -195,7 +272,11 @@ def cov(x: Tensor, correction: int = 1, fweights: Any = None, aweights: Any = No
 
 
 def corrcoef(x: Tensor) -> Tensor:
-    """(variables, n) -> (variables, variables): correlations, between -1 and 1"""
+    """(variables, n) -> (variables, variables): correlations, between -1 and 1
+
+    >>> tg.corrcoef(Tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
     c = cov(x)
     if c.ndim == 0:
         return c / c

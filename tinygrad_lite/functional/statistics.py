@@ -27,13 +27,21 @@ from tinygrad_lite.tensor import Tensor, op
 
 @takes_axis
 def nansum(x: Tensor, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """The sum of what is a number"""
+    """The sum of what is a number
+
+    >>> tg.nansum(Tensor([1.0, float("nan"), 3.0])).tolist()
+    4.0
+    """
     return sum_(where(x == x, x, 0), axis, keepdim)
 
 
 @takes_axis
 def nanmean(x: Tensor, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """The mean of what is a number"""
+    """The mean of what is a number
+
+    >>> tg.nanmean(Tensor([1.0, float("nan"), 3.0])).tolist()
+    2.0
+    """
     return nansum(x, axis, keepdim) / sum_(eq(x, x).astype(x.dtype), axis, keepdim)
 
 
@@ -46,7 +54,11 @@ class Extremes(NamedTuple):
 
 @takes_axis
 def aminmax(x: Tensor, axis: Any = None, keepdim: bool = False) -> Extremes:
-    """`min` and `max`"""
+    """`min` and `max`
+
+    >>> [y.tolist() for y in tg.aminmax(Tensor([3.0, 1.0, 2.0]))]
+    [1.0, 3.0]
+    """
     return Extremes(min_(x, axis, keepdim), max_(x, axis, keepdim))
 
 
@@ -66,13 +78,21 @@ def _middle(x, skip_nan):
 @takes_axis
 def median(x: Tensor, axis: int | None = None, keepdim: bool = False) -> Any:
     """The middle one of the elements in order, of two the lower; NaN if one is. With an axis, also
-    where it is, as (values, indices)"""
+    where it is, as (values, indices)
+
+    >>> tg.median(Tensor([3.0, 1.0, 2.0])).tolist()
+    2.0
+    """
     return _median(x, axis, keepdim, False)
 
 
 @takes_axis
 def nanmedian(x: Tensor, axis: int | None = None, keepdim: bool = False) -> Any:
-    """`median` of what is a number"""
+    """`median` of what is a number
+
+    >>> tg.nanmedian(Tensor([1.0, float("nan"), 3.0])).tolist()
+    1.0
+    """
     return _median(x, axis, keepdim, True)
 
 
@@ -97,7 +117,11 @@ def quantile(
     x: Tensor, q: Any, axis: int | None = None, keepdim: bool = False, interpolation: str = "linear"
 ) -> Tensor:
     """What a share q of the elements is below, between those beside it as `interpolation` says;
-    NaN if an element is. Of several q, (n,), the results stand on a new first axis"""
+    NaN if an element is. Of several q, (n,), the results stand on a new first axis
+
+    >>> tg.quantile(Tensor([1.0, 2.0, 3.0]), 0.25).tolist()
+    1.5
+    """
     return _quantile(x, q, axis, keepdim, interpolation, False)
 
 
@@ -105,7 +129,11 @@ def quantile(
 def nanquantile(
     x: Tensor, q: Any, axis: int | None = None, keepdim: bool = False, interpolation: str = "linear"
 ) -> Tensor:
-    """`quantile` of what is a number"""
+    """`quantile` of what is a number
+
+    >>> tg.nanquantile(Tensor([1.0, float("nan"), 3.0]), 0.5).tolist()
+    2.0
+    """
     return _quantile(x, q, axis, keepdim, interpolation, True)
 
 
@@ -144,7 +172,11 @@ def _quantile(
 
 @takes_axis
 def mode(x: Tensor, axis: int = -1, keepdim: bool = False) -> Ordered:
-    """The element that is there most often along an axis, the least of equals; its last place"""
+    """The element that is there most often along an axis, the least of equals; its last place
+
+    >>> [y.tolist() for y in tg.mode(Tensor([1, 2, 2]))]
+    [2, 2]
+    """
     if x.ndim == 0:
         return Ordered(x, Tensor(constant(np.zeros((), np.int64))))
     moved = movedim(x, axis, -1)
@@ -169,7 +201,11 @@ def _most_frequent(x):
 
 @takes_axis
 def diff(x: Tensor, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
-    """Each element less the one before it along an axis, n times"""
+    """Each element less the one before it along an axis, n times
+
+    >>> tg.diff(Tensor([1, 4, 9])).tolist()
+    [3, 5]
+    """
     if n == 0:
         return x
     parts = [t for t in (prepend, x, append) if t is not None]
@@ -184,13 +220,21 @@ def diff(x: Tensor, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
 
 @takes_axis
 def trapezoid(y: Tensor, x: Any = None, dx: Any = 1, axis: int = -1) -> Tensor:
-    """The integral of y along an axis by straight lines between its places, at x or dx apart"""
+    """The integral of y along an axis by straight lines between its places, at x or dx apart
+
+    >>> tg.trapezoid(Tensor([1.0, 2.0, 3.0])).tolist()
+    4.0
+    """
     return sum_(_trapezia(y, x, dx, axis), axis)
 
 
 @takes_axis
 def cumulative_trapezoid(y: Tensor, x: Any = None, dx: Any = 1, axis: int = -1) -> Tensor:
-    """The integrals up to each place but the first, see trapezoid"""
+    """The integrals up to each place but the first, see trapezoid
+
+    >>> tg.cumulative_trapezoid(Tensor([1.0, 2.0, 3.0])).tolist()
+    [1.5, 4.0]
+    """
     return _trapezia(y, x, dx, axis).cumsum(axis)
 
 
@@ -207,7 +251,11 @@ def _trapezia(y: Tensor, x: Any, dx: Any, axis: int) -> Tensor:
 
 @takes_axis
 def renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
-    """x with each slice along an axis whose p-norm is above maxnorm scaled down to it"""
+    """x with each slice along an axis whose p-norm is above maxnorm scaled down to it
+
+    >>> tg.renorm(Tensor([[3.0, 4.0]]), 2, 0, 1.0).tolist()
+    [[0.6, 0.8]]
+    """
     axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
     norms = norm(x, p, axes, True)
     return x * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
@@ -218,7 +266,11 @@ def renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
 
 def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     """(n,) integers from 0 up -> how often each number is there, or the sum of its weights, which
-    have gradients"""
+    have gradients
+
+    >>> tg.bincount(Tensor([0, 2, 2])).tolist()
+    [1, 0, 2]
+    """
     counts = _counted(x, minlength)
     if weights is None:
         return counts
@@ -240,7 +292,11 @@ def _counted(x, minlength):
 @op
 def histc(x, bins=100, min=0, max=0):
     """How many elements are in each of so many bins of one width from min to max, or, where these
-    are equal, from the least to the largest element"""
+    are equal, from the least to the largest element
+
+    >>> tg.histc(Tensor([1.0, 2.0, 2.5]), 2, 1, 3).tolist()
+    [1.0, 2.0]
+    """
     low, high = (np.min(x), np.max(x)) if min == max and x.size else (min, max)
     low, high = (low - 1, high + 1) if low == high else (low, high)
     if not np.isfinite(low) or not np.isfinite(high):
@@ -252,7 +308,11 @@ def histc(x, bins=100, min=0, max=0):
 
 
 def bucketize(x: Any, boundaries: Any, right: bool = False) -> Tensor:
-    """int64: between which of the boundaries (n,), in order, each element is"""
+    """int64: between which of the boundaries (n,), in order, each element is
+
+    >>> tg.bucketize(Tensor([1, 5, 9]), Tensor([2, 6])).tolist()
+    [0, 1, 2]
+    """
     return searchsorted(boundaries, x, right)
 
 
@@ -261,7 +321,11 @@ def unique(
     axis: int | None = None,
 ) -> Any:  # fmt: skip
     """The elements, or the slices along an axis, each once and in order; if asked for, also which
-    of them each one is, and how often each is there"""
+    of them each one is, and how often each is there
+
+    >>> tg.unique(Tensor([2, 1, 2])).tolist()
+    [1, 2]
+    """
     found = np.unique(x.data, return_inverse=True, return_counts=True, axis=axis)
     values, inverse, counts = found[0], found[1], found[2]
     shape = x.shape if axis is None else (-1,)
@@ -273,7 +337,11 @@ def unique(
 def unique_consecutive(
     x: Tensor, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
 ) -> Any:
-    """The same of elements one behind the other alone: each run of equals once"""
+    """The same of elements one behind the other alone: each run of equals once
+
+    >>> tg.unique_consecutive(Tensor([1, 1, 2, 1])).tolist()
+    [1, 2, 1]
+    """
     rows = x.data.reshape(-1) if axis is None else np.moveaxis(x.data, axis, 0)
     flat = rows.reshape(len(rows), math.prod(rows.shape[1:]))
     new = np.ones(len(rows), bool)
@@ -288,7 +356,11 @@ def unique_consecutive(
 
 
 def unravel_index(places: Tensor, shape: Any) -> tuple[Tensor, ...]:
-    """Places in a tensor of `shape` seen as one row, as an index for each axis"""
+    """Places in a tensor of `shape` seen as one row, as an index for each axis
+
+    >>> [y.tolist() for y in tg.unravel_index(Tensor([3]), (2, 2))]
+    [[1], [1]]
+    """
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     rest, found = places.long(), []
     for n in shape[::-1]:

@@ -184,7 +184,11 @@ def _each(x, forward, backward):
 
 @op
 def relu(x):
-    """max(x, 0)"""
+    """max(x, 0)
+
+    >>> tg.relu([-1, 2]).tolist()
+    [0.0, 2.0]
+    """
     return _each(x, relu_forward, relu_backward)
 
 
@@ -200,25 +204,41 @@ def _gelu_tanh(x):
 
 @op
 def silu(x):
-    """x * sigmoid(x)"""
+    """x * sigmoid(x)
+
+    >>> tg.silu([-1, 1]).tolist()
+    [-0.2689, 0.7311]
+    """
     return _each(x, silu_forward, silu_backward)
 
 
 @op
 def sigmoid(x):
-    """1 / (1 + exp(-x))"""
+    """1 / (1 + exp(-x))
+
+    >>> tg.sigmoid([0, 2]).tolist()
+    [0.5, 0.8808]
+    """
     return _each(x, sigmoid_forward, sigmoid_backward)
 
 
 @op
 def softplus(x):
-    """log(1 + exp(x)), without overflow"""
+    """log(1 + exp(x)), without overflow
+
+    >>> tg.softplus([0, 2]).tolist()
+    [0.6931, 2.1269]
+    """
     return _each(x, softplus_forward, softplus_backward)
 
 
 @op
 def relu_squared(x):
-    """max(x, 0)^2"""
+    """max(x, 0)^2
+
+    >>> tg.relu_squared([-1, 3]).tolist()
+    [0.0, 9.0]
+    """
     return _each(x, relu_squared_forward, relu_squared_backward)
 
 
@@ -238,13 +258,21 @@ def _leaky_relu(g, x, slope):
 
 
 def leaky_relu(x, negative_slope=0.01):
-    """x where x > 0, else negative_slope * x"""
+    """x where x > 0, else negative_slope * x
+
+    >>> tg.leaky_relu([-1, 2], 0.1).tolist()
+    [-0.1, 2.0]
+    """
     x = x if isinstance(x, Tensor) else Tensor(x)
     return _leaky_relu(x, x.detach(), slope=negative_slope)
 
 
 def gelu(x, approximate="none"):
-    """x * Phi(x), Phi the normal distribution; approximate="tanh" is the form that GPT-2 uses."""
+    """x * Phi(x), Phi the normal distribution; approximate="tanh" is the form that GPT-2 uses.
+
+    >>> tg.gelu([-1, 1]).tolist()
+    [-0.1587, 0.8413]
+    """
     if approximate not in ("none", "tanh"):
         raise ValueError(
             "gelu: there is an exact form and one with tanh.\n"

@@ -214,6 +214,9 @@ def scaled_dot_product_attention(
     return_weights  also return the weights (B, H, T, S); the composed path
     attn_mask   broadcasts to (B, H, T, S): booleans, true where a query may look, or numbers that
                 are added to the scores; the composed path
+
+    >>> tg.scaled_dot_product_attention(*3 * [tg.ones(1, 1, 2, 4)]).tolist()
+    [[[[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]]]
     """
     if q.ndim != 4 or k.shape != v.shape or k.ndim != 4 or q.shape[:2] != k.shape[:2] \
             or q.shape[3] != k.shape[3] or (is_causal and q.shape[2] > k.shape[2]):  # fmt: skip
@@ -232,7 +235,11 @@ def scaled_dot_product_attention(
 
 
 def attention_weights(q, k, is_causal, scale, attn_mask=None):
-    """softmax(q k^T * scale) over the visible keys, composed: (B, H, T, S)"""
+    """softmax(q k^T * scale) over the visible keys, composed: (B, H, T, S)
+
+    >>> tg.attention_weights(tg.ones(1, 1, 2, 4), tg.ones(1, 1, 2, 4), True, 0.5).tolist()
+    [[[[1.0, 0.0], [0.5, 0.5]]]]
+    """
     scores = mul(matmul(q, k.transpose(-2, -1)), scale)
     if attn_mask is not None:
         allowed = attn_mask.dtype.kind == "b"

@@ -272,19 +272,31 @@ def _conv(name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Sizes, p
 
 def conv1d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
            dilation: Sizes = 1, groups: int = 1) -> Tensor:  # fmt: skip
-    """x (B, C, T) or (C, T), weight (O, C / groups, k) -> (B, O, T'); padding also "same" """
+    """x (B, C, T) or (C, T), weight (O, C / groups, k) -> (B, O, T'); padding also "same"
+
+    >>> tg.conv1d(Tensor([[1.0, 2.0, 3.0]]), Tensor([[[1.0, 1.0]]])).tolist()
+    [[3.0, 5.0]]
+    """
     return _conv("conv1d", 1, x, weight, bias, stride, padding, dilation, groups)
 
 
 def conv2d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
            dilation: Sizes = 1, groups: int = 1) -> Tensor:  # fmt: skip
-    """x (B, C, H, W) or (C, H, W), weight (O, C / groups, kh, kw) -> (B, O, H', W')"""
+    """x (B, C, H, W) or (C, H, W), weight (O, C / groups, kh, kw) -> (B, O, H', W')
+
+    >>> tg.conv2d(tg.ones(1, 3, 3), tg.ones(1, 1, 2, 2)).tolist()
+    [[[4.0, 4.0], [4.0, 4.0]]]
+    """
     return _conv("conv2d", 2, x, weight, bias, stride, padding, dilation, groups)
 
 
 def conv3d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Any = 0,
            dilation: Sizes = 1, groups: int = 1) -> Tensor:  # fmt: skip
-    """x (B, C, D, H, W) or (C, D, H, W), weight (O, C / groups, kd, kh, kw)"""
+    """x (B, C, D, H, W) or (C, D, H, W), weight (O, C / groups, kd, kh, kw)
+
+    >>> tg.conv3d(tg.ones(1, 2, 2, 2), tg.ones(1, 1, 2, 2, 2)).tolist()
+    [[[[8.0]]]]
+    """
     return _conv("conv3d", 3, x, weight, bias, stride, padding, dilation, groups)
 
 
@@ -322,7 +334,11 @@ def _conv_transpose(name: str, axes: int, x: Any, weight: Any, bias: Any, stride
 def conv_transpose1d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes = 0,
                      output_padding: Sizes = 0, groups: int = 1,
                      dilation: Sizes = 1) -> Tensor:  # fmt: skip
-    """x (B, C, T), weight (C, O / groups, k) -> (B, O, T')"""
+    """x (B, C, T), weight (C, O / groups, k) -> (B, O, T')
+
+    >>> tg.conv_transpose1d(Tensor([[1.0, 2.0]]), Tensor([[[1.0, 1.0]]])).tolist()
+    [[1.0, 3.0, 2.0]]
+    """
     return _conv_transpose("conv_transpose1d", 1, x, weight, bias, stride, padding, output_padding,
                            groups, dilation)  # fmt: skip
 
@@ -330,7 +346,11 @@ def conv_transpose1d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, p
 def conv_transpose2d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes = 0,
                      output_padding: Sizes = 0, groups: int = 1,
                      dilation: Sizes = 1) -> Tensor:  # fmt: skip
-    """x (B, C, H, W), weight (C, O / groups, kh, kw) -> (B, O, H', W')"""
+    """x (B, C, H, W), weight (C, O / groups, kh, kw) -> (B, O, H', W')
+
+    >>> tg.conv_transpose2d(tg.ones(1, 1, 2), tg.ones(1, 1, 1, 2)).tolist()
+    [[[1.0, 2.0, 1.0]]]
+    """
     return _conv_transpose("conv_transpose2d", 2, x, weight, bias, stride, padding, output_padding,
                            groups, dilation)  # fmt: skip
 
@@ -338,6 +358,10 @@ def conv_transpose2d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, p
 def conv_transpose3d(x: Any, weight: Any, bias: Any = None, stride: Sizes = 1, padding: Sizes = 0,
                      output_padding: Sizes = 0, groups: int = 1,
                      dilation: Sizes = 1) -> Tensor:  # fmt: skip
-    """x (B, C, D, H, W), weight (C, O / groups, kd, kh, kw)"""
+    """x (B, C, D, H, W), weight (C, O / groups, kd, kh, kw)
+
+    >>> tg.conv_transpose3d(tg.ones(1, 1, 1, 2), tg.ones(1, 1, 1, 1, 2)).tolist()
+    [[[[1.0, 2.0, 1.0]]]]
+    """
     return _conv_transpose("conv_transpose3d", 3, x, weight, bias, stride, padding, output_padding,
                            groups, dilation)  # fmt: skip

@@ -10,6 +10,9 @@ def dropout(x, p, seed):
     """x with each element set to 0 with probability p, the others scaled by 1 / (1 - p).
 
     seed   a number or a numpy.random.Generator
+
+    >>> tg.dropout(tg.ones(2), 0.0, seed=0).tolist()
+    [1.0, 1.0]
     """
     check_probability(p)
     return x if p == 0 and isinstance(x, Tensor) else _dropout(x, p, seed)
@@ -37,18 +40,30 @@ def _draw(mask, seed, p):
 
 def feature_dropout(x, p, seed):
     """x (B, C, ...) with whole channels of an example set to 0 with probability p, the others
-    scaled by 1 / (1 - p)  (Tompson and others 2015), as PyTorch's dropout1d to dropout3d"""
+    scaled by 1 / (1 - p)  (Tompson and others 2015), as PyTorch's dropout1d to dropout3d
+
+    >>> tg.feature_dropout(tg.ones(1, 2, 1), 0.0, seed=0).tolist()
+    [[[1.0], [1.0]]]
+    """
     return x * dropout(_ones_by_channel(x), p, seed)
 
 
 def alpha_dropout(x, p, seed):
     """x with each element set to selu's lowest value with probability p, and the whole scaled and
-    moved so that mean and variance of what is normally distributed stay  (Klambauer 2017)"""
+    moved so that mean and variance of what is normally distributed stay  (Klambauer 2017)
+
+    >>> tg.alpha_dropout(tg.ones(2), 0.0, seed=0).tolist()
+    [1.0, 1.0]
+    """
     return _alpha_dropout(x, Tensor(constant(np.ones(x.shape, x.dtype))), p, seed)
 
 
 def feature_alpha_dropout(x, p, seed):
-    """`alpha_dropout` of whole channels of x (B, C, ...)"""
+    """`alpha_dropout` of whole channels of x (B, C, ...)
+
+    >>> tg.feature_alpha_dropout(tg.ones(1, 2, 1), 0.0, seed=0).tolist()
+    [[[1.0], [1.0]]]
+    """
     return _alpha_dropout(x, _ones_by_channel(x), p, seed)
 
 

@@ -54,7 +54,11 @@ def _check_index(index, rows):
 def embedding(index, weight):
     """Rows of weight (V, C) for an integer array: index (...), result (..., C). A weight of dtype
     uint16 holds bfloat16 numbers, one (V, C / 32, 36) of int8 blocks of them, as in `linear`; these
-    have no gradient."""
+    have no gradient.
+
+    >>> tg.embedding(Tensor([1, 0, 1]), Tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[3.0, 4.0], [1.0, 2.0], [3.0, 4.0]]
+    """
     only_read = is_stored(weight)
     if not (only_read or weight.ndim == 2) or index.dtype.kind not in "iu":
         raise TypeError(
@@ -102,6 +106,9 @@ def embedding_bag(
     per_sample_weights    as index: what rows are multiplied by, for mode="sum"
     padding_idx           an index that does not count; -1 is the last
     include_last_offset   the last of the offsets is where the last bag ends
+
+    >>> tg.embedding_bag(Tensor([[0, 1]]), Tensor([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [[2.0, 3.0]]
     """
     index = index if isinstance(index, Tensor) else Tensor(np.asarray(index))
     whole = index.ndim == 2

@@ -60,7 +60,11 @@ def layernorm_backward(chunk, dx, dw_blocks, db_blocks, g, xhat, w, rstd):
 
 @op
 def layernorm(x, weight, bias=None, eps=1e-5):
-    """Normalise x (..., C) over its last axis, then scale by weight (C,) and shift by bias (C,)."""
+    """Normalise x (..., C) over its last axis, then scale by weight (C,) and shift by bias (C,).
+
+    >>> tg.layernorm(Tensor([[1.0, 3.0]]), tg.ones(2), tg.zeros(2)).tolist()
+    [[-1.0, 1.0]]
+    """
     if x.ndim == 0 or any(p is not None and p.shape != x.shape[-1:] for p in (weight, bias)):
         raise ValueError(
             "layernorm: weight and bias have the length of the last axis of x.\n"

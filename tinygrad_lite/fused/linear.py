@@ -82,6 +82,9 @@ def linear(x, weight, bias=None):
     A weight of dtype uint16 holds bfloat16 numbers, see `to_bfloat16`, one (D, C / 32, 36) of int8
     blocks of them, see kernels/int8.py; these have no gradient. With blocks, a few rows of x are
     rounded to such blocks too.
+
+    >>> tg.linear(Tensor([[1.0, 2.0]]), Tensor([[1.0, 1.0]]), Tensor([10.0])).tolist()
+    [[13.0]]
     """
     in_blocks = int8.is_stored(weight)
     shape = int8.shape_of(weight) if in_blocks else weight.shape

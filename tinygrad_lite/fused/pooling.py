@@ -200,7 +200,11 @@ def _max(name: str, axes: int, x: Any, kernel: Sizes, stride: Sizes | None, padd
 def max_pool1d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
                dilation: Sizes = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:  # fmt: skip
-    """The largest of each window of x (B, C, T); with return_indices, also where it is"""
+    """The largest of each window of x (B, C, T); with return_indices, also where it is
+
+    >>> tg.max_pool1d([[1, 5, 3, 2]], 2).tolist()
+    [[5, 3]]
+    """
     return _max("max_pool1d", 1, x, kernel_size, stride, padding, dilation, ceil_mode,
                 return_indices)  # fmt: skip
 
@@ -209,7 +213,11 @@ def max_pool2d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding:
                dilation: Sizes = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:  # fmt: skip
     """The largest of each window of x (B, C, H, W); with return_indices, also where it is: the
-    place in an image seen as one row"""
+    place in an image seen as one row
+
+    >>> tg.max_pool2d([[[1, 2], [3, 4]]], 2).tolist()
+    [[[4]]]
+    """
     return _max("max_pool2d", 2, x, kernel_size, stride, padding, dilation, ceil_mode,
                 return_indices)  # fmt: skip
 
@@ -217,7 +225,11 @@ def max_pool2d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding:
 def max_pool3d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
                dilation: Sizes = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:  # fmt: skip
-    """The largest of each window of x (B, C, D, H, W); with return_indices, also where it is"""
+    """The largest of each window of x (B, C, D, H, W); with return_indices, also where it is
+
+    >>> tg.max_pool3d(tg.ones(1, 2, 2, 2), 2).tolist()
+    [[[[1.0]]]]
+    """
     return _max("max_pool3d", 3, x, kernel_size, stride, padding, dilation, ceil_mode,
                 return_indices)  # fmt: skip
 
@@ -234,14 +246,22 @@ def _mean(name: str, axes: int, x: Any, kernel: Sizes, stride: Sizes | None, pad
 
 def avg_pool1d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
                ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:  # fmt: skip
-    """The mean of each window of x (B, C, T); zeros of the padding count unless told otherwise"""
+    """The mean of each window of x (B, C, T); zeros of the padding count unless told otherwise
+
+    >>> tg.avg_pool1d([[1, 2, 3, 4]], 2).tolist()
+    [[1.5, 3.5]]
+    """
     return _mean("avg_pool1d", 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
 def avg_pool2d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
                divisor_override: int | None = None) -> Tensor:  # fmt: skip
-    """The mean of each window of x (B, C, H, W), or its sum divided by divisor_override"""
+    """The mean of each window of x (B, C, H, W), or its sum divided by divisor_override
+
+    >>> tg.avg_pool2d([[[1, 2], [3, 4]]], 2).tolist()
+    [[[2.5]]]
+    """
     return _mean("avg_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
                  divisor_override)  # fmt: skip
 
@@ -249,7 +269,11 @@ def avg_pool2d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding:
 def avg_pool3d(x: Any, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
                divisor_override: int | None = None) -> Tensor:  # fmt: skip
-    """The mean of each window of x (B, C, D, H, W), or its sum divided by divisor_override"""
+    """The mean of each window of x (B, C, D, H, W), or its sum divided by divisor_override
+
+    >>> tg.avg_pool3d(tg.ones(1, 2, 2, 2), 2).tolist()
+    [[[[1.0]]]]
+    """
     return _mean("avg_pool3d", 3, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
                  divisor_override)  # fmt: skip
 
@@ -279,32 +303,56 @@ def _outputs(x: Tensor, given: Any, axes: int) -> tuple[int, ...]:
 
 
 def adaptive_avg_pool1d(x: Any, output_size: Any) -> Tensor:
-    """See adaptive_avg_pool"""
+    """See adaptive_avg_pool
+
+    >>> tg.adaptive_avg_pool1d([[1, 2, 3, 4, 5]], 2).tolist()
+    [[2.0, 4.0]]
+    """
     return adaptive_avg_pool(x, output_size, 1)
 
 
 def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
-    """See adaptive_avg_pool"""
+    """See adaptive_avg_pool
+
+    >>> tg.adaptive_avg_pool2d([[[1, 2], [3, 4]]], 1).tolist()
+    [[[2.5]]]
+    """
     return adaptive_avg_pool(x, output_size, 2)
 
 
 def adaptive_avg_pool3d(x: Any, output_size: Any) -> Tensor:
-    """See adaptive_avg_pool"""
+    """See adaptive_avg_pool
+
+    >>> tg.adaptive_avg_pool3d(tg.ones(1, 2, 2, 2), 1).tolist()
+    [[[[1.0]]]]
+    """
     return adaptive_avg_pool(x, output_size, 3)
 
 
 def adaptive_max_pool1d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """See adaptive_max_pool"""
+    """See adaptive_max_pool
+
+    >>> tg.adaptive_max_pool1d([[1, 2, 3, 4, 5]], 2).tolist()
+    [[3, 5]]
+    """
     return adaptive_max_pool(x, output_size, 1, return_indices)
 
 
 def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """See adaptive_max_pool"""
+    """See adaptive_max_pool
+
+    >>> tg.adaptive_max_pool2d([[[1, 2], [3, 4]]], 1).tolist()
+    [[[4]]]
+    """
     return adaptive_max_pool(x, output_size, 2, return_indices)
 
 
 def adaptive_max_pool3d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """See adaptive_max_pool"""
+    """See adaptive_max_pool
+
+    >>> tg.adaptive_max_pool3d(tg.ones(1, 2, 2, 2), 1).tolist()
+    [[[[1.0]]]]
+    """
     return adaptive_max_pool(x, output_size, 3, return_indices)
 
 
@@ -330,7 +378,11 @@ def max_unpool1d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Numbers put back to where max_pool1d found them, zeros elsewhere"""
+    """Numbers put back to where max_pool1d found them, zeros elsewhere
+
+    >>> tg.max_unpool1d(Tensor([[5.0]]), Tensor([[1]]), 2).tolist()
+    [[0.0, 5.0]]
+    """
     return _unpool(1, x, indices, kernel_size, stride, padding, output_size)
 
 
@@ -342,7 +394,11 @@ def max_unpool2d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Numbers put back to where max_pool2d found them, zeros elsewhere"""
+    """Numbers put back to where max_pool2d found them, zeros elsewhere
+
+    >>> tg.max_unpool2d(Tensor([[[5.0]]]), Tensor([[[3]]]), 2).tolist()
+    [[[0.0, 0.0], [0.0, 5.0]]]
+    """
     return _unpool(2, x, indices, kernel_size, stride, padding, output_size)
 
 
@@ -354,5 +410,9 @@ def max_unpool3d(
     padding: Sizes = 0,
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
-    """Numbers put back to where max_pool3d found them, zeros elsewhere"""
+    """Numbers put back to where max_pool3d found them, zeros elsewhere
+
+    >>> tg.max_unpool3d(Tensor([[[[5.0]]]]), Tensor([[[[7]]]]), 2).shape
+    (1, 2, 2, 2)
+    """
     return _unpool(3, x, indices, kernel_size, stride, padding, output_size)

@@ -58,7 +58,11 @@ def rmsnorm_backward(chunk, dx, dw_blocks, g, x, w, rrms):
 
 @op
 def rmsnorm(x, weight=None, eps=1e-6):
-    """Divide x (..., C) by the root of its mean square over the last axis; scale by weight (C,)."""
+    """Divide x (..., C) by the root of its mean square over the last axis; scale by weight (C,).
+
+    >>> tg.rmsnorm(Tensor([[3.0, 4.0]])).tolist()
+    [[0.8485, 1.1314]]
+    """
     if x.ndim == 0 or (weight is not None and x.shape[-1:] != weight.shape):
         raise ValueError(
             "rmsnorm: the weight has the length of the last axis of x.\n"

@@ -121,12 +121,20 @@ def _rowwise(x, axis, forward, backward):
 @takes_axis
 @op
 def softmax(x, axis=-1):
-    """exp(x) / sum(exp(x)) along an axis, without overflow"""
+    """exp(x) / sum(exp(x)) along an axis, without overflow
+
+    >>> tg.softmax(Tensor([0.0, 0.0])).tolist()
+    [0.5, 0.5]
+    """
     return _rowwise(x, axis, softmax_forward, softmax_backward)
 
 
 @takes_axis
 @op
 def log_softmax(x, axis=-1):
-    """log(softmax(x)) along an axis, without overflow"""
+    """log(softmax(x)) along an axis, without overflow
+
+    >>> tg.log_softmax(Tensor([0.0, 0.0])).tolist()
+    [-0.6931, -0.6931]
+    """
     return _rowwise(x, axis, log_softmax_forward, log_softmax_backward)

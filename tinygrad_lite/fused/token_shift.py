@@ -53,7 +53,11 @@ def token_shift_backward(chunk, dx, dw_blocks, g, x, w, time):
 
 @op
 def token_shift(x, weight):
-    """x (..., T, C) with weight (C,) times the position before added to each"""
+    """x (..., T, C) with weight (C,) times the position before added to each
+
+    >>> tg.token_shift(Tensor([[[1.0], [2.0]]]), tg.full((1,), 0.5)).tolist()
+    [[[1.0], [2.5]]]
+    """
     if x.ndim < 2 or weight.shape != x.shape[-1:]:
         raise ValueError(
             "token_shift: x is (..., T, C), the weight (C,).\n"

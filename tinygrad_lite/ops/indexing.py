@@ -126,7 +126,11 @@ def _change(x: Tensor, index: Any, value: Any, write: Any, made: Any) -> None:
 @takes_axis
 def gather(x: Tensor, axis: int, index: Any) -> Tensor:
     """out[i, j, k] = x[i, index[i, j, k], k] for axis 1, and so on; index is an integer array with
-    as many axes as x"""
+    as many axes as x
+
+    >>> tg.gather(Tensor([[1, 2], [3, 4]]), 1, Tensor([[1], [0]])).tolist()
+    [[2], [3]]
+    """
     index = index if isinstance(index, Tensor) else Tensor(index)
     if index.size == 0:
         return getitem(x.reshape(-1), slice(0)).reshape(*index.shape)
@@ -167,7 +171,11 @@ def _checked(name: str, x: Tensor, axis: int, index: Any) -> Tensor:
 
 @takes_axis
 def index_select(x: Tensor, axis: int, index: Any) -> Tensor:
-    """The slices of x along an axis that `index` (n,) names"""
+    """The slices of x along an axis that `index` (n,) names
+
+    >>> tg.index_select(Tensor([1, 2, 3]), 0, Tensor([2, 0])).tolist()
+    [3, 1]
+    """
     return getitem(x, _along(x, axis, index))
 
 
@@ -180,12 +188,20 @@ def _along(x: Tensor, axis: int, index: Any) -> tuple:
 
 
 def take(x: Tensor, index: Any) -> Tensor:
-    """Elements by their place in x seen as one row"""
+    """Elements by their place in x seen as one row
+
+    >>> tg.take(Tensor([[1, 2], [3, 4]]), Tensor([3, 0])).tolist()
+    [4, 1]
+    """
     return getitem(x.reshape(-1), index)
 
 
 def masked_select(x: Tensor, mask: Any) -> Tensor:
-    """The elements of x where the mask is true, one behind the other"""
+    """The elements of x where the mask is true, one behind the other
+
+    >>> tg.masked_select(Tensor([1, 2, 3]), Tensor([True, False, True])).tolist()
+    [1, 3]
+    """
     mask = mask if isinstance(mask, Tensor) else Tensor(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     return getitem(x.expand(shape), mask.expand(shape))
@@ -193,7 +209,11 @@ def masked_select(x: Tensor, mask: Any) -> Tensor:
 
 @op
 def nonzero(x):
-    """(n, axes of x) int64: where x is not 0"""
+    """(n, axes of x) int64: where x is not 0
+
+    >>> tg.argwhere(Tensor([0, 3, 0, 5])).tolist()
+    [[1], [3]]
+    """
     return np.argwhere(x), None
 
 
@@ -202,7 +222,11 @@ argwhere = nonzero
 
 @op
 def one_hot(x, num_classes):
-    """(..., num_classes) float32: 1 at the position that x, an integer array, names"""
+    """(..., num_classes) float32: 1 at the position that x, an integer array, names
+
+    >>> tg.one_hot(Tensor([1, 0]), 3).tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    """
     _check_classes(x, num_classes)
     classes = np.arange(num_classes, like=x)
     return np.equal(x[..., None], classes).astype(np.float32), None

@@ -73,7 +73,11 @@ def _matmul(a, b):
 
 
 def matmul(a: Any, b: Any) -> Tensor:
-    """a @ b as in NumPy: 1-D to N-D, leading axes broadcast."""
+    """a @ b as in NumPy: 1-D to N-D, leading axes broadcast.
+
+    >>> tg.matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])).tolist()
+    [[11.0]]
+    """
     a = a if isinstance(a, Tensor) else Tensor(a)
     b = b if isinstance(b, Tensor) else Tensor(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -92,7 +96,11 @@ def matmul(a: Any, b: Any) -> Tensor:
 
 
 def dot(a: Any, b: Any) -> Tensor:
-    """The same as `matmul`; for two vectors, their inner product"""
+    """The same as `matmul`; for two vectors, their inner product
+
+    >>> tg.dot(Tensor([1.0, 2.0]), Tensor([3.0, 4.0])).tolist()
+    11.0
+    """
     return matmul(a, b)
 
 
@@ -101,6 +109,9 @@ def einsum(formula: str, *operands: Any) -> Tensor:
 
     Composed: diagonals by indexing, then operand after operand as batched matrix products. The
     letters are single; "..." is not supported.
+
+    >>> tg.einsum("ij,j->i", Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([1.0, 1.0])).tolist()
+    [3.0, 7.0]
     """
     inputs, arrow, output = formula.replace(" ", "").partition("->")
     terms = inputs.split(",")

@@ -25,14 +25,22 @@ def _numbers(given: tuple) -> tuple[int, ...]:
 
 @op
 def reshape(x, *shape):
-    """Another shape with the same elements in the same order; one size may be -1."""
+    """Another shape with the same elements in the same order; one size may be -1.
+
+    >>> Tensor([1, 2, 3, 4]).reshape(2, 2).tolist()
+    [[1, 2], [3, 4]]
+    """
     y = contiguous(x).reshape(_numbers(shape))
     return y, lambda g: (contiguous(g).reshape(x.shape),)
 
 
 @op
 def permute(x, *axes):
-    """Axes in another order, as numpy.transpose: x.permute(0, 2, 1)"""
+    """Axes in another order, as numpy.transpose: x.permute(0, 2, 1)
+
+    >>> tg.ones(2, 3, 4).permute(2, 0, 1).shape
+    (4, 2, 3)
+    """
     order = np.lib.array_utils.normalize_axis_tuple(_numbers(axes), np.ndim(x), "axes")
     back = sorted(range(len(order)), key=order.__getitem__)
     return np.transpose(x, order), lambda g: (np.transpose(g, back),)
@@ -40,13 +48,21 @@ def permute(x, *axes):
 
 @op
 def transpose(x, axis_0=-2, axis_1=-1):
-    """Two axes exchanged"""
+    """Two axes exchanged
+
+    >>> Tensor([[1, 2], [3, 4]]).transpose().tolist()
+    [[1, 3], [2, 4]]
+    """
     return np.swapaxes(x, axis_0, axis_1), lambda g: (np.swapaxes(g, axis_0, axis_1),)
 
 
 @op
 def expand(x, *shape):
-    """Axes of size 1 (and new axes in front) repeated to `shape`; -1 keeps a size."""
+    """Axes of size 1 (and new axes in front) repeated to `shape`; -1 keeps a size.
+
+    >>> Tensor([1, 2]).expand(2, 2).tolist()
+    [[1, 2], [1, 2]]
+    """
     shape = _numbers(shape)
     extra = len(shape) - np.ndim(x)
     shape = tuple(np.shape(x)[i - extra] if n == -1 else n for i, n in enumerate(shape))
@@ -56,25 +72,41 @@ def expand(x, *shape):
 @takes_axis
 @op
 def flip(x, axis):
-    """Elements in reverse order along one axis or several"""
+    """Elements in reverse order along one axis or several
+
+    >>> Tensor([1, 2, 3]).flip(0).tolist()
+    [3, 2, 1]
+    """
     return np.flip(x, axis), lambda g: (np.flip(g, axis),)
 
 
 @op
 def tril(x, diagonal=0):
-    """The lower triangle of the last two axes; zeros above the diagonal"""
+    """The lower triangle of the last two axes; zeros above the diagonal
+
+    >>> tg.tril(tg.ones(2, 2)).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
     return np.tril(x, diagonal), lambda g: (np.tril(g, diagonal),)
 
 
 @op
 def triu(x, diagonal=0):
-    """The upper triangle of the last two axes; zeros below the diagonal"""
+    """The upper triangle of the last two axes; zeros below the diagonal
+
+    >>> tg.triu(tg.ones(2, 2)).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
     return np.triu(x, diagonal), lambda g: (np.triu(g, diagonal),)
 
 
 @takes_axis
 def squeeze(x: Any, axis: int | tuple | None = None) -> Tensor:
-    """Without axes of size 1: all of them, or those named; a named axis of another size stays."""
+    """Without axes of size 1: all of them, or those named; a named axis of another size stays.
+
+    >>> tg.ones(1, 3, 1).squeeze().shape
+    (3,)
+    """
     shape = np.shape(x.data if isinstance(x, Tensor) else x)
     given = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes = np.lib.array_utils.normalize_axis_tuple(tuple(given), len(shape), "axis")
@@ -83,14 +115,22 @@ def squeeze(x: Any, axis: int | tuple | None = None) -> Tensor:
 
 @takes_axis
 def unsqueeze(x: Any, axis: int) -> Tensor:
-    """With a new axis of size 1 at `axis`"""
+    """With a new axis of size 1 at `axis`
+
+    >>> tg.ones(3).unsqueeze(0).shape
+    (1, 3)
+    """
     shape = list(np.shape(x.data if isinstance(x, Tensor) else x))
     (position,) = np.lib.array_utils.normalize_axis_tuple(axis, len(shape) + 1, "axis")
     return reshape(x, *shape[:position], 1, *shape[position:])
 
 
 def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
-    """The axes from start_axis to end_axis joined into one"""
+    """The axes from start_axis to end_axis joined into one
+
+    >>> tg.ones(2, 3, 4).flatten(1).shape
+    (2, 12)
+    """
     if x.ndim == 0:
         return reshape(x, 1)
     start, end = start_axis % x.ndim, end_axis % x.ndim
@@ -99,7 +139,11 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
 
 
 def repeat(x: Tensor, *repeats: Any) -> Tensor:
-    """The whole tensor repeated along each axis, as numpy.tile: x.repeat(2, 3)"""
+    """The whole tensor repeated along each axis, as numpy.tile: x.repeat(2, 3)
+
+    >>> Tensor([1, 2]).repeat(2).tolist()
+    [1, 2, 1, 2]
+    """
     times = _numbers(repeats)
     shape = (1,) * (len(times) - x.ndim) + x.shape
     split_shape = [n for size in shape for n in (1, size)]
@@ -110,7 +154,11 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
 
 @op
 def clone(x):
-    """A copy, in memory of its own"""
+    """A copy, in memory of its own
+
+    >>> Tensor([1, 2]).clone().tolist()
+    [1, 2]
+    """
     return x.copy(), lambda g: (g,)
 
 
@@ -118,7 +166,11 @@ def clone(x):
 @op
 def roll(x, shifts, axis=None):
     """Elements moved on by `shifts` places along an axis, or several, those at the end to the
-    beginning; without axis, of x seen as one row"""
+    beginning; without axis, of x seen as one row
+
+    >>> tg.roll(Tensor([1, 2, 3]), 1).tolist()
+    [3, 1, 2]
+    """
     back = tuple(-s for s in shifts) if isinstance(shifts, tuple | list) else -shifts
     return np.roll(x, shifts, axis), lambda g: (np.roll(g, back, axis),)
 
@@ -127,23 +179,39 @@ view = reshape  # never a copy where the memory allows it, and where it does not
 
 
 def view_as(x: Any, other: Tensor) -> Tensor:
-    """x in the shape of another"""
+    """x in the shape of another
+
+    >>> Tensor([1, 2, 3, 4]).view_as(tg.ones(2, 2)).tolist()
+    [[1, 2], [3, 4]]
+    """
     return reshape(x, other.shape)
 
 
 def expand_as(x: Any, other: Tensor) -> Tensor:
-    """x expanded to the shape of another"""
+    """x expanded to the shape of another
+
+    >>> Tensor([1, 2]).expand_as(tg.ones(2, 2)).tolist()
+    [[1, 2], [1, 2]]
+    """
     return expand(x, other.shape)
 
 
 def ravel(x: Any) -> Tensor:
-    """All elements in one row"""
+    """All elements in one row
+
+    >>> Tensor([[1, 2], [3, 4]]).ravel().tolist()
+    [1, 2, 3, 4]
+    """
     return reshape(x, -1)
 
 
 @takes_axis
 def unflatten(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
-    """With an axis made several of these sizes, of which one may be -1"""
+    """With an axis made several of these sizes, of which one may be -1
+
+    >>> tg.ones(6).unflatten(0, (2, 3)).shape
+    (2, 3)
+    """
     (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
     sizes, n = tuple(sizes), x.shape[axis]
     known = int(np.prod([s for s in sizes if s != -1], dtype=int))
@@ -158,7 +226,11 @@ def unflatten(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
 
 
 def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Axes moved to other places, the others in their order"""
+    """Axes moved to other places, the others in their order
+
+    >>> tg.movedim(tg.ones(2, 3, 4), 0, 2).shape
+    (3, 4, 2)
+    """
     order = np.moveaxis(np.empty([1] * x.ndim), source, destination)  # which checks them
     given = source if isinstance(source, tuple | list) else (source,)
     to = destination if isinstance(destination, tuple | list) else (destination,)
@@ -168,12 +240,20 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
 
 
 def swapaxes(x: Tensor, axis_0: int, axis_1: int) -> Tensor:
-    """Two axes exchanged"""
+    """Two axes exchanged
+
+    >>> tg.ones(2, 3, 4).swapaxes(0, 2).shape
+    (4, 3, 2)
+    """
     return transpose(x, axis_0, axis_1)
 
 
 def tile(x: Tensor, *times: Any) -> Tensor:
-    """The whole tensor repeated along each axis; fewer numbers are for the last axes"""
+    """The whole tensor repeated along each axis; fewer numbers are for the last axes
+
+    >>> tg.tile(Tensor([1, 2]), 2).tolist()
+    [1, 2, 1, 2]
+    """
     given = _numbers(times)
     return repeat(x, *[1] * (x.ndim - len(given)), *given)
 
@@ -181,7 +261,11 @@ def tile(x: Tensor, *times: Any) -> Tensor:
 @takes_axis
 def repeat_interleave(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
     """Each element along an axis `repeats` times, one number or one for each of them; without axis,
-    of x seen as one row"""
+    of x seen as one row
+
+    >>> Tensor([1, 2]).repeat_interleave(2).tolist()
+    [1, 1, 2, 2]
+    """
     if axis is None:
         x, axis = reshape(x, -1), 0
     (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
@@ -193,7 +277,11 @@ def repeat_interleave(x: Tensor, repeats: Any, axis: int | None = None) -> Tenso
 @takes_axis
 def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along an axis, each `step` after the one before; what is in a
-    window becomes the last axis"""
+    window becomes the last axis
+
+    >>> Tensor([1, 2, 3, 4]).unfold(0, 2, 1).tolist()
+    [[1, 2], [2, 3], [3, 4]]
+    """
     if x.ndim == 0:
         return unfold(reshape(x, 1), 0, size, step)[0]
     (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
@@ -209,7 +297,11 @@ def unfold(x: Tensor, axis: int, size: int, step: int) -> Tensor:
 
 
 def diagonal(x: Tensor, offset: int = 0, axis_0: int = 0, axis_1: int = 1) -> Tensor:
-    """The elements x[i, i + offset] of two axes, which become the last"""
+    """The elements x[i, i + offset] of two axes, which become the last
+
+    >>> tg.diagonal(Tensor([[1, 2], [3, 4]])).tolist()
+    [1, 4]
+    """
     moved = movedim(x, (axis_0, axis_1), (-2, -1))
     rows, columns = _diagonal_places(moved.shape[-2], moved.shape[-1], offset)
     return getitem(moved, (..., rows, columns))
@@ -222,7 +314,11 @@ def _diagonal_places(n: int, m: int, offset: int) -> tuple[Any, Any]:
 
 
 def diag_embed(x: Tensor, offset: int = 0, axis_0: int = -2, axis_1: int = -1) -> Tensor:
-    """The last axis as the diagonal of two new ones, zeros elsewhere"""
+    """The last axis as the diagonal of two new ones, zeros elsewhere
+
+    >>> tg.diag_embed(Tensor([[1, 2]])).tolist()
+    [[[1, 0], [0, 2]]]
+    """
     n = x.shape[-1] + abs(offset)
     rows, columns = _diagonal_places(n, n, offset)
     empty = Tensor(constant(np.zeros((*x.shape[:-1], n, n), x.dtype)))
@@ -230,7 +326,11 @@ def diag_embed(x: Tensor, offset: int = 0, axis_0: int = -2, axis_1: int = -1) -
 
 
 def diag(x: Tensor, diagonal: int = 0) -> Tensor:
-    """The matrix with the vector x on a diagonal, or that diagonal of the matrix x"""
+    """The matrix with the vector x on a diagonal, or that diagonal of the matrix x
+
+    >>> tg.diag(Tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
+    """
     if x.ndim not in (1, 2):
         raise ValueError(
             f"diag: x is a vector or a matrix.\n  got shape {x.shape}\n  try x.diag_embed()"
@@ -242,12 +342,20 @@ _diagonal = diagonal
 
 
 def trace(x: Tensor) -> Tensor:
-    """The sum of the diagonal of a matrix"""
+    """The sum of the diagonal of a matrix
+
+    >>> Tensor([[1, 2], [3, 4]]).trace().tolist()
+    5
+    """
     return diagonal(x).sum()
 
 
 def rot90(x: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned k times by 90 degrees, from the first axis towards the second"""
+    """Turned k times by 90 degrees, from the first axis towards the second
+
+    >>> Tensor([[1, 2], [3, 4]]).rot90().tolist()
+    [[2, 4], [1, 3]]
+    """
     first, second = (axis % x.ndim for axis in axes)
     if first == second:
         raise ValueError(f"rot90: two axes are needed.\n  got {axes}\n  try (0, 1)")
@@ -260,14 +368,22 @@ def rot90(x: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
 
 
 def broadcast_tensors(*tensors: Any) -> list[Tensor]:
-    """Each expanded to the shape that all have together"""
+    """Each expanded to the shape that all have together
+
+    >>> [y.tolist() for y in tg.broadcast_tensors(tg.ones(2, 1), tg.zeros(2))]
+    [[[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]
+    """
     shape = np.broadcast_shapes(*[np.shape(t) for t in tensors])
     return [expand(t, shape) for t in tensors]
 
 
 def meshgrid(*tensors: Tensor, indexing: str = "ij") -> list[Tensor]:
     """Vectors as coordinates of a grid, each with an axis for each of them; indexing="xy" exchanges
-    the first two axes"""
+    the first two axes
+
+    >>> [y.tolist() for y in tg.meshgrid(Tensor([1, 2]), Tensor([3, 4]))]
+    [[[1, 1], [2, 2]], [[3, 4], [3, 4]]]
+    """
     if indexing not in ("ij", "xy"):
         raise ValueError(f"meshgrid: indexing is 'ij' or 'xy'.\n  got {indexing!r}\n  try 'ij'")
     vectors = [reshape(t, -1) for t in tensors]
@@ -291,7 +407,11 @@ def causal_mask(scores: Tensor) -> Tensor:
 
 
 def sum_to_size(x: Tensor, *shape: Any) -> Tensor:
-    """Summed over the axes along which a tensor of `shape` would be broadcast to x"""
+    """Summed over the axes along which a tensor of `shape` would be broadcast to x
+
+    >>> tg.ones(2, 3).sum_to_size(1, 3).tolist()
+    [[2.0, 2.0, 2.0]]
+    """
     shape = _numbers(shape)
     if np.broadcast_shapes(x.shape, shape) != x.shape:
         raise ValueError(
@@ -307,28 +427,48 @@ def _summed_to(x, shape):
 
 
 def flipud(x: Tensor) -> Tensor:
-    """Rows in reverse order"""
+    """Rows in reverse order
+
+    >>> tg.flipud(Tensor([[1], [2]])).tolist()
+    [[2], [1]]
+    """
     return flip(x, 0)
 
 
 def fliplr(x: Tensor) -> Tensor:
-    """Columns in reverse order"""
+    """Columns in reverse order
+
+    >>> tg.fliplr(Tensor([[1, 2]])).tolist()
+    [[2, 1]]
+    """
     return flip(x, 1)
 
 
 def atleast_1d(x: Any) -> Tensor:
-    """With an axis of size 1 where there is none"""
+    """With an axis of size 1 where there is none
+
+    >>> tg.atleast_1d(Tensor(3.0)).tolist()
+    [3.0]
+    """
     return reshape(x, *_shaped(x, 1))
 
 
 def atleast_2d(x: Any) -> Tensor:
-    """With axes of size 1 in front, where there are less than two"""
+    """With axes of size 1 in front, where there are less than two
+
+    >>> tg.atleast_2d(Tensor([1.0, 2.0])).tolist()
+    [[1.0, 2.0]]
+    """
     return reshape(x, *_shaped(x, 2))
 
 
 def atleast_3d(x: Any) -> Tensor:
     """With axes of size 1 around, where there are less than three: (n,) becomes (1, n, 1) and
-    (n, m) becomes (n, m, 1)"""
+    (n, m) becomes (n, m, 1)
+
+    >>> tg.atleast_3d(Tensor([[1.0, 2.0]])).tolist()
+    [[[1.0], [2.0]]]
+    """
     shape = _shaped(x, 2)
     return reshape(x, *shape, 1) if len(shape) == 2 else reshape(x, *shape)
 
@@ -339,12 +479,20 @@ def _shaped(x: Any, axes: int) -> tuple[int, ...]:
 
 
 def diagflat(x: Tensor, offset: int = 0) -> Tensor:
-    """The matrix with all elements of x on a diagonal"""
+    """The matrix with all elements of x on a diagonal
+
+    >>> tg.diagflat(Tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
+    """
     return diag_embed(reshape(x, -1), offset)
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """x (B, C, ...) with one channel of each group, then the next of each  (ShuffleNet, 2017)"""
+    """x (B, C, ...) with one channel of each group, then the next of each  (ShuffleNet, 2017)
+
+    >>> tg.channel_shuffle(tg.arange(4.0).reshape(1, 4, 1, 1), 2).flatten().tolist()
+    [0.0, 2.0, 1.0, 3.0]
+    """
     if groups < 1 or x.shape[1] % groups:
         raise ValueError(
             "channel_shuffle: groups divide the channels, the second axis of x.\n"

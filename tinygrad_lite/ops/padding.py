@@ -24,6 +24,9 @@ def pad(x: Tensor, padding: Sequence, value: float = 0.0, mode: str = "constant"
               (before, after, before, after, ...) from the last axis backwards
     mode      constant: `value`; reflect: mirrored at the edge element, replicate: that element,
               circular: from the other end
+
+    >>> tg.pad(Tensor([1, 2]), [(1, 1)]).tolist()
+    [0, 1, 2, 0]
     """
     flat = all(isinstance(n, int | np.integer) for n in padding)
     pairs = [tuple(p) for p in padding] if not flat else []

@@ -23,7 +23,11 @@ def rand(
     dtype: Any = np.float32,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform between low (included) and high (excluded)"""
+    """Uniform between low (included) and high (excluded)
+
+    >>> tg.rand(2, seed=0).shape
+    (2,)
+    """
     return Tensor(filled(_draw, _numbers(shape), dtype, seed, "uniform", low, high), requires_grad)
 
 
@@ -35,12 +39,20 @@ def randn(
     dtype: Any = np.float32,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normally distributed"""
+    """Normally distributed
+
+    >>> tg.randn(2, seed=0).shape
+    (2,)
+    """
     return Tensor(filled(_draw, _numbers(shape), dtype, seed, "normal", mean, std), requires_grad)
 
 
 def randint(low: int, high: int, *shape: Any, seed: Seed, dtype: Any = np.int64) -> Tensor:
-    """Integers from low (included) to high (excluded)"""
+    """Integers from low (included) to high (excluded)
+
+    >>> tg.randint(0, 1, (2,), seed=0).tolist()
+    [0, 0]
+    """
     return Tensor(filled(_draw, _numbers(shape), dtype, seed, "integers", low, high))
 
 
@@ -74,22 +86,38 @@ def _draw(out: np.ndarray, seed: Seed, kind: str, first: float, second: float) -
 
 
 def rand_like(x: Tensor, seed: Seed, dtype: Any = None) -> Tensor:
-    """Uniform between 0 and 1, in the shape of x, and its dtype unless one is given"""
+    """Uniform between 0 and 1, in the shape of x, and its dtype unless one is given
+
+    >>> tg.rand_like(tg.ones(2), seed=0).shape
+    (2,)
+    """
     return rand(x.shape, seed=seed, dtype=dtype or x.dtype)
 
 
 def randn_like(x: Tensor, seed: Seed, dtype: Any = None) -> Tensor:
-    """Normally distributed, in the shape of x, and its dtype unless one is given"""
+    """Normally distributed, in the shape of x, and its dtype unless one is given
+
+    >>> tg.randn_like(tg.ones(2), seed=0).shape
+    (2,)
+    """
     return randn(x.shape, seed=seed, dtype=dtype or x.dtype)
 
 
 def randint_like(x: Tensor, low: int, high: int, seed: Seed, dtype: Any = None) -> Tensor:
-    """Integers from low (included) to high (excluded), in the shape of x"""
+    """Integers from low (included) to high (excluded), in the shape of x
+
+    >>> tg.randint_like(tg.ones(2), 0, 1, seed=0).tolist()
+    [0.0, 0.0]
+    """
     return randint(low, high, x.shape, seed=seed, dtype=dtype or x.dtype)
 
 
 def randperm(n: int, seed: Seed) -> Tensor:
-    """(n,) int64: 0 to n - 1 in random order"""
+    """(n,) int64: 0 to n - 1 in random order
+
+    >>> tg.randperm(3, seed=0).sort()[0].tolist()
+    [0, 1, 2]
+    """
     return Tensor(filled(_shuffle, (n,), np.int64, seed))
 
 
@@ -99,14 +127,22 @@ def _shuffle(out: np.ndarray, seed: Seed) -> None:
 
 def normal(mean: Any, std: Any, seed: Seed) -> Tensor:
     """Normally distributed, each element with a mean and a standard deviation of its own; Tensors
-    or numbers, of which gradients are noted"""
+    or numbers, of which gradients are noted
+
+    >>> tg.normal(0.0, Tensor([0.0, 0.0]), seed=0).tolist()
+    [0.0, 0.0]
+    """
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
     kind = next((t.dtype for t in (mean, std) if isinstance(t, Tensor)), np.float32)
     return randn(shape, seed=seed, dtype=kind) * std + mean
 
 
 def bernoulli(p: Tensor, seed: Seed) -> Tensor:
-    """1 with probability p, else 0, for each element of p"""
+    """1 with probability p, else 0, for each element of p
+
+    >>> tg.bernoulli(Tensor([0.0, 1.0]), seed=0).tolist()
+    [0.0, 1.0]
+    """
     check_probabilities(p.data, "bernoulli")
     return lt(rand(p.shape, seed=seed, dtype=p.dtype), p.detach()).astype(p.dtype)
 
@@ -114,7 +150,11 @@ def bernoulli(p: Tensor, seed: Seed) -> Tensor:
 @op
 def multinomial(weights, n, replacement=False, *, seed):
     """(..., V) -> (..., n) int64: n places, drawn in proportion to the weights of a row; each
-    once, unless with replacement"""
+    once, unless with replacement
+
+    >>> tg.multinomial(Tensor([0.0, 1.0]), 1, seed=0).tolist()
+    [1]
+    """
     places = np.empty((*weights.shape[:-1], n), np.int64, like=weights)
     _draw_places(places, weights, replacement, seed)
     return places, None

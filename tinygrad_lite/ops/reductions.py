@@ -35,6 +35,11 @@ def _kept(y, x, axis):
 @takes_axis
 @op
 def sum(x, axis=None, keepdim=False):
+    """The sum over an axis, several, or all; integers and booleans as int64
+
+    >>> Tensor([[1, 2], [3, 4]]).sum(0).tolist()
+    [4, 6]
+    """
     y = sums.sum_axes(x, _axes(x, axis), keepdim)
     return y, lambda g: (np.broadcast_to(_kept(g, x, axis), np.shape(x)),)
 
@@ -47,14 +52,22 @@ def _sum_dtype(x):
 @takes_axis
 @op
 def max(x, axis=None, keepdim=False):
-    """The largest element; equal ones share the gradient."""
+    """The largest element; equal ones share the gradient.
+
+    >>> Tensor([1, 5, 3]).max().tolist()
+    5
+    """
     return _extreme(np.max, x, axis, keepdim)
 
 
 @takes_axis
 @op
 def min(x, axis=None, keepdim=False):
-    """The smallest element; equal ones share the gradient."""
+    """The smallest element; equal ones share the gradient.
+
+    >>> Tensor([1, 5, 3]).min().tolist()
+    1
+    """
     return _extreme(np.min, x, axis, keepdim)
 
 
@@ -72,7 +85,11 @@ def _extreme(function, x, axis, keepdim):
 @takes_axis
 @op
 def prod(x, axis=None, keepdim=False):
-    """The product of the elements, with exact gradients also where elements are 0."""
+    """The product of the elements, with exact gradients also where elements are 0.
+
+    >>> Tensor([2, 3, 4]).prod().tolist()
+    24
+    """
     axes = _axes(x, axis)
     y = np.prod(x, axis=axes, keepdims=keepdim, dtype=_sum_dtype(x))
 
@@ -95,47 +112,76 @@ def prod(x, axis=None, keepdim=False):
 @takes_axis
 @op
 def argmax(x, axis=None, keepdim=False):
-    """Where the largest element is (the first of equals), int64"""
+    """Where the largest element is (the first of equals), int64
+
+    >>> Tensor([1, 5, 3]).argmax().tolist()
+    1
+    """
     return np.argmax(x, axis=axis, keepdims=keepdim), None
 
 
 @takes_axis
 @op
 def argmin(x, axis=None, keepdim=False):
-    """Where the smallest element is (the first of equals), int64"""
+    """Where the smallest element is (the first of equals), int64
+
+    >>> Tensor([1, 5, 3]).argmin().tolist()
+    0
+    """
     return np.argmin(x, axis=axis, keepdims=keepdim), None
 
 
 @takes_axis
 @op
 def any(x, axis=None, keepdim=False):
-    """Whether an element is not 0"""
+    """Whether an element is not 0
+
+    >>> Tensor([True, False]).any().tolist()
+    True
+    """
     return np.any(x, axis=_axes(x, axis), keepdims=keepdim), None
 
 
 @takes_axis
 @op
 def all(x, axis=None, keepdim=False):
-    """Whether no element is 0"""
+    """Whether no element is 0
+
+    >>> Tensor([True, False]).all().tolist()
+    False
+    """
     return np.all(x, axis=_axes(x, axis), keepdims=keepdim), None
 
 
 @takes_axis
 @op
 def count_nonzero(x, axis=None, keepdim=False):
-    """How many elements are not 0, int64"""
+    """How many elements are not 0, int64
+
+    >>> Tensor([0, 3, 5]).count_nonzero().tolist()
+    2
+    """
     return np.sum(np.not_equal(x, 0), axis=_axes(x, axis), keepdims=keepdim, dtype=np.int64), None
 
 
 @takes_axis
 def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
+    """The mean over an axis, several, or all
+
+    >>> Tensor([[1.0, 2.0], [3.0, 4.0]]).mean(0).tolist()
+    [2.0, 3.0]
+    """
     x = _tensor(x)
     return div(sum(x, axis, keepdim), _count(x.data, axis))
 
 
 @takes_axis
 def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
-    """Variance: the sum of squared deviations divided by (count - correction)"""
+    """Variance: the sum of squared deviations divided by (count - correction)
+
+    >>> Tensor([1.0, 3.0]).var().tolist()
+    2.0
+    """
     x = _tensor(x)
     deviation = sub(x, mean(x, axis, True))
     count = np.maximum(_count(x.data, axis) - correction, 0)
@@ -144,7 +190,11 @@ def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
 
 @takes_axis
 def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
-    """Standard deviation: the square root of `var`; its derivative is 0 where it is 0."""
+    """Standard deviation: the square root of `var`; its derivative is 0 where it is 0.
+
+    >>> Tensor([1.0, 3.0]).std().tolist()
+    1.4142
+    """
     return _deviation(var(x, axis, keepdim, correction))
 
 
@@ -158,7 +208,11 @@ def _deviation(variance):
 def var_mean(
     x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """`var` and `mean`"""
+    """`var` and `mean`
+
+    >>> [y.tolist() for y in tg.var_mean(Tensor([1.0, 3.0]))]
+    [2.0, 2.0]
+    """
     return var(x, axis, keepdim, correction), mean(x, axis, keepdim)
 
 
@@ -166,14 +220,22 @@ def var_mean(
 def std_mean(
     x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """`std` and `mean`"""
+    """`std` and `mean`
+
+    >>> [y.tolist() for y in tg.std_mean(Tensor([1.0, 3.0]))]
+    [1.4142, 2.0]
+    """
     return std(x, axis, keepdim, correction), mean(x, axis, keepdim)
 
 
 @takes_axis
 def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tensor:
     """(sum of |x|^p)^(1/p); p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
-    The derivative of a norm that is 0 is 0."""
+    The derivative of a norm that is 0 is 0.
+
+    >>> tg.norm(Tensor([3.0, 4.0])).tolist()
+    5.0
+    """
     x = _tensor(x)
     x = x if x.dtype.kind == "f" else astype(x, np.float32)
     if p == 2:  # without absolute values, which have no second derivative at 0
@@ -199,13 +261,21 @@ def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tenso
 
 @takes_axis
 def normalize(x: Any, p: float = 2, axis: Any = 1, eps: float = 1e-12) -> Tensor:
-    """x divided by its norm along an axis, or by eps where that is larger"""
+    """x divided by its norm along an axis, or by eps where that is larger
+
+    >>> tg.normalize(Tensor([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
     return div(x, maximum(norm(x, p, axis, True), eps))
 
 
 @takes_axis
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
-    """log(sum(exp(x))), without overflow; float32 for integers"""
+    """log(sum(exp(x))), without overflow; float32 for integers
+
+    >>> tg.logsumexp([0, 0], 0).tolist()
+    0.6931
+    """
     x = _tensor(x)
     largest = _largest_finite(x, axis)
     total = sum(exp(sub(x, largest)), axis, keepdim)

@@ -14,14 +14,22 @@ from tinygrad_lite.tensor import Tensor, op
 @takes_axis
 @op
 def cumsum(x, axis=0):
-    """y[i] = x[0] + ... + x[i] along an axis"""
+    """y[i] = x[0] + ... + x[i] along an axis
+
+    >>> tg.cumsum([1, 2, 3], 0).tolist()
+    [1, 3, 6]
+    """
     return sums.cumsum(x, axis), lambda g: (sums.cumsum(g, axis, reverse=True),)
 
 
 @takes_axis
 @op
 def cumprod(x, axis=0):
-    """y[i] = x[0] * ... * x[i] along an axis, with exact gradients also where elements are 0"""
+    """y[i] = x[0] * ... * x[i] along an axis, with exact gradients also where elements are 0
+
+    >>> tg.cumprod([1, 2, 3], 0).tolist()
+    [1, 2, 6]
+    """
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.int64)
     y = np.cumprod(x, axis=axis, dtype=dtype).reshape(x.shape)
 
@@ -39,13 +47,21 @@ def cumprod(x, axis=0):
 
 @takes_axis
 def cummax(x: Tensor, axis: int = 0) -> Ordered:
-    """The largest of x[0] to x[i], and where it is, the last of equals"""
+    """The largest of x[0] to x[i], and where it is, the last of equals
+
+    >>> [y.tolist() for y in tg.cummax(Tensor([1, 3, 2]), 0)]
+    [[1, 3, 3], [0, 1, 1]]
+    """
     return _running(x, axis, True)
 
 
 @takes_axis
 def cummin(x: Tensor, axis: int = 0) -> Ordered:
-    """The smallest of x[0] to x[i], and where it is, the last of equals"""
+    """The smallest of x[0] to x[i], and where it is, the last of equals
+
+    >>> [y.tolist() for y in tg.cummin(Tensor([2, 1, 3]), 0)]
+    [[2, 1, 1], [0, 1, 1]]
+    """
     return _running(x, axis, False)
 
 
@@ -70,7 +86,11 @@ def _running_places(x, axis, largest):
 @takes_axis
 @op
 def logcumsumexp(x, axis=0):
-    """y[i] = log(exp(x[0]) + ... + exp(x[i])) along an axis, without overflow"""
+    """y[i] = log(exp(x[0]) + ... + exp(x[i])) along an axis, without overflow
+
+    >>> tg.logcumsumexp([0, 0], 0).tolist()
+    [0.0, 0.6931]
+    """
     x = floating(x)
     if x.ndim == 0:
         return x, lambda g: (g,)

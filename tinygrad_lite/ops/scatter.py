@@ -23,14 +23,22 @@ from tinygrad_lite.tensor import Tensor, op
 @takes_axis
 def scatter(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
     """x with out[i, index[i, j, k], k] = source[i, j, k] for axis 1, and so on. `source` is a
-    number or at least as large as index; of two for one place, the last counts."""
+    number or at least as large as index; of two for one place, the last counts.
+
+    >>> tg.scatter(tg.zeros(3), 0, Tensor([2]), Tensor([5.0])).tolist()
+    [0.0, 0.0, 5.0]
+    """
     index = _checked("scatter", x, axis, index)
     return _placed(x, _part(source, index), _grid(x, axis, index))
 
 
 @takes_axis
 def scatter_add(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
-    """x with out[i, index[i, j, k], k] += source[i, j, k] for axis 1, and so on"""
+    """x with out[i, index[i, j, k], k] += source[i, j, k] for axis 1, and so on
+
+    >>> tg.scatter_add(tg.zeros(3), 0, Tensor([2, 2]), Tensor([5.0, 6.0])).tolist()
+    [0.0, 0.0, 11.0]
+    """
     index = _checked("scatter_add", x, axis, index)
     return _added(x, _part(source, index), _grid(x, axis, index))
 
@@ -40,7 +48,11 @@ def scatter_reduce(
     x: Tensor, axis: int, index: Any, source: Tensor, reduce: str, include_self: bool = True
 ) -> Tensor:
     """x with each element that `index` names, see scatter, replaced by the sum, prod, mean, amax or
-    amin of itself (unless include_self is False) and what of `source` goes there"""
+    amin of itself (unless include_self is False) and what of `source` goes there
+
+    >>> tg.scatter_reduce(tg.zeros(3), 0, Tensor([2, 2]), Tensor([5.0, 6.0]), "amax").tolist()
+    [0.0, 0.0, 6.0]
+    """
     names = ("sum", "prod", "mean", "amax", "amin")
     if reduce not in names:
         raise ValueError(
@@ -119,21 +131,33 @@ def _multiplied(x, values, index):
 
 @takes_axis
 def index_add(x: Tensor, axis: int, index: Any, source: Any, alpha: float = 1) -> Tensor:
-    """x with alpha times the slices of `source` added to those that `index` (n,) names"""
+    """x with alpha times the slices of `source` added to those that `index` (n,) names
+
+    >>> tg.index_add(tg.zeros(3), 0, Tensor([0, 2, 2]), tg.ones(3)).tolist()
+    [1.0, 0.0, 2.0]
+    """
     _check_slices("index_add", x, axis, index, source)
     return _added(x, source if alpha == 1 else source * alpha, _along(x, axis, index))
 
 
 @takes_axis
 def index_copy(x: Tensor, axis: int, index: Any, source: Any) -> Tensor:
-    """x with the slices that `index` (n,) names replaced by those of `source`"""
+    """x with the slices that `index` (n,) names replaced by those of `source`
+
+    >>> tg.zeros(3).index_copy(0, Tensor([2]), Tensor([5.0])).tolist()
+    [0.0, 0.0, 5.0]
+    """
     _check_slices("index_copy", x, axis, index, source)
     return _placed(x, source, _along(x, axis, index))
 
 
 @takes_axis
 def index_fill(x: Tensor, axis: int, index: Any, value: Any) -> Tensor:
-    """x with `value` in the slices that `index` (n,) names"""
+    """x with `value` in the slices that `index` (n,) names
+
+    >>> tg.zeros(3).index_fill(0, Tensor([2]), 5).tolist()
+    [0.0, 0.0, 5.0]
+    """
     return _placed(x, value, _along(x, axis, index))
 
 
@@ -168,7 +192,11 @@ def index_reduce(
     x: Tensor, axis: int, index: Any, source: Tensor, reduce: str, include_self: bool = True
 ) -> Tensor:
     """x with each slice that `index` (n,) names replaced by the prod, mean, amax or amin of itself
-    (unless include_self is False) and the slices of `source` that go there"""
+    (unless include_self is False) and the slices of `source` that go there
+
+    >>> tg.index_reduce(tg.ones(2), 0, Tensor([0, 0]), Tensor([2.0, 3.0]), "prod").tolist()
+    [6.0, 1.0]
+    """
     _check_slices("index_reduce", x, axis, index, source)
     index = index if isinstance(index, Tensor) else Tensor(index)
     if x.ndim == 0:
@@ -180,20 +208,32 @@ def index_reduce(
 
 
 def index_put(x: Tensor, indices: tuple, values: Any, accumulate: bool = False) -> Tensor:
-    """x with x[indices] = values, or with values added there"""
+    """x with x[indices] = values, or with values added there
+
+    >>> tg.index_put(tg.zeros(3), (Tensor([1]),), Tensor([5.0])).tolist()
+    [0.0, 5.0, 0.0]
+    """
     return (_added if accumulate else _placed)(x, values, tuple(indices))
 
 
 def put(x: Tensor, index: Any, source: Any, accumulate: bool = False) -> Tensor:
     """x with the elements that `index` names, by their place in x seen as one row, replaced by
-    those of `source`, or with these added"""
+    those of `source`, or with these added
+
+    >>> tg.put(tg.zeros(2, 2), Tensor([3]), Tensor([5.0])).tolist()
+    [[0.0, 0.0], [0.0, 5.0]]
+    """
     index = index if isinstance(index, Tensor) else Tensor(index)
     flat = index_put(reshape(x, -1), (reshape(index, -1),), reshape(source, -1), accumulate)
     return reshape(flat, *x.shape)
 
 
 def masked_scatter(x: Tensor, mask: Any, source: Tensor) -> Tensor:
-    """x with the first elements of `source` where the mask is true, in their order"""
+    """x with the first elements of `source` where the mask is true, in their order
+
+    >>> tg.masked_scatter(tg.zeros(3), Tensor([True, False, True]), Tensor([5.0, 6.0])).tolist()
+    [5.0, 0.0, 6.0]
+    """
     mask = mask if isinstance(mask, Tensor) else Tensor(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     mask, x = mask.expand(shape), x.expand(shape)
@@ -215,7 +255,11 @@ def _check_count(mask, most):
 
 @takes_axis
 def select_scatter(x: Tensor, source: Any, axis: int, index: int) -> Tensor:
-    """x with one slice along an axis replaced"""
+    """x with one slice along an axis replaced
+
+    >>> tg.select_scatter(tg.zeros(2, 2), tg.ones(2), 0, 1).tolist()
+    [[0.0, 0.0], [1.0, 1.0]]
+    """
     return _placed(x, source, (*[slice(None)] * (axis % x.ndim), index))
 
 
@@ -224,14 +268,22 @@ def slice_scatter(
     x: Tensor, source: Any, axis: int = 0, start: int | None = None, end: int | None = None,
     step: int = 1,
 ) -> Tensor:  # fmt: skip
-    """x with x[start:end:step] along an axis replaced"""
+    """x with x[start:end:step] along an axis replaced
+
+    >>> tg.slice_scatter(tg.zeros(3), tg.ones(2), 0, 1).tolist()
+    [0.0, 1.0, 1.0]
+    """
     return _placed(x, source, (*[slice(None)] * (axis % x.ndim), slice(start, end, step)))
 
 
 def diagonal_scatter(
     x: Tensor, source: Any, offset: int = 0, axis_0: int = 0, axis_1: int = 1
 ) -> Tensor:
-    """x with the elements x[i, i + offset] of two axes replaced by the last axis of `source`"""
+    """x with the elements x[i, i + offset] of two axes replaced by the last axis of `source`
+
+    >>> tg.diagonal_scatter(tg.zeros(2, 2), Tensor([1.0, 2.0])).tolist()
+    [[1.0, 0.0], [0.0, 2.0]]
+    """
     moved = movedim(x, (axis_0, axis_1), (-2, -1))
     places = _diagonal_places(moved.shape[-2], moved.shape[-1], offset)
     return movedim(_placed(moved, source, (..., *places)), (-2, -1), (axis_0, axis_1))

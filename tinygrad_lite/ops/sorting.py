@@ -20,7 +20,11 @@ class Ordered(NamedTuple):
 @takes_axis
 @op
 def argsort(x, axis=-1, descending=False):
-    """Where the smallest (or largest) element is, then the next, int64; equals in their order"""
+    """Where the smallest (or largest) element is, then the next, int64; equals in their order
+
+    >>> tg.argsort([3, 1, 2]).tolist()
+    [1, 2, 0]
+    """
     if x.ndim == 0:
         return np.zeros((), np.int64, like=x), None
     if not descending:
@@ -31,14 +35,22 @@ def argsort(x, axis=-1, descending=False):
 
 @takes_axis
 def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Ordered:
-    """The elements in order along an axis"""
+    """The elements in order along an axis
+
+    >>> [y.tolist() for y in tg.sort(Tensor([3, 1, 2]))]
+    [[1, 2, 3], [1, 2, 0]]
+    """
     places = argsort(x, axis, descending)
     return Ordered(gather(x, axis, places) if x.ndim else x, places)
 
 
 @takes_axis
 def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> Ordered:
-    """The k largest (or smallest) elements along an axis in order"""
+    """The k largest (or smallest) elements along an axis in order
+
+    >>> [y.tolist() for y in tg.topk(Tensor([3, 1, 2]), 2)]
+    [[3, 2], [0, 2]]
+    """
     n = x.shape[axis] if x.ndim else 1
     if not 0 <= k <= n:
         raise ValueError(f"topk: there are k elements.\n  got k={k} of {n}\n  try k={n}")
@@ -51,7 +63,11 @@ def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> Ordered:
 
 @takes_axis
 def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> Ordered:
-    """The k-th smallest element along an axis, k from 1 up"""
+    """The k-th smallest element along an axis, k from 1 up
+
+    >>> [y.tolist() for y in Tensor([3, 1, 2]).kthvalue(2)]
+    [2, 2]
+    """
     n = x.shape[axis] if x.ndim else 1
     if not 1 <= k <= n:
         raise ValueError(f"kthvalue: k lies between 1 and {n}.\n  got {k}\n  try 1")
@@ -64,14 +80,22 @@ def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> Ordere
 
 
 def msort(x: Tensor) -> Tensor:
-    """The elements in order along the first axis"""
+    """The elements in order along the first axis
+
+    >>> Tensor([3, 1, 2]).msort().tolist()
+    [1, 2, 3]
+    """
     return sort(x, 0)[0]
 
 
 @op
 def searchsorted(ordered, values, right=False):
     """int64: before which element of `ordered` each value belongs, so that the order holds; after
-    equals where right. `ordered` (n,), or (..., n) for values (..., m)"""
+    equals where right. `ordered` (n,), or (..., n) for values (..., m)
+
+    >>> tg.searchsorted(Tensor([1, 3, 5]), Tensor([3, 4])).tolist()
+    [1, 2]
+    """
     side: Any = "right" if right else "left"
     if np.ndim(ordered) == 1:
         return np.asarray(np.searchsorted(ordered, values, side)), None

@@ -114,24 +114,40 @@ def _log_gamma(x, order):
 
 
 def lgamma(x: Tensor) -> Tensor:
-    """log |Gamma(x)|; infinite at 0, -1, -2, ..."""
+    """log |Gamma(x)|; infinite at 0, -1, -2, ...
+
+    >>> tg.lgamma([1, 5]).tolist()
+    [0.0, 3.1781]
+    """
     return _log_gamma(x, 0)
 
 
 def digamma(x: Tensor) -> Tensor:
-    """The derivative of lgamma, psi(x)  (Abramowitz, Stegun 6.3)"""
+    """The derivative of lgamma, psi(x)  (Abramowitz, Stegun 6.3)
+
+    >>> tg.digamma([1, 2]).tolist()
+    [-0.5772, 0.4228]
+    """
     return _log_gamma(x, 1)
 
 
 def polygamma(n: int, x: Tensor) -> Tensor:
-    """The derivative of order n of digamma; NaN below -10,000  (Abramowitz, Stegun 6.4)"""
+    """The derivative of order n of digamma; NaN below -10,000  (Abramowitz, Stegun 6.4)
+
+    >>> tg.polygamma(1, Tensor([1.0])).tolist()
+    [1.6449]
+    """
     if not isinstance(n, int) or n < 0:
         raise ValueError(f"polygamma: the order is a whole number from 0 up.\n  got {n}\n  try 1")
     return _log_gamma(x, n + 1)
 
 
 def mvlgamma(x: Tensor, p: int) -> Tensor:
-    """log of the Gamma function in p dimensions, for x above (p - 1) / 2"""
+    """log of the Gamma function in p dimensions, for x above (p - 1) / 2
+
+    >>> tg.mvlgamma(Tensor([2.0]), 2).tolist()
+    [0.4516]
+    """
     if p < 1:
         raise ValueError(f"mvlgamma: there is a dimension.\n  got p={p}\n  try 1")
     total = lgamma(x)
@@ -142,30 +158,50 @@ def mvlgamma(x: Tensor, p: int) -> Tensor:
 
 @op
 def erfinv(x):
-    """The number of which x is the error function; infinite at -1 and 1, NaN beyond"""
+    """The number of which x is the error function; infinite at -1 and 1, NaN beyond
+
+    >>> tg.erfinv([0, 0.5]).tolist()
+    [0.0, 0.4769]
+    """
     x = floating(x)
     y = erfinv_of(x)
     return y, lambda g: (g * (np.exp(y * y) * (0.5 * math.sqrt(math.pi))),)
 
 
 def ndtr(x: Tensor) -> Tensor:
-    """The share of the normal distribution below x: erfc(-x / sqrt(2)) / 2"""
+    """The share of the normal distribution below x: erfc(-x / sqrt(2)) / 2
+
+    >>> tg.ndtr(Tensor([0.0, 1.0])).tolist()
+    [0.5, 0.8413]
+    """
     return erfc(x * -math.sqrt(0.5)) * 0.5
 
 
 def ndtri(p: Tensor) -> Tensor:
-    """The x below which a share p of the normal distribution is, the inverse of ndtr"""
+    """The x below which a share p of the normal distribution is, the inverse of ndtr
+
+    >>> tg.ndtri(Tensor([0.5, 0.8413])).tolist()
+    [0.0, 0.9998]
+    """
     p = p if p.dtype.kind == "f" else p.float()
     return erfinv(p * 2 - 1) * math.sqrt(2)
 
 
 def entr(x: Tensor) -> Tensor:
-    """-x log(x), 0 at 0 and -inf below"""
+    """-x log(x), 0 at 0 and -inf below
+
+    >>> tg.entr(Tensor([0.0, 0.5, 1.0])).tolist()
+    [-0.0, 0.3466, -0.0]
+    """
     return where(x < 0, -math.inf, -xlogy(x, where(x < 0, 1, x)))
 
 
 def xlog1py(a: Any, b: Any) -> Tensor:
-    """a log(1 + b), exact for small b, and 0 where a is 0"""
+    """a log(1 + b), exact for small b, and 0 where a is 0
+
+    >>> tg.xlog1py([0, 1], [-1, 1]).tolist()
+    [0.0, 0.6931]
+    """
     a = a if isinstance(a, Tensor) else Tensor(a)
     none = a == 0
     safe = where(none & (b == b), 0, b)

@@ -91,3 +91,25 @@ def test_hooks_before_a_module():
     double.remove()
     np.testing.assert_array_equal(layer(x).numpy(), plain)
     assert len(seen) == 1
+
+
+def test_an_error_about_shapes_tells_where_operands_come_from():
+    w = tg.Tensor([[1.0, 2.0]], requires_grad=True)
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        w.exp() + tg.ones(4, 5)
+    assert caught.value.__notes__ == [
+        "  operands of add: (1, 2) float32 (from exp), (4, 5) float32 (no gradient known)"
+    ]
+    with pytest.raises(ValueError, match="matmul") as caught:
+        w.relu() @ w
+    assert caught.value.__notes__ == [
+        "  operands of matmul: (1, 2) float32 (from relu), (1, 2) float32 (a leaf)"
+    ]
+    with pytest.raises(ValueError, match="conv2d") as caught:
+        tg.conv2d(w.reshape(1, 2, 1, 1), np.ones((3, 3, 1, 1), np.float32))
+    assert "operands of conv2d: (1, 2, 1, 1, 1) float32 (from reshape)" in caught.value.__notes__[0]
+    with tg.find_mistakes():
+        y = w.exp()
+        with pytest.raises(ValueError, match="matmul") as caught:
+            y @ y
+    assert "test_draw.py" in caught.value.__notes__[0]  # the line that computed it

@@ -137,7 +137,11 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
         if arrays and not broadcasts and isinstance(arrays[0], list | int | float):
             arrays[0] = Tensor(arrays[0]).data
-        made = function(*(unified(arrays) if broadcasts else arrays), **settings)
+        try:
+            made = function(*(unified(arrays) if broadcasts else arrays), **settings)
+        except ValueError as error:  # shapes that do not fit, most of the time
+            telling(error, name, *args)
+            raise
         if type(made) is not tuple or len(made) != 2 or not (made[1] is None or callable(made[1])):
             raise TypeError(
                 "op: the function returns its value and its vjp, a tuple of two.\n"
@@ -173,6 +177,24 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 
     REGISTRY[name] = apply
     return apply
+
+
+def telling(error: ValueError, name: str, *args: Any) -> ValueError:
+    """The error, with a note of what an op was given, and by which ops that was computed"""
+    told = []
+    for a in args:
+        if isinstance(a, Tensor):
+            node = a._node
+            if node is not None:
+                origin = f"from {node.name}" + (f", {node.line}" if node.line else "")
+            else:
+                origin = "a leaf" if a._requires_grad else "no gradient known"
+            told.append(f"{a.shape} {a.dtype} ({origin})")
+        elif is_array(a):
+            told.append(f"{a.shape} {a.dtype} (an array)")
+    if told and not getattr(error, "__notes__", None):
+        error.add_note(f"  operands of {name}: {', '.join(told)}")
+    return error
 
 
 def _shares(base: Any, data: Any) -> bool:

@@ -23,7 +23,7 @@ from tinygrad_lite.kernels.convolution import (
     weights_gradient,
 )
 from tinygrad_lite.kernels.sums import sum_axes
-from tinygrad_lite.tensor import Own, Tensor, op
+from tinygrad_lite.tensor import Own, Tensor, op, telling
 
 Sizes = int | Sequence[int]
 
@@ -225,13 +225,14 @@ def _check_channels(name: str, x: Tensor, weight: Tensor, groups: int, transpose
     if groups < 1 or x.shape[1] != wanted or outputs % groups or (
         bias is not None and np.shape(bias) != (made,)
     ):  # fmt: skip
-        raise ValueError(
+        error = ValueError(
             f"{name}: the weight knows the channels of x, groups divide them, and the bias has a"
             " number for each output.\n"
             f"  got x with {x.shape[1]} channels, a weight {(outputs, channels)} for {groups}"
             f" groups and a bias {None if bias is None else np.shape(bias)}\n"
             f"  try x with {wanted} channels, or a bias ({made},)"
         )
+        raise telling(error, name, x, weight)
 
 
 def _conv(name: str, axes: int, x: Any, weight: Any, bias: Any, stride: Sizes, padding: Any,

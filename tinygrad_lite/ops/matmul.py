@@ -15,7 +15,7 @@ from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Own, Tensor, op
+from tinygrad_lite.tensor import Own, Tensor, op, telling
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -81,11 +81,12 @@ def matmul(a: Any, b: Any) -> Tensor:
     a = a if isinstance(a, Tensor) else Tensor(a)
     b = b if isinstance(b, Tensor) else Tensor(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError(
+        error = ValueError(
             "matmul: the last axis of a and the second to last of b must have the same length.\n"
             f"  got shapes {a.shape} and {b.shape}\n"
             "  try a.transpose() or b.transpose(), or * for a product of elements"
         )
+        raise telling(error, "matmul", a, b)
     rows = reshape(a, 1, a.shape[0]) if a.ndim == 1 else a
     columns = reshape(b, b.shape[0], 1) if b.ndim == 1 else b
     c = _matmul(rows, columns)

@@ -1,5 +1,7 @@
 """Recorded functions: a replay with other values gives the bits of the function itself."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from rows import ROWS
 import tinygrad_lite as tg
 from gpt.config import GPTConfig
 from gpt.model import GPT
-from tinygrad_lite import Tensor, optim
+from tinygrad_lite import Tensor, nn, optim
 
 RNG = np.random.default_rng(0)
 
@@ -185,3 +187,45 @@ def test_a_recording_inside_another_is_part_of_it():
     outer = tg.jit(lambda x: inner(x) + 1)
     for n in (1.0, 2.0):
         assert outer(Tensor([n])).item() == 2 * n + 1
+
+
+def test_variables_from_outside_are_noticed():
+    x, y = Tensor(np.ones((4, 3), np.float32)), Tensor(np.zeros((4, 1), np.float32))
+    runs = []
+
+    @tg.jit
+    def step(x, y):
+        runs.append(1)
+        opt.zero_grad()
+        loss = tg.mse_loss(model(x), y) * scale
+        loss.backward()
+        opt.step()
+        return loss
+
+    scale, kept = 1.0, []
+    for fold in range(3):  # of which each is kept: its Tensors live on
+        model = nn.Linear(3, 1, rng=fold)
+        opt = optim.SGD(model.parameters(), lr=0.1)
+        kept.append(model)
+        for _ in range(4):
+            before = tg.mse_loss(model(x), y).item()
+            assert step(x, y).item() == pytest.approx(before, rel=1e-6)
+    assert len(runs) == 3
+    scale = 2.0
+    before = tg.mse_loss(model(x), y).item()
+    assert step(x, y).item() == pytest.approx(2 * before, rel=1e-6)
+    scale = float("2")  # another object, the same number
+    step(x, y)
+    assert len(runs) == 4
+
+
+def test_a_function_that_is_recorded_in_vain_says_so():
+    square = tg.jit(lambda x: (x * x).sum())
+    leaves = [Tensor([1.0], requires_grad=True) for _ in range(17)]
+    with pytest.warns(RuntimeWarning, match="16 calls of <lambda> were recorded and none"):
+        assert [square(x).item() for x in leaves] == [1.0] * 17
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(40):  # each is repeated once
+            for _ in range(2):
+                square(Tensor(np.ones(i + 1, np.float32)))

@@ -261,3 +261,83 @@ def test_a_kept_graph_is_freed_after_backward():
         held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 200_000
+
+
+def test_gradients_of_one_tensor_and_of_what_has_no_history():
+    x = tg.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    (dx,) = tg.gradients((x**2).sum(), x)  # not zeros for each of its rows
+    np.testing.assert_array_equal(dx.numpy(), [2, 4, 6])
+    with tg.create_graph():
+        (dx,) = tg.gradients((x**3).sum(), [x])  # create_graph was forgotten
+        with pytest.raises(ValueError, match="create_graph=True in the first call"):
+            tg.gradients(dx.sum(), [x])
+
+
+def test_the_gradients_of_one_tensor_are_clipped():
+    p = tg.Tensor(np.zeros(3, np.float32), requires_grad=True)
+    (p * 3).sum().backward()
+    assert optim.clip_grad_norm(p, 1.0).item() == pytest.approx(27**0.5)
+    np.testing.assert_allclose(p.grad.numpy(), 3**-0.5, rtol=1e-6)
+
+
+def test_attention_refuses_masks_of_other_shapes_and_kinds():
+    attention = nn.MultiheadAttention(8, 2, batch_first=True, rng=0)
+    x = np.random.default_rng(0).standard_normal((4, 6, 8)).astype(np.float32)
+    mask = np.arange(6) > np.array([[3], [4], [5], [2]])
+    hidden = attention(x, x, x, key_padding_mask=mask)[1].numpy()
+    assert (hidden[np.broadcast_to(mask[:, None], hidden.shape)] == 0).all()
+    for wrong in (mask.T, mask.reshape(-1), mask[:1], mask[:, None], mask.astype(int)):
+        with pytest.raises(ValueError, match="MultiheadAttention: key_padding_mask"):
+            attention(x, x, x, key_padding_mask=wrong)
+    for wrong in (mask, np.zeros((6, 1), bool), np.eye(6, dtype=int), np.zeros((4, 6, 6), bool)):
+        with pytest.raises(ValueError, match="MultiheadAttention: attn_mask"):
+            attention(x, x, x, attn_mask=wrong)
+    alone = nn.MultiheadAttention(8, 1, rng=0)
+    weights = alone(x[0], x[0], x[0], key_padding_mask=mask[0])[1].numpy()
+    assert (weights[:, mask[0]] == 0).all()
+
+
+def test_lbfgs_refuses_what_is_no_closure():
+    p = tg.Tensor([1.0, 2.0], requires_grad=True)
+
+    def closure(backward=True, loss=lambda: (p**2).sum()):
+        value = loss()
+        if backward:
+            value.backward()
+        return value
+
+    for wrong in (lambda: closure(False), lambda: closure().item(), lambda: None):
+        with pytest.raises(ValueError, match="LBFGS: the closure computes gradients"):
+            optim.LBFGS([p]).step(wrong)
+    with pytest.raises(ValueError, match="LBFGS: it begins where"):
+        optim.LBFGS([p]).step(lambda: closure(loss=lambda: (p * float("nan")).sum()))
+    assert optim.LBFGS([p]).step(closure) < 1e-10  # zero_grad was forgotten: no matter
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: nn.Upsample(scale_factor=2)(x),
+    lambda x: tg.interpolate(x, scale_factor=2, mode="bilinear"),
+    lambda x: tg.interpolate(x, scale_factor=2, mode="bicubic"),
+    lambda x: tg.pad(x, [(0, 0), (0, 0), (1, 1), (2, 1)], mode="reflect"),
+    lambda x: tg.pad(x, [(0, 0), (0, 0), (1, 1), (2, 1)], mode="circular"),
+    lambda x: tg.im2col(x, 3),
+])  # fmt: skip
+def test_places_that_the_library_names_are_recorded(function):
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    recorded = tg.jit(function)
+    for given in (x, x + 1):
+        assert np.array_equal(
+            recorded(tg.Tensor(given)).numpy(), function(tg.Tensor(given)).numpy()
+        )
+
+
+def test_modules_take_arrays():
+    x = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    for module in (nn.BatchNorm1d(4), nn.GroupNorm(2, 4), nn.Flatten(), nn.Unflatten(1, (2, 2))):
+        np.testing.assert_array_equal(module(x).numpy(), module(tg.Tensor(x)).numpy())
+    for module in (nn.GRU(4, 3, rng=0), nn.LSTM(4, 3, rng=0)):
+        np.testing.assert_array_equal(module(x)[0].numpy(), module(tg.Tensor(x))[0].numpy())
+    np.testing.assert_array_equal(tg.cdist(x, x).numpy(), tg.cdist(*[tg.Tensor(x)] * 2).numpy())
+    with pytest.raises(ValueError, match="LayerNorm: the last axis alone"):
+        nn.LayerNorm((4, 4))
+    assert nn.LayerNorm((4,))(x).shape == (5, 4)

@@ -52,14 +52,28 @@ def _alias(x):
 
 
 def gradients(
-    out: Tensor, inputs: Sequence[Tensor], gradient: Any = None, create_graph: bool = False
-) -> list[Tensor]:
+    out: Tensor, inputs: Tensor | Sequence[Tensor], gradient: Any = None,
+    create_graph: bool = False,
+) -> list[Tensor]:  # fmt: skip
     """The gradients of `out`, a number unless `gradient` is given, with respect to each input,
     which may be a result too and requires gradients; zeros for those that it does not depend on.
     `grad` of leaves stays as it is, and what is needed for another call is kept.
 
     create_graph   the gradients can be differentiated; `out` must be computed within create_graph()
     """
+    if not out.requires_grad:
+        raise ValueError(
+            "gradients: the tensor was computed from what requires gradients.\n"
+            f"  got one of shape {out.shape} without history\n  try requires_grad=True on the"
+            " inputs; for a gradient of a gradient, create_graph=True in the first call"
+        )
+    return _gradients(out, [inputs] if isinstance(inputs, Tensor) else inputs, gradient,
+                      create_graph)  # fmt: skip
+
+
+def _gradients(
+    out: Tensor, inputs: Sequence[Tensor], gradient: Any, create_graph: bool
+) -> list[Tensor]:
     untracked = [x.shape for x in inputs if not x.requires_grad]
     if untracked:
         raise ValueError(
@@ -157,7 +171,7 @@ def _vjp_of_tensors(node: Node, g: Tensor, needs: Sequence[bool]) -> list[Tensor
         if isinstance(made, Tensor):  # of ops alone: the tape knows
             out = made
             asked = [x for x, need in zip(inputs, needs, strict=True) if need]
-            answers = iter(gradients(out, asked, g, create_graph=True))
+            answers = iter(_gradients(out, asked, g, True))
             return [next(answers) if need else None for need in needs]
         _, vjp = made
     else:
@@ -218,7 +232,7 @@ def value_and_grad(function: Callable[..., Tensor], argnums: int | Sequence[int]
         given = _given(args, numbers, "grad")
         with create_graph():  # the function may take gradients itself
             out = _number(function(*given, **settings), "grad")
-        found = gradients(out, [given[n] for n in numbers], None, further)
+        found = _gradients(out, [given[n] for n in numbers], None, further)
         return (
             out if further else out.detach(),
             found[0] if isinstance(argnums, int) else tuple(found),
@@ -253,7 +267,7 @@ def vjp(function: Callable[..., Tensor], *args: Any) -> tuple[Tensor, Callable]:
         out = function(*given)
 
     def product(g: Any) -> Any:
-        found = gradients(out, given, g, further)
+        found = _gradients(out, given, g, further)
         return found[0] if len(found) == 1 else tuple(found)
 
     return (out if further else out.detach()), product
@@ -273,7 +287,7 @@ def jvp(
     with create_graph():
         out = function(*given)
         u = Tensor(np.zeros_like(out.data), requires_grad=True)
-        rows = gradients(out, given, u, create_graph=True)
+        rows = _gradients(out, given, u, True)
         if len(tangents) != len(given) or any(
             np.shape(v) != x.shape for v, x in zip(tangents, given, strict=False)
         ):
@@ -287,7 +301,7 @@ def jvp(
             term = (row * v).sum()
             total = term if total is None else total + term
         assert total is not None
-        (moved,) = gradients(total, [u], None, create_graph=further)
+        (moved,) = _gradients(total, [u], None, further)
     return (out if further else out.detach()), moved
 
 
@@ -302,9 +316,9 @@ def hessian_vector_product(function: Callable[..., Tensor], x: Any, v: Any) -> T
     (given,) = _given([x], [0], "hessian_vector_product")
     with create_graph():
         out = _number(function(given), "hessian_vector_product")
-        (slope,) = gradients(out, [given], create_graph=True)
+        (slope,) = _gradients(out, [given], None, True)
         along = (slope * v).sum()
-    return gradients(along, [given], None, further)[0]
+    return _gradients(along, [given], None, further)[0]
 
 
 def jacobian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
@@ -325,7 +339,7 @@ def jacobian(function: Callable[..., Tensor], argnum: int = 0) -> Callable:
             one = np.zeros(out.size, out.dtype)
             one[place] = 1
             g = Tensor(constant(one.reshape(out.shape)))
-            rows += gradients(out, [given[argnum]], g, further)
+            rows += _gradients(out, [given[argnum]], g, further)
         shape = (*out.shape, *given[argnum].shape)
         if not rows:
             return Tensor(np.zeros(shape, out.dtype))

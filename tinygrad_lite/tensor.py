@@ -244,7 +244,8 @@ class Tensor:
     """A NumPy array that remembers how it was computed.
 
     data           anything that NumPy takes; float arrays, integers and booleans keep their dtype,
-                   Python numbers and lists of floats become float32
+                   Python numbers and lists of floats become float32. An array is not copied: what
+                   changes the tensor, as an optimizer does, changes it; nn.Parameter copies
     requires_grad  note what is computed from this tensor, so that `backward` finds its gradient;
                    only for floating-point data
 
@@ -439,7 +440,8 @@ class Tensor:
             raise RuntimeError(
                 "backward: nothing that this tensor was computed from requires gradients.\n"
                 f"  got a tensor of shape {self.shape} without history\n"
-                "  try requires_grad=True on the inputs, and compute it outside no_grad()"
+                "  try requires_grad=True on the inputs, and compute it outside no_grad(); what a"
+                " jitted function returns has no history: backward() belongs into it"
             )
         if gradient is None:
             if self.size != 1:
@@ -476,6 +478,11 @@ class Tensor:
         __lt__ = __le__ = __gt__ = __ge__ = _binary
 
         def __neg__(self) -> "Tensor": ...
+
+
+def as_tensor(x: Any) -> Tensor:
+    """A Tensor as it is; arrays and lists as one"""
+    return x if isinstance(x, Tensor) else Tensor(x)
 
 
 class _Sum:

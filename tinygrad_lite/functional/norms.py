@@ -8,7 +8,7 @@ from tinygrad_lite.ops.elementwise import astype
 from tinygrad_lite.ops.indexing import setitem
 from tinygrad_lite.ops.reductions import mean
 from tinygrad_lite.ops.transcendental import rsqrt
-from tinygrad_lite.tensor import Tensor, no_grad
+from tinygrad_lite.tensor import Tensor, as_tensor, no_grad
 
 
 def _by_channel(x: Tensor, values: Tensor) -> Tensor:
@@ -36,6 +36,7 @@ def batch_norm(
     >>> tg.batch_norm(Tensor([[1.0], [3.0]]), None, None, training=True).tolist()
     [[-1.0], [1.0]]
     """
+    x = as_tensor(x)
     if x.ndim < 2:
         raise ValueError(
             f"batch_norm: x has a batch and channels.\n  got shape {x.shape}\n  try x.unsqueeze(0)"
@@ -71,6 +72,7 @@ def group_norm(
     >>> tg.group_norm(Tensor([[1.0, 3.0]]), 1).tolist()
     [[-1.0, 1.0]]
     """
+    x = as_tensor(x)
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ValueError(
             "group_norm: groups divide the channels, the second axis of x.\n"
@@ -96,6 +98,7 @@ def instance_norm(
     >>> tg.instance_norm(Tensor([[[1.0, 3.0]]])).tolist()
     [[[-1.0, 1.0]]]
     """
+    x = as_tensor(x)
     if not use_input_stats:
         return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
     if math.prod(x.shape[2:]) < 2:

@@ -15,7 +15,7 @@ from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import expand, meshgrid, permute, reshape, roll
 from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:
@@ -194,6 +194,7 @@ def cdist(a: Tensor, b: Tensor, p: float = 2) -> Tensor:
     >>> tg.cdist(Tensor([[0.0, 0.0]]), Tensor([[3.0, 4.0]])).tolist()
     [[5.0]]
     """
+    a, b = as_tensor(a), as_tensor(b)
     return norm(a.unsqueeze(-2) - b.unsqueeze(-3), p, -1)
 
 

@@ -20,14 +20,18 @@ A replay gives what the function itself would give, or is refused:
     * a look at numbers (`if loss.item() < 3`), a shape that depends on them, and an array that no
       argument brought in raise RuntimeError: Python in the function runs once;
     * other data in a Tensor, another gradient, a module in another mode, other attributes of it, or
-      other threads, precision and no_grad record anew. Of Python's own variables, a number in a
-      closure for example, or what is in a list that a module keeps, nothing is noticed;
+      other threads, precision and no_grad record anew. So do other values of the variables from
+      outside that the function names. Of what these hold, a number in a list or in an object, or
+      what a function calls that is called, nothing is noticed;
     * random numbers are drawn anew in each replay, and optimizers read their settings anew.
 Results are copies; gradients that the function leaves in `.grad` stay until its next call.
 """
 
 import functools
 import threading
+import types
+import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -46,25 +50,50 @@ MOST = 16  # recordings of one function; the one that was not used for longest g
 
 
 def jit(function: Callable) -> Callable:
-    """The function, recorded at its first call for each combination of shapes and dtypes; see the
-    module's docstring. Calls from several threads wait for each other."""
+    """The function, recorded at its first call for each combination of shapes and dtypes: later
+    calls repeat its kernels, and run no Python. Arguments are Tensors and arrays; numbers among
+    them, and variables from outside, are part of what is recorded, and others record anew. Looking
+    at numbers (`if loss.item() < 3`) is refused; a `print` runs once. backward() and the step of an
+    optimizer belong into the function: its results are copies without history. The rules in full
+    are at the top of tinygrad_lite/jit/__init__.py. Calls from several threads wait for each other.
+    RuntimeWarning after 16 recordings of which none could be repeated.
+
+    >>> double = tg.jit(lambda x: x * 2)
+    >>> [double(Tensor([n])).tolist() for n in (1.0, 2.0)]
+    [[2.0], [4.0]]
+    """
     known: OrderedDict[Any, list[_Recorded]] = OrderedDict()
     lock = threading.RLock()
+    named = _named_outside(function)
+    in_vain = 0  # recordings since the last replay
 
     @functools.wraps(function)
-    def call(*args: Any, **named: Any) -> Any:
+    def call(*args: Any, **settings: Any) -> Any:
+        nonlocal in_vain
         if current.watcher is not None:  # part of another recording, or of a search for mistakes
-            return function(*args, **named)
+            return function(*args, **settings)
         arrays: list[Any] = []
-        key = (get_num_threads(), get_precision(), is_grad_enabled(), _key((args, named), arrays))
+        modes = get_num_threads(), get_precision(), is_grad_enabled()
+        key = (*modes, _key((args, settings), arrays))
         with lock:
             for recorded in known.get(key, []):
                 if recorded.runs:  # this is a signal's handler, come in between
-                    return function(*args, **named)
-                if recorded.recording.fits():
+                    return function(*args, **settings)
+                if recorded.recording.fits() and recorded.sees_the_same():
                     known.move_to_end(key)
+                    in_vain = 0
                     return recorded(arrays)
-            recorded = _Recorded(function, args, named)
+            recorded = _Recorded(function, args, settings)
+            recorded.outside = [(read, _reference(read())) for read in named]
+            in_vain += 1
+            if in_vain == MOST:
+                warnings.warn(
+                    f"jit: {MOST} calls of {getattr(function, '__name__', 'a function')} were"
+                    " recorded and none could be repeated: each had other numbers among its"
+                    " arguments, another Tensor that requires gradients, other shapes, or other"
+                    " variables from outside. Without jit it would be faster.",
+                    RuntimeWarning, stacklevel=2,
+                )  # fmt: skip
             known.setdefault(key, []).append(recorded)
             known.move_to_end(key)
             if sum(map(len, known.values())) > MOST:
@@ -76,6 +105,36 @@ def jit(function: Callable) -> Callable:
             return result
 
     return call
+
+
+def _named_outside(function: Callable) -> list[Callable[[], Any]]:
+    """For each name in the function itself: what reads the variable from outside that has it, now
+    or later"""
+    code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    if code is None:
+        return []
+    inner, names = [code], set()
+    while inner:
+        one = inner.pop()
+        names.update(one.co_names)
+        inner += [c for c in one.co_consts if isinstance(c, types.CodeType)]
+    found: list[Callable[[], Any]] = [functools.partial(scope.get, name) for name in sorted(names)]
+    return found + [functools.partial(_content, cell) for cell in function.__closure__ or ()]
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not set yet
+        return None
+
+
+def _reference(x: Any) -> Callable[[], Any]:
+    """What gives x while it lives; a number or a text is kept, since it may be made again"""
+    try:
+        return weakref.ref(x)
+    except TypeError:
+        return lambda: x
 
 
 def _key(x: Any, arrays: list[Any]) -> Any:
@@ -117,6 +176,9 @@ class _Recorded:
     def __init__(self, function: Callable, args: tuple, named: dict):
         self.recording = recording = Recording()
         self.inputs: list[np.ndarray] = []
+        self.outside: list[
+            tuple[Callable, Callable]
+        ] = []  # what reads variables, and what was read
         self.runs = False
         try:
             with watched_by(recording), working_in(recording.workspace):
@@ -139,6 +201,17 @@ class _Recorded:
             raise
         self.first_result = self._copied(self.result)
         recording.commit()
+
+    def sees_the_same(self) -> bool:
+        """Whether the variables from outside are what they were"""
+        for read, kept in self.outside:
+            now, before = read(), kept()
+            equal = (
+                type(now) is type(before) and isinstance(now, int | float | str) and now == before
+            )
+            if now is not before and not equal:
+                return False
+        return True
 
     def _taken(self, x: Any) -> Any:
         """An argument as the function gets it: arrays in memory of the recording"""

@@ -1,7 +1,7 @@
 """Multi-head attention and a transformer's encoder layer, with PyTorch's names of parameters."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tinygrad_lite.nn import init
 from tinygrad_lite.nn.layers import Dropout, LayerNorm, Linear
 from tinygrad_lite.nn.module import Module, Parameter
 from tinygrad_lite.ops.elementwise import masked_fill
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 class MultiheadAttention(Module):
@@ -55,6 +55,7 @@ class MultiheadAttention(Module):
         attn_mask          (T, S) or (B * heads, T, S): bool, where not to look, or added to scores
         is_causal          each query looks at no later key; in place of attn_mask
         """
+        query, key, value = map(as_tensor, (query, key, value))
         alone = query.ndim == 2
         if alone:
             query, key, value = (t.unsqueeze(0) for t in (query, key, value))
@@ -72,13 +73,16 @@ class MultiheadAttention(Module):
             if is_causal:
                 hidden = np.triu(np.ones(scores.shape[-2:], bool), 1)
                 scores = masked_fill(scores, Tensor(constant(hidden)), -math.inf)
-            for mask in (
-                attn_mask if attn_mask is None or attn_mask.ndim == 2
-                else attn_mask.reshape(scores.shape),
-                key_padding_mask if key_padding_mask is None
-                else key_padding_mask.reshape(-1, 1, 1, k.shape[2]),
+            batch, _, times, keys = scores.shape
+            for name, given, shapes, to in (
+                ("attn_mask", attn_mask, [(times, keys), (batch * self.num_heads, times, keys)],
+                 (-1, self.num_heads, times, keys)),
+                ("key_padding_mask", key_padding_mask, [(keys,)] if alone else [(batch, keys)],
+                 (-1, 1, 1, keys)),
             ):  # fmt: skip
-                if mask is not None:
+                if given is not None:
+                    mask = _mask(name, as_tensor(given), shapes)
+                    mask = mask if mask.shape == (times, keys) and to[1] > 1 else mask.reshape(to)
                     is_bool = mask.dtype == np.bool_
                     scores = masked_fill(scores, mask, -math.inf) if is_bool else scores + mask
             weights = dropout(softmax(scores), drops, self.rng)
@@ -96,6 +100,17 @@ class MultiheadAttention(Module):
         bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
         made = linear(x, self.in_proj_weight[rows], bias)
         return made.reshape(*made.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+def _mask(name: str, mask: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    if mask.shape not in shapes or mask.dtype.kind not in "bf":
+        raise ValueError(
+            f"MultiheadAttention: {name} is bool, true where nobody looks, or floats that are added"
+            " to the scores, one for each pair, or each key.\n"
+            f"  got {mask.dtype} {mask.shape}\n"
+            f"  try {' or '.join(map(str, shapes))}, and mask.bool() of zeros and ones"
+        )
+    return mask
 
 
 class TransformerEncoderLayer(Module):

@@ -17,7 +17,7 @@ from tinygrad_lite.fused.linear import linear
 from tinygrad_lite.fused.rmsnorm import rmsnorm
 from tinygrad_lite.fused.token_shift import token_shift
 from tinygrad_lite.nn.module import Module, Parameter
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 class Linear(Module):
@@ -46,7 +46,13 @@ class Embedding(Module):
 class LayerNorm(Module):
     """x (..., size) normalised over its last axis; see fused/layernorm.py"""
 
-    def __init__(self, size: int, eps: float = 1e-5, bias: bool = True):
+    def __init__(self, size: int | tuple[int], eps: float = 1e-5, bias: bool = True):
+        if np.size(size) != 1:
+            raise ValueError(
+                "LayerNorm: the last axis alone is normalised.\n"
+                f"  got {size}\n  try nn.LayerNorm({size[-1] if np.size(size) else 1}), of"  # type: ignore[index]
+                " x.flatten(...), or nn.GroupNorm(1, channels)"
+            )
         self.weight = Parameter(np.ones(size))
         self.bias = Parameter(np.zeros(size)) if bias else None
         self.eps = eps
@@ -99,7 +105,7 @@ class Flatten(Module):
         self.start_axis, self.end_axis = start_axis, end_axis
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(self.start_axis, self.end_axis)
+        return as_tensor(x).flatten(self.start_axis, self.end_axis)
 
 
 class Unflatten(Module):
@@ -109,7 +115,7 @@ class Unflatten(Module):
         self.axis, self.sizes = axis, tuple(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.unflatten(self.axis, self.sizes)
+        return as_tensor(x).unflatten(self.axis, self.sizes)
 
 
 class Upsample(Module):

@@ -16,7 +16,7 @@ from tinygrad_lite.nn.module import Module, Parameter
 from tinygrad_lite.ops.creation import zeros
 from tinygrad_lite.ops.joining import cat, stack
 from tinygrad_lite.ops.movement import flip
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 class _Recurrent(Module):
@@ -66,6 +66,7 @@ class _Recurrent(Module):
         return linear(x, getattr(self, f"weight_ih_{suffix}"), bias)
 
     def _run(self, x: Tensor, given: tuple[Tensor, ...] | None) -> tuple[Tensor, list[Tensor]]:
+        x = as_tensor(x)
         alone = x.ndim == 2
         x = x.unsqueeze(1) if alone else x.transpose(0, 1) if self.batch_first else x
         parts, size = self._parts(), self.hidden_size

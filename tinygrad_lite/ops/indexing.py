@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.broadcasting import unbroadcast
+from tinygrad_lite.broadcasting import is_array, unbroadcast
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.tensor import Tensor, is_grad_enabled, op
@@ -183,7 +183,7 @@ def _along(x: Tensor, axis: int, index: Any) -> tuple:
     (axis,) = np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
     return (
         *[slice(None)] * axis,
-        index if isinstance(index, Tensor) else constant(np.asarray(index)),
+        index if isinstance(index, Tensor) or is_array(index) else constant(np.asarray(index)),
     )
 
 

@@ -33,19 +33,19 @@ def scale_kernel(chunk, table, like, factor):
             g[i] *= f
 
 
-def grad_norm(params: Iterable[Tensor]) -> Tensor:
+def grad_norm(params: Tensor | Iterable[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients together, a Tensor of float64 without shape"""
     return Tensor._wrap(_norm_and_factor(_with_gradients(params), math.inf)[0].reshape(()))
 
 
-def clip_factor(params: Iterable[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
+def clip_factor(params: Tensor | Iterable[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
     """The norm of all gradients together, and the factor, at most 1, that brings it down to
     max_norm: `optimizer.step(grad_scale=factor)` clips on its way, without a pass of its own."""
     norm, factor = _norm_and_factor(_with_gradients(params), max_norm)
     return Tensor._wrap(norm.reshape(())), Tensor._wrap(factor.reshape(()))
 
 
-def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:
+def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients so that their norm is at most max_norm; return the norm before."""
     params = _with_gradients(params)
     norm, factor = _norm_and_factor(params, max_norm)
@@ -70,7 +70,8 @@ def _finish_norm(result: np.ndarray, sums: np.ndarray, max_norm: float) -> None:
     result[0], result[1] = norm, max_norm / norm if norm > max_norm else 1.0
 
 
-def _with_gradients(params: Iterable[Tensor]) -> list[Tensor]:
+def _with_gradients(params: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    params = [params] if isinstance(params, Tensor) else params  # not its rows
     return [p for p in params if p.grad is not None]
 
 

@@ -57,6 +57,11 @@ class LBFGS:
         Parameters are left where the loss was lowest."""
         x = self._read()
         loss, g = self._evaluate(closure, x)
+        if not (np.isfinite(loss) and np.isfinite(g).all()):
+            raise ValueError(
+                "LBFGS: it begins where the loss and its gradients are finite.\n"
+                f"  got a loss of {loss}\n  try other parameters"
+            )
         for _ in range(self.max_iter):
             if np.abs(g).max() <= self.tolerance_grad:
                 break
@@ -117,7 +122,17 @@ class LBFGS:
 
     def _evaluate(self, closure: Callable[[], Tensor], x: np.ndarray) -> tuple[float, np.ndarray]:
         self._write(x)
-        loss = float(closure().item())
+        for p in self.params:
+            p.grad = None
+        loss_tensor = closure()
+        if not isinstance(loss_tensor, Tensor) or all(p.grad is None for p in self.params):
+            raise ValueError(
+                "LBFGS: the closure computes gradients, and returns the loss, a Tensor.\n"
+                f"  got {type(loss_tensor).__name__}, and"
+                f" {sum(p.grad is not None for p in self.params)} gradients\n"
+                "  try loss.backward(); return loss"
+            )
+        loss = float(loss_tensor.item())
         parts = [np.zeros(p.size) if p.grad is None else p.grad.numpy().reshape(-1)
                  for p in self.params]  # fmt: skip
         return loss, np.concatenate(parts).astype(np.float64)

@@ -341,3 +341,13 @@ def test_modules_take_arrays():
     with pytest.raises(ValueError, match="LayerNorm: the last axis alone"):
         nn.LayerNorm((4, 4))
     assert nn.LayerNorm((4,))(x).shape == (5, 4)
+
+
+def test_functions_of_the_methods_and_the_names_of_python():
+    x = tg.Tensor([[1.0, -2.0], [3.0, 4.0]])
+    for name in ("sum", "mean", "abs", "max", "argmax", "flatten", "squeeze", "transpose", "sign"):
+        np.testing.assert_array_equal(getattr(tg, name)(x).numpy(), getattr(x, name)().numpy())
+    star = {}
+    exec("from tinygrad_lite import *", star)
+    assert "relu" in star
+    assert not {"sum", "max", "abs", "all", "round"} & star.keys()

@@ -1,5 +1,6 @@
 """A reverse-mode autograd engine for CPUs on NumPy and Numba."""
 
+import builtins as _builtins
 from inspect import ismodule as _is_module
 
 from tinygrad_lite import data, linalg, nn, optim
@@ -179,7 +180,10 @@ from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 from tinygrad_lite.mistakes import find_mistakes
 from tinygrad_lite.ops.comparisons import (
     allclose,
+    eq,
     equal,
+    ge,
+    gt,
     isclose,
     isfinite,
     isin,
@@ -187,10 +191,13 @@ from tinygrad_lite.ops.comparisons import (
     isnan,
     isneginf,
     isposinf,
+    le,
     logical_and,
     logical_not,
     logical_or,
     logical_xor,
+    lt,
+    ne,
     signbit,
 )
 from tinygrad_lite.ops.creation import (
@@ -210,14 +217,18 @@ from tinygrad_lite.ops.creation import (
     zeros_like,
 )
 from tinygrad_lite.ops.elementwise import (
+    abs,
+    add,
     addcdiv,
     addcmul,
     ceil,
     clip,
     copysign,
     deg2rad,
+    div,
     float_power,
     floor,
+    floor_div,
     fmax,
     fmin,
     fmod,
@@ -229,13 +240,19 @@ from tinygrad_lite.ops.elementwise import (
     masked_fill,
     maximum,
     minimum,
+    mul,
     nan_to_num,
+    neg,
     nextafter,
     positive,
+    pow,
     rad2deg,
     reciprocal,
     remainder,
+    round,
+    sign,
     square,
+    sub,
     trunc,
     where,
 )
@@ -250,13 +267,17 @@ from tinygrad_lite.ops.indexing import (
 )
 from tinygrad_lite.ops.joining import (
     cat,
+    chunk,
     column_stack,
     dsplit,
     dstack,
     hsplit,
     hstack,
+    narrow,
+    split,
     stack,
     tensor_split,
+    unbind,
     vsplit,
     vstack,
 )
@@ -271,14 +292,28 @@ from tinygrad_lite.ops.movement import (
     diag_embed,
     diagflat,
     diagonal,
+    expand,
+    flatten,
+    flip,
     fliplr,
     flipud,
     meshgrid,
     movedim,
+    permute,
+    ravel,
+    repeat_interleave,
+    reshape,
     roll,
+    rot90,
+    squeeze,
+    swapaxes,
     tile,
+    trace,
+    transpose,
     tril,
     triu,
+    unflatten,
+    unsqueeze,
 )
 from tinygrad_lite.ops.padding import pad
 from tinygrad_lite.ops.random import (
@@ -293,7 +328,25 @@ from tinygrad_lite.ops.random import (
     randn_like,
     randperm,
 )
-from tinygrad_lite.ops.reductions import logsumexp, norm, normalize, std_mean, var_mean
+from tinygrad_lite.ops.reductions import (
+    all,
+    any,
+    argmax,
+    argmin,
+    count_nonzero,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    normalize,
+    prod,
+    std,
+    std_mean,
+    sum,
+    var,
+    var_mean,
+)
 from tinygrad_lite.ops.scans import cummax, cummin, cumprod, cumsum, logcumsumexp
 from tinygrad_lite.ops.scatter import (
     diagonal_scatter,
@@ -361,8 +414,9 @@ _keep_freed_memory()
 del _methods, _protocols
 
 _MODULES = ("data", "linalg", "nn", "optim")
-__all__ = [
+__all__ = [  # `sum`, `max` and the like stay Python's own after `from tinygrad_lite import *`
     name
     for name, value in list(globals().items())
-    if not name.startswith("_") and (name in _MODULES or not _is_module(value))
+    if not (name.startswith("_") or hasattr(_builtins, name))
+    and (name in _MODULES or not _is_module(value))
 ]

@@ -351,3 +351,159 @@ def test_functions_of_the_methods_and_the_names_of_python():
     exec("from tinygrad_lite import *", star)
     assert "relu" in star
     assert not {"sum", "max", "abs", "all", "round"} & star.keys()
+
+
+@pytest.mark.parametrize("norm", ["batch_norm", "group_norm", "instance_norm"])
+@pytest.mark.parametrize("wrong", [1, 3, 5])
+def test_norms_refuse_weights_of_another_length(norm, wrong):
+    x = tg.Tensor(np.ones((2, 4, 3), np.float32))
+    right, short = tg.Tensor(np.ones(4)), tg.Tensor(np.ones(wrong))
+    for weight, bias in ((short, None), (short, right), (right, short), (None, short)):
+        call = {
+            "batch_norm": lambda w, b: tg.batch_norm(x, None, None, w, b, training=True),
+            "group_norm": lambda w, b: tg.group_norm(x, 2, w, b),
+            "instance_norm": lambda w, b: tg.instance_norm(x, None, None, w, b),
+        }[norm]
+        with pytest.raises(ValueError, match=f"{norm}: weight, bias and running"):
+            call(weight, bias)
+    for training in (True, False):
+        with pytest.raises(ValueError, match="batch_norm: weight, bias and running"):
+            tg.batch_norm(x, short, short, training=training)
+
+
+def test_special_functions_at_their_edges():
+    x = np.full(160_000, 2.0)
+    x[0] = 1e-200
+    y = tg.polygamma(1, tg.Tensor(x)).numpy()
+    assert y[0] == np.inf
+    np.testing.assert_allclose(y[1:], np.pi**2 / 6 - 1, rtol=1e-12)
+    near = tg.digamma(np.array([-1e-20, -1e-18, -1e-13])).numpy()
+    np.testing.assert_allclose(near, [1e20, 1e18, 1e13], rtol=1e-12)
+    a, b = (tg.Tensor(v, requires_grad=True) for v in ([0.0, 0.0, 1.0, 0.0], [1.0, 3.0, 2.0, -1.0]))
+    y = tg.xlog1py(a, b)
+    np.testing.assert_allclose(y.numpy(), [0, 0, np.log(3), 0], rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), [np.log(2), np.log(4), np.log(3), 0], rtol=1e-6)
+
+
+def test_second_derivatives_of_sigmoid_keep_its_tails():
+    x = tg.Tensor([-80.0, -20.0, -15.0, -10.0, 3.0], requires_grad=True)
+    with tg.create_graph():
+        (slope,) = tg.gradients(tg.log(tg.sigmoid(x)).sum(), [x], create_graph=True)
+    exact = 1 / (1 + np.exp(x.numpy().astype(float)))
+    np.testing.assert_allclose(slope.numpy(), exact, rtol=1e-5)
+
+
+def test_singular_vectors_of_a_singular_matrix():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for shape in ((2, 2), (2, 3), (3, 2)):
+        data = np.outer(rng.standard_normal(shape[0]), rng.standard_normal(shape[1]))
+        weights = [rng.standard_normal(s) for s in ((shape[0], 2), (2, shape[1]))]
+        for part in (0, 2):
+            if shape[0 if part == 0 else 1] > 2:
+                continue  # its vectors have a derivative of 1 / 0
+            x = tg.Tensor(data, requires_grad=True)
+            v = tg.linalg.svd(x, full_matrices=False)[part]
+            (v * v * weights[part // 2]).sum().backward()
+            y = torch.tensor(data, requires_grad=True)
+            v = torch.linalg.svd(y, full_matrices=False)[part]
+            (v * v * torch.tensor(weights[part // 2])).sum().backward()
+            np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-8, atol=1e-10)
+
+
+def test_a_neighbour_does_not_change_an_exponential():
+    a = np.random.default_rng(0).standard_normal((4, 4))
+    alone = tg.linalg.matrix_exp(tg.Tensor(4 * a)).numpy()
+    for other in (np.full((4, 4), np.nan), np.full((4, 4), np.inf), -1e4 * np.eye(4)):
+        both = tg.linalg.matrix_exp(tg.Tensor(np.stack([4 * a, other]))).numpy()
+        np.testing.assert_allclose(both[0], alone, rtol=1e-12)
+
+
+def test_quantiles_beside_infinities():
+    x = tg.Tensor([1.0, 2.0, np.inf])
+    assert tg.quantile(x, 0.5).item() == 2
+    assert tg.quantile(x, 0.6, interpolation="lower").item() == 2
+    assert tg.quantile(x, 1.0).item() == np.inf
+    assert tg.quantile(tg.Tensor([np.inf, np.inf]), 0.5).item() == np.inf
+
+
+def test_a_factor_counts_where_the_size_stays():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).standard_normal((1, 1, 3, 3)).astype(np.float32)
+    for mode in ("bicubic", "nearest-exact", "nearest", "bilinear"):
+        found = tg.interpolate(tg.Tensor(x), scale_factor=1.3, mode=mode).numpy()
+        wanted = torch.nn.functional.interpolate(torch.tensor(x), scale_factor=1.3, mode=mode)
+        np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_losses_of_margins_refuse_to_compare_each_with_each():
+    x, y = tg.Tensor([1.0, 2.0]), tg.Tensor([0.0, 5.0])
+    with pytest.raises(ValueError, match="margin_ranking_loss"):
+        tg.margin_ranking_loss(x, y, tg.Tensor([[1.0], [-1.0]]))
+    a = tg.Tensor([[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="cosine_embedding_loss"):
+        tg.cosine_embedding_loss(a, a, tg.Tensor([[1], [-1]]))
+    with pytest.raises(ValueError, match="triplet_margin_loss"):
+        tg.triplet_margin_loss(tg.ones(4, 3), tg.ones(4, 1, 3), tg.ones(4, 3))
+
+
+def test_bags_end_at_the_last_offset():
+    table, index = tg.Tensor(np.arange(8.0).reshape(4, 2)), np.array([0, 1, 2, 3, 0, 1])
+    bags = tg.embedding_bag(index, table, np.array([0, 2, 4]), "sum", include_last_offset=True)
+    np.testing.assert_array_equal(bags.numpy(), [[2, 4], [10, 12]])
+    with pytest.raises(ValueError, match="none behind the end"):
+        tg.embedding_bag(index, table, np.array([0, 7]))
+    with pytest.raises(ValueError, match="a weight for each index"):
+        tg.embedding_bag(np.array([[0, 1, 2], [1, 2, 3]]), table, mode="sum",
+                         per_sample_weights=tg.ones(3, 2))  # fmt: skip
+
+
+def test_what_is_drawn_is_in_its_range():
+    assert tg.rand(20_000, seed=0, dtype=np.float16).numpy().max() < 1
+    assert tg.bernoulli(tg.Tensor(np.ones(20_000, np.float16)), 0).numpy().all()
+    with pytest.raises(ValueError, match="geometric: what is drawn fits"):
+        tg.Tensor(np.zeros(1000, np.int8)).geometric_(0.01, seed=0)
+    with pytest.raises(ValueError, match="randint: float16 tells whole numbers"):
+        tg.randint(0, 2**53, 4, seed=0, dtype=np.float16)
+    tg.randint(0, 2**24, 4, seed=0, dtype=np.float32)
+
+
+def test_fractions_are_not_scattered_among_integers():
+    x, index, values = tg.Tensor(np.zeros(3, np.int64)), np.array([0, 1]), tg.Tensor([1.7, 2.7])
+    for put in (
+        lambda: tg.scatter(x, 0, index, values), lambda: tg.scatter(x, 0, index, 1.5),
+        lambda: tg.scatter_add(x, 0, index, values), lambda: tg.put(x, index, values),
+        lambda: tg.scatter_reduce(x, 0, index, values, "amax"),
+        lambda: tg.index_put(x, (index,), values),
+        lambda: tg.slice_scatter(x, values, 0, 0, 2),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match="fractions do not fit"):
+            put()
+    assert tg.scatter(x, 0, index, 2).tolist() == [2, 2, 0]
+
+
+def test_results_are_no_second_names_of_operands():
+    for function, given in (
+        (lambda x: tg.linalg.matrix_power(x, 1), np.eye(2)), (lambda x: tg.diff(x, 0), np.ones(2)),
+        (lambda x: tg.sort(x).values, np.array(3.0)), (lambda x: tg.mode(x)[0], np.array(3.0)),
+        (lambda x: tg.topk(x, 1).values, np.array(3.0)),
+        (lambda x: tg.interpolate(x, size=3), np.ones((1, 1, 3))),
+        (lambda x: tg.median(x, 0)[0], np.array(3.0)),
+    ):  # fmt: skip
+        x = tg.Tensor(given.copy())
+        function(x).mul_(10.0)
+        np.testing.assert_array_equal(x.numpy(), given)
+
+
+def test_an_index_that_changes_after_it_was_used():
+    index, x = np.array([0, 1]), tg.Tensor(np.zeros(3), requires_grad=True)
+    for take in (lambda i: tg.gather(x * 1, 0, i), lambda i: (x * 1)[i],
+                 lambda i: tg.scatter_add(tg.zeros(3), 0, i, (x * 1)[:2])):  # fmt: skip
+        x.grad, index[:] = None, [0, 1]
+        y = take(index)
+        index[:] = 2
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [1, 1, 0])
+    b = tg.linalg.solve(tg.Tensor([[2.0, 1.0], [0.0, 4.0]]), tg.Tensor([2.0, 9.0]), left=False)
+    np.testing.assert_allclose(b.numpy(), [1, 2])

@@ -19,8 +19,8 @@ from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.ops.joining import cat
 from tinygrad_lite.ops.matmul import matmul, product
+from tinygrad_lite.ops.movement import clone, flatten, reshape, tril, triu
 from tinygrad_lite.ops.movement import diagonal as _diagonal
-from tinygrad_lite.ops.movement import flatten, reshape, tril, triu
 from tinygrad_lite.ops.reductions import norm as vector_norm
 from tinygrad_lite.ops.reductions import sum as sum_
 from tinygrad_lite.tensor import Tensor, op
@@ -83,6 +83,8 @@ def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
     """
     a = _square("solve", a)
     if not left:
+        if b.ndim == 1:
+            return solve(a.transpose(), b)
         return solve(a.transpose(), b.transpose()).transpose()
     b = b if isinstance(b, Tensor) else Tensor(b)
     dtype = np.result_type(a.dtype, b.dtype) if b.dtype.kind == "f" else a.dtype
@@ -402,11 +404,15 @@ def _through_svd(u, s, v, du, dv):
         m = product(_t(u), du)
         inner = f * (m - _t(m)) * s[..., None, :]
         x = product(product(u, inner), v)
+        if u.shape[-2] == u.shape[-1]:  # nothing is outside of a square U
+            return x
         rest = du - product(u, m)
         return x + product(rest / s[..., None, :], v)
     m = product(v, _t(dv))
     inner = s[..., :, None] * (f * (m - _t(m)))
     x = product(product(u, inner), v)
+    if v.shape[-2] == v.shape[-1]:
+        return x
     rest = dv - product(_t(m), v)
     return x + product(u / s[..., None, :], rest)
 
@@ -524,7 +530,7 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
     x = _square("matrix_power", x) if x.dtype.kind == "f" or n < 0 else x
     if n < 0:
         return matrix_power(inv(x), -n)
-    total = None
+    given, total = x, None
     while n:  # by squares
         if n % 2:
             total = x if total is None else matmul(total, x)
@@ -532,7 +538,7 @@ def matrix_power(x: Tensor, n: int) -> Tensor:
         x = matmul(x, x) if n else x
     if total is None:
         return Tensor(_one(x)).expand(x.shape)
-    return total
+    return clone(total) if total is given else total
 
 
 def matrix_exp(x: Tensor) -> Tensor:
@@ -543,14 +549,19 @@ def matrix_exp(x: Tensor) -> Tensor:
     [[1.0, 1.0], [0.0, 1.0]]
     """
     x = _square("matrix_exp", x)
-    size = x.detach().abs().sum(-1).max().item() if x.size else 0.0
-    squares = math.ceil(math.log2(size)) + 1 if 0.5 < size < math.inf else 0
+    if not x.size:
+        return x * 1
+    size = x.detach().abs().sum(-1).max(-1).numpy()[..., None, None].astype(np.float64)
+    large = (size > 0.5) & (size < math.inf)  # each matrix for itself
+    squares = np.where(large, np.ceil(np.log2(np.where(large, size, 1))) + 1, 0)
     total = one = Tensor(_one(x)).expand(x.shape)
-    x = x * 0.5**squares
+    x = x * (0.5**squares).astype(x.dtype)
     for k in range(18, 0, -1):
         total = one + matmul(x, total) / k
-    for _ in range(squares):
-        total = matmul(total, total)
+    for done in range(int(squares.max())):
+        more = squares > done
+        part = where(more, total, one)
+        total = where(more, matmul(part, part), total)
     return total
 
 

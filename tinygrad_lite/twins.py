@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_lite.fused import pooling
 from tinygrad_lite.fused.activations import _leaky_relu
+from tinygrad_lite.fused.activations import sigmoid as logistic
 from tinygrad_lite.fused.convolution import _convolution, _convolution_weights
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.comparisons import gt, ne
@@ -40,12 +41,12 @@ def relu_squared(x: Tensor) -> Tensor:
     return relu(x) * relu(x)
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    return tanh(x * 0.5) * 0.5 + 0.5
+def sigmoid(x: Tensor) -> tuple[Tensor, Callable]:
+    return x, lambda g: (g * (logistic(x) * logistic(-x)),)  # exact far from 0 too
 
 
 def silu(x: Tensor) -> Tensor:
-    return x * sigmoid(x)
+    return x * logistic(x)
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -217,8 +218,8 @@ def lstm(x: Tensor, h: Tensor, c: Tensor, w: Tensor) -> Tensor:
     hs, cs = [], []
     for a in x:
         i, f, g, o = chunk(a + h @ w.transpose(), 4, -1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * tanh(c)
+        c = logistic(f) * c + logistic(i) * tanh(g)
+        h = logistic(o) * tanh(c)
         hs.append(h)
         cs.append(c)
     return stack([stack(hs), stack(cs)])
@@ -228,7 +229,7 @@ def gru(x: Tensor, h: Tensor, w: Tensor, b: Tensor) -> Tensor:
     found = []
     for a in x:
         (xr, xz, xn), (ur, uz, un) = chunk(a, 3, -1), chunk(h @ w.transpose() + b, 3, -1)
-        r, z = sigmoid(xr + ur), sigmoid(xz + uz)
+        r, z = logistic(xr + ur), logistic(xz + uz)
         n = tanh(xn + r * un)
         h = n + z * (h - n)
         found.append(h)

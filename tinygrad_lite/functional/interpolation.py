@@ -11,7 +11,7 @@ from tinygrad_lite.fused.pooling import adaptive_avg_pool
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import add, mul
 from tinygrad_lite.ops.indexing import index_select
-from tinygrad_lite.ops.movement import permute, reshape
+from tinygrad_lite.ops.movement import clone, permute, reshape
 from tinygrad_lite.tensor import Tensor
 
 LINEAR = {"linear": 1, "bilinear": 2, "trilinear": 3}
@@ -60,9 +60,11 @@ def interpolate(
         )
     if mode == "area":
         return adaptive_avg_pool(x, sizes, axes)
+    given = x
     for axis, (m, factor) in enumerate(zip(sizes, factors, strict=True), 2):
         n = x.shape[axis]
-        if m == n:
+        # PyTorch looks at the factor then in these two modes alone
+        if m == n and (factor in (None, 1) or mode not in ("bicubic", "nearest-exact")):
             continue
         # places of the output, in places of the input
         step = 1 / factor if factor else n / m
@@ -85,7 +87,7 @@ def interpolate(
             low = np.minimum(np.floor(at).astype(np.int64), n - 1)
             share = (at - low).astype(x.dtype if x.dtype.kind == "f" else np.float32)
             x = _between(x, axis, low, np.minimum(low + 1, n - 1), share)
-    return x
+    return clone(x) if x is given else x
 
 
 def counted(m: int) -> np.ndarray:

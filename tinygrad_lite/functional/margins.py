@@ -46,7 +46,7 @@ def cosine_embedding_loss(
     >>> tg.cosine_embedding_loss(Tensor([[1.0, 0.0]]), Tensor([[0.0, 1.0]]), Tensor([1])).tolist()
     1.0
     """
-    cosine = cosine_similarity(x, y, -1)
+    cosine, target = _pair("cosine_embedding_loss", cosine_similarity(x, y, -1), target)
     return reduced(where(eq(target, 1), 1 - cosine, maximum(cosine - margin, 0)), reduction)
 
 
@@ -60,6 +60,8 @@ def triplet_margin_loss(
     >>> tg.triplet_margin_loss(Tensor([[0.0]]), Tensor([[1.0]]), Tensor([[1.5]])).tolist()
     0.5
     """
+    anchor, positive = _pair("triplet_margin_loss", anchor, positive)
+    anchor, negative = _pair("triplet_margin_loss", anchor, negative)
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -75,6 +77,8 @@ def margin_ranking_loss(
     >>> tg.margin_ranking_loss(Tensor([1.0]), Tensor([2.0]), Tensor([1.0])).tolist()
     1.0
     """
+    x, y = _pair("margin_ranking_loss", x, y)
+    x, target = _pair("margin_ranking_loss", x, target)
     return reduced(clip(-target * (x - y) + margin, min=0.0), reduction)
 
 

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_lite.fused.batchnorm import _batchnorm, _moments
 from tinygrad_lite.ops.elementwise import astype
 from tinygrad_lite.ops.indexing import setitem
@@ -14,6 +16,17 @@ from tinygrad_lite.tensor import Tensor, as_tensor, no_grad
 def _by_channel(x: Tensor, values: Tensor) -> Tensor:
     """(C,) beside x (B, C, ...)"""
     return values.reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def _check_channels(name: str, x: Tensor, *values: Any) -> None:
+    """ValueError unless each, where there is one, is (C,): kernels read and write as many"""
+    for value in values:
+        if value is not None and np.shape(value) != x.shape[1:2]:
+            raise ValueError(
+                f"{name}: weight, bias and running statistics have a number for each channel, the"
+                f" second axis of x.\n  got {np.shape(value)} for x {x.shape}\n"
+                f"  try shape {x.shape[1:2]}"
+            )
 
 
 def _move(running: Tensor | None, now: Tensor, momentum: Any) -> None:
@@ -41,6 +54,7 @@ def batch_norm(
         raise ValueError(
             f"batch_norm: x has a batch and channels.\n  got shape {x.shape}\n  try x.unsqueeze(0)"
         )
+    _check_channels("batch_norm", x, running_mean, running_var, weight, bias)
     if training or running_mean is None or running_var is None:
         axes = (0, *range(2, x.ndim))
         count = math.prod(x.shape[i] for i in axes)
@@ -78,6 +92,7 @@ def group_norm(
             "group_norm: groups divide the channels, the second axis of x.\n"
             f"  got {num_groups} groups for shape {x.shape}\n  try num_groups=1"
         )
+    _check_channels("group_norm", x, weight, bias)
     each = math.prod(x.shape[1:]) // num_groups
     grouped = x.reshape(x.shape[0], num_groups, each)
     centred = grouped - mean(grouped, -1, True)
@@ -106,6 +121,7 @@ def instance_norm(
             "instance_norm: there are two places or more in each channel.\n"
             f"  got shape {x.shape}\n  try larger images, or group_norm"
         )
+    _check_channels("instance_norm", x, running_mean, running_var, weight, bias)
     axes = tuple(range(2, x.ndim))
     middle = mean(x, axes, True)
     centred = x - middle

@@ -10,11 +10,11 @@ import numpy as np
 
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.ops.comparisons import eq
+from tinygrad_lite.ops.comparisons import eq, isinf
 from tinygrad_lite.ops.elementwise import lerp, minimum, where
 from tinygrad_lite.ops.indexing import gather, getitem
 from tinygrad_lite.ops.joining import cat
-from tinygrad_lite.ops.movement import movedim, reshape
+from tinygrad_lite.ops.movement import clone, movedim, reshape
 from tinygrad_lite.ops.random import check_probabilities
 from tinygrad_lite.ops.reductions import max as max_
 from tinygrad_lite.ops.reductions import min as min_
@@ -100,7 +100,7 @@ def _median(x: Tensor, axis: int | None, keepdim: bool, skip_nan: bool) -> Any:
     if axis is None:
         return _median(reshape(x, -1), 0, False, skip_nan)[0]
     if x.ndim == 0:
-        return Ordered(x, Tensor(constant(np.zeros((), np.int64))))
+        return Ordered(clone(x), Tensor(constant(np.zeros((), np.int64))))
     if x.shape[axis] == 0:
         raise ValueError(f"median: there is an element.\n  got shape {x.shape}\n  try another axis")
     moved = movedim(x, axis, -1)
@@ -164,8 +164,12 @@ def _quantile(
     elif interpolation != "linear":
         at = {"lower": at.floor, "higher": at.ceil, "nearest": at.round}[interpolation]()
     low = at.detach().floor()
-    below, above = (gather(ordered, -1, minimum(place, last).long()) for place in (low, low + 1))
-    values = lerp(below, above, (at - low).astype(x.dtype))
+    below, above = (
+        gather(ordered, -1, minimum(place, last).long()) for place in (low, at.detach().ceil())
+    )
+    same = (below == above) & isinf(below)  # of which the difference is no number
+    start, end = (where(same, 0, t) for t in (below, above))
+    values = where(same, below, lerp(start, end, (at - low).astype(x.dtype)))
     gone = count == 0 if skip_nan else count < n
     return reshape(movedim(where(gone, np.nan, values), -1, 0), *shape)
 
@@ -178,7 +182,7 @@ def mode(x: Tensor, axis: int = -1, keepdim: bool = False) -> Ordered:
     [2, 2]
     """
     if x.ndim == 0:
-        return Ordered(x, Tensor(constant(np.zeros((), np.int64))))
+        return Ordered(clone(x), Tensor(constant(np.zeros((), np.int64))))
     moved = movedim(x, axis, -1)
     places = _most_frequent(moved)
     found = (movedim(t, -1, axis) for t in (gather(moved, -1, places), places))
@@ -207,7 +211,7 @@ def diff(x: Tensor, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     [3, 5]
     """
     if n == 0:
-        return x
+        return clone(x)
     parts = [t for t in (prepend, x, append) if t is not None]
     x = cat(parts, axis) if len(parts) > 1 else x
     for _ in range(n):

@@ -87,11 +87,12 @@ def embedding(index, weight):
 
 
 @procedure
-def _check_starts(offsets):
-    if offsets.size and (offsets[0] != 0 or np.any(offsets[1:] < offsets[:-1])):
+def _check_starts(offsets, n):
+    if offsets.size and (offsets[0] != 0 or offsets[-1] > n or np.any(offsets[1:] < offsets[:-1])):
         raise ValueError(
-            "embedding_bag: the first bag begins at 0, and none before the one in front of it.\n"
-            f"  got offsets {offsets.tolist()}\n  try numpy.cumsum of lengths, from 0 on"
+            "embedding_bag: the first bag begins at 0, none before the one in front of it, and none"
+            f" behind the end.\n  got offsets {offsets.tolist()} for {n} indices\n"
+            "  try numpy.cumsum of lengths, from 0 on"
         )
 
 
@@ -127,15 +128,22 @@ def embedding_bag(
     else:
         offsets = offsets if isinstance(offsets, Tensor) else Tensor(np.asarray(offsets))
         count = len(offsets) - bool(include_last_offset)
-        _check_starts(offsets.data)
+        _check_starts(offsets.data, len(index))
         starts = offsets[:count] if include_last_offset else offsets
         bags = searchsorted(starts, constant(np.arange(len(index))), right=True) - 1
     flat = index.reshape(-1)
     rows = embedding(flat, weight)
     if per_sample_weights is not None:
+        if np.shape(per_sample_weights) != index.shape:
+            raise ValueError(
+                "embedding_bag: there is a weight for each index.\n"
+                f"  got {np.shape(per_sample_weights)} for {index.shape}\n  try one like index"
+            )
         rows = rows * per_sample_weights.reshape(-1, 1)
     left_out = -1 if padding_idx is None else padding_idx % len(weight)
     counted = (flat != left_out).unsqueeze(1)
+    if include_last_offset and not whole:
+        counted = counted & Tensor(constant(np.arange(len(index))[:, None])).lt(offsets[-1])
     empty = Tensor(constant(np.zeros((count, weight.shape[1]), weight.dtype)))
     number = index_add(empty[:, :1], 0, bags, counted.astype(weight.dtype))
     if mode == "max":

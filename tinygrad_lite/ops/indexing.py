@@ -27,9 +27,22 @@ def getitem(x, index):
 
 
 def _parts(index):
-    """An index as a tuple of numbers, slices and arrays"""
+    """An index as a tuple of numbers, slices and arrays, which nobody changes before backward"""
     parts = index if isinstance(index, tuple) else (index,)
-    return tuple(i.data if isinstance(i, Tensor) else i for i in parts)
+    return tuple(
+        i.data if isinstance(i, Tensor) else i.copy() if isinstance(i, np.ndarray) else i
+        for i in parts
+    )
+
+
+def _fits(x, values, name):
+    """TypeError for fractions that are put among integers"""
+    kind = getattr(values, "dtype", np.asarray(values).dtype if np.isscalar(values) else x.dtype)
+    if np.dtype(kind).kind == "f" and x.dtype.kind != "f":
+        raise TypeError(
+            f"{name}: fractions do not fit into a tensor of integers.\n"
+            f"  got {kind} for a tensor of {x.dtype}\n  try x.float(), or values.astype('int64')"
+        )
 
 
 def _is_basic(parts):
@@ -40,6 +53,7 @@ def _is_basic(parts):
 @op
 def _placed(x, values, index):
     """A copy of x with x[index] = values; of values for one place, the last counts."""
+    _fits(x, values, "scatter")
     parts = _parts(index)
     y = x.copy()
     y[parts] = values
@@ -72,6 +86,7 @@ def _last(shape, parts, taken):
 @op
 def _added(x, values, index):
     """A copy of x to which values have been added at x[index], as often as a place is named"""
+    _fits(x, values, "scatter_add")
     parts = _parts(index)
     y = x.copy()
     np.add.at(y, parts, values)
@@ -131,7 +146,7 @@ def gather(x: Tensor, axis: int, index: Any) -> Tensor:
     >>> tg.gather(Tensor([[1, 2], [3, 4]]), 1, Tensor([[1], [0]])).tolist()
     [[2], [3]]
     """
-    index = index if isinstance(index, Tensor) else Tensor(index)
+    index = _own(index)
     if index.size == 0:
         return getitem(x.reshape(-1), slice(0)).reshape(*index.shape)
     index = _checked("gather", x, axis, index)
@@ -147,6 +162,13 @@ def _check_places(index, n, name):
         )
 
 
+def _own(index: Any) -> Tensor:
+    """An index as a Tensor that shares no array with the caller, who may change that"""
+    if isinstance(index, Tensor):
+        return index
+    return Tensor(index.copy() if isinstance(index, np.ndarray) else index)
+
+
 def _grid(x: Tensor, axis: int, index: Any) -> tuple:
     """The places (i, index[i, j, k], k), ... that `index` names along an axis of x"""
     grid: list[Any] = [constant(a) for a in np.ogrid[tuple(slice(n) for n in index.shape)]]
@@ -157,7 +179,7 @@ def _grid(x: Tensor, axis: int, index: Any) -> tuple:
 def _checked(name: str, x: Tensor, axis: int, index: Any) -> Tensor:
     """`index` as a Tensor; ValueError unless it has as many axes as x, IndexError for places that
     x does not have"""
-    index = index if isinstance(index, Tensor) else Tensor(index)
+    index = _own(index)
     if not -x.ndim <= axis < x.ndim or index.ndim != x.ndim or index.dtype.kind not in "iu":
         raise ValueError(
             f"{name}: x has the axis, and the index, of integers, has as many axes as x.\n"

@@ -82,7 +82,23 @@ def _draw(out: np.ndarray, seed: Seed, kind: str, first: float, second: float) -
                 f"randint: what is drawn fits into the dtype, {limits.min} to {limits.max}.\n"
                 f"  got {first} to {second} for {out.dtype}\n  try dtype=numpy.int64"
             )
-    out[...] = DISTRIBUTIONS[kind](np.random.default_rng(seed), first, second, out.shape)
+    if kind == "integers" and out.dtype.kind == "f":
+        most = 2 ** (np.finfo(out.dtype).nmant + 1)
+        if max(abs(first), abs(second - 1)) > most:
+            raise ValueError(
+                f"randint: {out.dtype} tells whole numbers apart up to {most}.\n"
+                f"  got {first} to {second}\n  try dtype=numpy.int64"
+            )
+    drawn = DISTRIBUTIONS[kind](np.random.default_rng(seed), first, second, out.shape)
+    most = np.iinfo(out.dtype).max if out.dtype.kind in "iu" else np.inf
+    if kind == "geometric" and np.max(drawn, initial=0) > most:
+        raise ValueError(
+            "geometric: what is drawn fits into the dtype.\n"
+            f"  got {np.max(drawn)} for {out.dtype}\n  try numpy.int64"
+        )
+    out[...] = drawn
+    if kind == "uniform" and first < second:  # what was rounded up
+        np.minimum(out, np.nextafter(out.dtype.type(second), out.dtype.type(first)), out=out)
 
 
 def rand_like(x: Tensor, seed: Seed, dtype: Any = None) -> Tensor:

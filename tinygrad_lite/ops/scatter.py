@@ -11,6 +11,7 @@ from tinygrad_lite.ops.indexing import (
     _added,
     _along,
     _checked,
+    _fits,
     _grid,
     _parts,
     _placed,
@@ -90,6 +91,7 @@ def _extreme_of(dtype, largest):
 @op
 def _extreme_at(x, values, index, largest):
     """x, and at x[index] the extreme of x and values; equal ones share the gradient."""
+    _fits(x, values, "scatter_reduce")
     parts = _parts(index)
     y = x.copy()
     (np.maximum if largest else np.minimum).at(y, parts, values)
@@ -107,6 +109,7 @@ def _extreme_at(x, values, index, largest):
 @op
 def _multiplied(x, values, index):
     """x, and at x[index] the product of x and values; exact gradients also where there are zeros"""
+    _fits(x, values, "scatter_reduce")
     parts = _parts(index)
     y = x.copy()
     np.multiply.at(y, parts, values)

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.ops.indexing import gather, getitem
+from tinygrad_lite.ops.movement import clone
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -41,7 +42,7 @@ def sort(x: Tensor, axis: int = -1, descending: bool = False) -> Ordered:
     [[1, 2, 3], [1, 2, 0]]
     """
     places = argsort(x, axis, descending)
-    return Ordered(gather(x, axis, places) if x.ndim else x, places)
+    return Ordered(gather(x, axis, places) if x.ndim else clone(x), places)
 
 
 @takes_axis

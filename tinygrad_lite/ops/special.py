@@ -43,7 +43,7 @@ def log_gamma_kernel(chunk, y, x, order):
         elif order == 1:
             total = 0.0
             if v < 0:  # psi(1 - x) - psi(x) = pi / tan(pi x)
-                total = -math.pi / math.tan(math.pi * (v - math.floor(v)))
+                total = -math.pi / math.tan(math.pi * (v - math.floor(v + 0.5)))
                 v = 1 - v
             while v < ASYMPTOTIC:
                 total -= 1 / v
@@ -60,10 +60,10 @@ def log_gamma_kernel(chunk, y, x, order):
             # (-1)^s (s - 1)! times the sum of (x + k)^-s, by Euler and Maclaurin from ASYMPTOTIC on
             total = 0.0
             while v < ASYMPTOTIC + order:
-                total += v**-order
+                total += 1 / v**order  # a negative power of a tiny number raises in Numba
                 v += 1
-            total += v ** (1 - order) / (order - 1) + 0.5 * v**-order
-            rising = order * v ** (-order - 1)
+            total += 1 / v ** (order - 1) / (order - 1) + 0.5 / v**order
+            rising = order / v ** (order + 1)
             factorial = 2.0
             for k in range(len(BERNOULLI)):
                 total += BERNOULLI[k] / factorial * rising
@@ -203,6 +203,5 @@ def xlog1py(a: Any, b: Any) -> Tensor:
     [0.0, 0.6931]
     """
     a = a if isinstance(a, Tensor) else Tensor(a)
-    none = a == 0
-    safe = where(none & (b == b), 0, b)
-    return where(none & (b == b), 0, a * log1p(safe))
+    b = b if isinstance(b, Tensor) else Tensor(b)
+    return a * log1p(where((a == 0) & ((b <= -1) | (b == math.inf)), 0, b))

@@ -229,3 +229,14 @@ def test_a_function_that_is_recorded_in_vain_says_so():
         for i in range(40):  # each is repeated once
             for _ in range(2):
                 square(Tensor(np.ones(i + 1, np.float32)))
+
+
+def test_a_variable_with_the_name_of_an_attribute_is_another_thing():
+    scope = {"tg": tg, "runs": []}
+    exec(
+        "def double(x):\n    runs.append(1)\n    return x.sum() * 2\n"
+        "double = tg.jit(double)\n"
+        "for sum in range(5):\n    double(tg.Tensor([1.0, sum]))\n",
+        scope,
+    )
+    assert len(scope["runs"]) == 1

@@ -263,6 +263,7 @@ def test_tuples_are_recorded_once():
     assert len(calls) == 1
 
 
+@pytest.mark.filterwarnings("ignore:jit. 16 calls")
 def test_recordings_do_not_grow_without_end():
     function = tg.jit(lambda x, n: x * n)
     made = []
@@ -460,6 +461,7 @@ def test_arguments_are_not_changed():
         tg.jit(lambda x: x)(np.ma.masked_array([1.0, 2.0], [True, False]))
 
 
+@pytest.mark.filterwarnings("ignore:jit. 16 calls")
 def test_after_errors_recordings_give_way_as_ever():
     @tg.jit
     def scaled(x, n):

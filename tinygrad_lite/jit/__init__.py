@@ -110,16 +110,19 @@ def jit(function: Callable) -> Callable:
 def _named_outside(function: Callable) -> list[Callable[[], Any]]:
     """For each name in the function itself: what reads the variable from outside that has it, now
     or later"""
+    import dis  # for those who record
+
     code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    if code is None:
-        return []
-    inner, names = [code], set()
+    inner = [] if code is None else [code]
+    names: set[str] = set()
     while inner:
         one = inner.pop()
-        names.update(one.co_names)
+        loads = (i for i in dis.get_instructions(one) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+        names.update(i.argval for i in loads)  # co_names has those of attributes too
         inner += [c for c in one.co_consts if isinstance(c, types.CodeType)]
-    found: list[Callable[[], Any]] = [functools.partial(scope.get, name) for name in sorted(names)]
-    return found + [functools.partial(_content, cell) for cell in function.__closure__ or ()]
+    found: list[Callable[[], Any]] = [functools.partial(scope.get, n) for n in sorted(names)]
+    cells = getattr(function, "__closure__", None) or ()
+    return found + [functools.partial(_content, cell) for cell in cells]
 
 
 def _content(cell: Any) -> Any:

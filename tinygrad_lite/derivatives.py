@@ -28,7 +28,16 @@ from tinygrad_lite.broadcasting import unbroadcast, unified
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.joining import stack
 from tinygrad_lite.ops.movement import clone
-from tinygrad_lite.tensor import Node, Tensor, _mode, asked_for, op, propagated, reachable
+from tinygrad_lite.tensor import (
+    Node,
+    Tensor,
+    _mode,
+    as_tensor,
+    asked_for,
+    op,
+    propagated,
+    reachable,
+)
 from tinygrad_lite.twins import LINEAR, ONCE, TWINS
 
 
@@ -89,7 +98,7 @@ def _gradients(
                 f"  got shape {out.shape}\n  try out.sum(), or gradient="
             )
         gradient = Tensor(np.ones_like(out.data))
-    gradient = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+    gradient = as_tensor(gradient)
     if gradient.shape != out.shape:
         raise ValueError(
             "gradients: the gradient has the shape of the tensor.\n"
@@ -308,8 +317,8 @@ def jvp(
 def hessian_vector_product(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
     """The product of the Hessian of a function that gives a number, at x, with v
 
-    >>> tg.hessian_vector_product(lambda x: (x**3).sum(), Tensor([1.0, 2.0]), Tensor([1.0,
-    ... 0.0])).tolist()
+    >>> x, v = Tensor([1.0, 2.0]), Tensor([1.0, 0.0])
+    >>> tg.hessian_vector_product(lambda x: (x**3).sum(), x, v).tolist()
     [6.0, 0.0]
     """
     further = _mode.keeps_operands

@@ -23,11 +23,11 @@ from tinygrad_lite.ops.movement import clone, flatten, reshape, tril, triu
 from tinygrad_lite.ops.movement import diagonal as _diagonal
 from tinygrad_lite.ops.reductions import norm as vector_norm
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.tensor import Tensor, as_tensor, op
 
 
 def _square(name: str, x: Tensor) -> Tensor:
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(
             f"{name}: a square matrix, or a batch of them.\n"
@@ -86,7 +86,7 @@ def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
         if b.ndim == 1:
             return solve(a.transpose(), b)
         return solve(a.transpose(), b.transpose()).transpose()
-    b = b if isinstance(b, Tensor) else Tensor(b)
+    b = as_tensor(b)
     dtype = np.result_type(a.dtype, b.dtype) if b.dtype.kind == "f" else a.dtype
     a, b = (t if t.dtype == dtype else t.astype(dtype) for t in (a, b))
     vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])

@@ -8,15 +8,7 @@ from tinygrad_lite import linalg
 from tinygrad_lite.functional import activations as a
 from tinygrad_lite.functional import products as p
 from tinygrad_lite.functional import statistics as stats
-from tinygrad_lite.fused.activations import (
-    gelu,
-    leaky_relu,
-    relu,
-    relu_squared,
-    sigmoid,
-    silu,
-    softplus,
-)
+from tinygrad_lite.fused import activations as fa
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.ops import comparisons as c
 from tinygrad_lite.ops import creation, random, scans, sorting, special
@@ -42,7 +34,8 @@ METHODS = (
     *(t.exp, t.exp2, t.expm1, t.log, t.log2, t.log10, t.log1p, t.logaddexp, t.sqrt, t.rsqrt),
     *(t.sin, t.cos, t.tan, t.asin, t.acos, t.atan, t.atan2, t.hypot, t.sinh, t.cosh, t.tanh),
     *(t.asinh, t.acosh, t.atanh, t.erf, t.erfc),
-    *(relu, sigmoid, softplus, gelu, silu, relu_squared, leaky_relu, a.elu, a.celu, a.selu),
+    *(fa.relu, fa.sigmoid, fa.softplus, fa.gelu, fa.silu, fa.relu_squared, fa.leaky_relu),
+    *(a.elu, a.celu, a.selu),
     *(a.mish, a.softsign, a.relu6, a.hardtanh, a.hardsigmoid, a.hardswish, a.logsigmoid),
     *(a.quick_gelu, a.tanhshrink, a.hardshrink, a.softshrink, a.threshold, a.prelu, a.glu),
     *(softmax, log_softmax, a.softmin),
@@ -91,7 +84,7 @@ OPERATORS = {
 }
 COMPARISONS = {"eq": c.eq, "ne": c.ne, "lt": c.lt, "le": c.le, "gt": c.gt, "ge": c.ge}
 # Methods that change their tensor where it is: x.add_(y) is x[...] = x.add(y)
-CHANGING = (e.add, e.sub, e.mul, e.div, e.clip, e.masked_fill, s.scatter_add, relu)
+CHANGING = (e.add, e.sub, e.mul, e.div, e.clip, e.masked_fill, s.scatter_add, fa.relu)
 DTYPES = {"float": np.float32, "double": np.float64, "half": np.float16, "int": np.int32,
           "long": np.int64, "short": np.int16, "bool": np.bool_}  # fmt: skip
 

@@ -21,7 +21,7 @@ from tinygrad_lite.ops.comparisons import lt, ne
 from tinygrad_lite.ops.elementwise import abs, floating, maximum, where
 from tinygrad_lite.ops.indexing import gather, getitem
 from tinygrad_lite.ops.transcendental import exp, log, xlogy
-from tinygrad_lite.tensor import Tensor, elementwise
+from tinygrad_lite.tensor import Tensor, as_tensor, elementwise
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -167,7 +167,7 @@ def cross_entropy(
     >>> tg.cross_entropy(Tensor([[2.0, 0.0], [0.0, 0.0]]), Tensor([0, 1])).tolist()
     0.41
     """
-    logits = logits if isinstance(logits, Tensor) else Tensor(logits)
+    logits = as_tensor(logits)
     targets = targets if isinstance(targets, Tensor) else Tensor(as_array(targets))
     if weight is None and reduction == "mean" and not label_smoothing and targets.dtype.kind != "f":
         return _cross_entropy(logits, targets, ignore_index)
@@ -220,7 +220,7 @@ def nll_loss(
     2.0
     """
     x = log_probabilities
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     targets = targets if isinstance(targets, Tensor) else Tensor(as_array(targets))
     if targets.shape != x.shape[:-1] or targets.dtype.kind not in "iu":
         raise ValueError(
@@ -241,7 +241,7 @@ def _weights(targets: Tensor, weight: Any, ignore_index: int, like: Tensor) -> T
     counts = ne(targets, ignore_index)
     if weight is None:
         return counts.astype(like.dtype)
-    weight = weight if isinstance(weight, Tensor) else Tensor(weight)
+    weight = as_tensor(weight)
     return where(counts, getitem(weight, where(counts, targets, 0).astype(np.int64)), 0)
 
 
@@ -290,7 +290,7 @@ def gaussian_nll_loss(
     0.5
     """
     x, target = _pair("gaussian_nll_loss", x, target)
-    var = var if isinstance(var, Tensor) else Tensor(var)
+    var = as_tensor(var)
     var = var.unsqueeze(-1) if var.ndim == x.ndim - 1 else var
     kept = var + maximum(eps - var, 0).detach()
     losses = (log(kept) + (x - target).square() / kept) * 0.5

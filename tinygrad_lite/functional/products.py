@@ -93,8 +93,8 @@ def _plus(x: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
 def addmm(x: Any, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha (a @ b), of matrices a (n, k) and b (k, m)
 
-    >>> tg.addmm(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0]]), Tensor([[1.0, 0.0], [0.0,
-    ... 1.0]])).tolist()
+    >>> tg.addmm(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0]]),
+    ... Tensor([[1.0, 0.0], [0.0, 1.0]])).tolist()
     [[11.0, 22.0]]
     """
     return _plus(x, matmul(a, b), beta, alpha)
@@ -103,8 +103,8 @@ def addmm(x: Any, a: Tensor, b: Tensor, beta: float = 1, alpha: float = 1) -> Te
 def addmv(x: Any, a: Tensor, v: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta x + alpha (a @ v), of a matrix a (n, k) and a vector v (k,)
 
-    >>> tg.addmv(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0], [3.0, 4.0]]), Tensor([1.0,
-    ... 1.0])).tolist()
+    >>> tg.addmv(Tensor([10.0, 20.0]), Tensor([[1.0, 2.0], [3.0, 4.0]]),
+    ... Tensor([1.0, 1.0])).tolist()
     [13.0, 27.0]
     """
     return _plus(x, matmul(a, v), beta, alpha)

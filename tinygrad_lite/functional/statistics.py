@@ -22,7 +22,7 @@ from tinygrad_lite.ops.reductions import norm
 from tinygrad_lite.ops.reductions import sum as sum_
 from tinygrad_lite.ops.scatter import index_add
 from tinygrad_lite.ops.sorting import Ordered, searchsorted, sort
-from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.tensor import Tensor, as_tensor, op
 
 
 @takes_axis
@@ -247,7 +247,7 @@ def _trapezia(y: Tensor, x: Any, dx: Any, axis: int) -> Tensor:
     pairs = getitem(y, (*before, slice(1, None))) + getitem(y, (*before, slice(None, -1)))
     if x is None:
         return pairs * (dx * 0.5) if y.dtype.kind == "f" else pairs * dx / 2
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     if x.ndim == 1:
         x = reshape(x, *[-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
     return pairs * diff(x, 1, axis) / 2
@@ -278,7 +278,7 @@ def bincount(x: Tensor, weights: Any = None, minlength: int = 0) -> Tensor:
     counts = _counted(x, minlength)
     if weights is None:
         return counts
-    weights = weights if isinstance(weights, Tensor) else Tensor(weights)
+    weights = as_tensor(weights)
     if weights.shape != x.shape:
         raise ValueError(
             "bincount: there is a weight for each number.\n"

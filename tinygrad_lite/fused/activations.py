@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.simd import exp, log1p, logistic, logistic_pair, normal
-from tinygrad_lite.tensor import Own, Tensor, op
+from tinygrad_lite.tensor import Own, as_tensor, op
 
 _DENSITY_AT_0 = 1 / math.sqrt(2 * math.pi)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -263,7 +263,7 @@ def leaky_relu(x, negative_slope=0.01):
     >>> tg.leaky_relu([-1, 2], 0.1).tolist()
     [-0.1, 2.0]
     """
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     return _leaky_relu(x, x.detach(), slope=negative_slope)
 
 

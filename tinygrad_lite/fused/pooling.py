@@ -23,7 +23,7 @@ from tinygrad_lite.kernels.pooling import (
 )
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.scatter import scatter
-from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.tensor import Tensor, as_tensor, op
 
 Windows = Sequence[list[tuple[int, int, int]]]
 
@@ -156,7 +156,7 @@ def _adaptive(size: Sequence[int], outputs: Sequence[int]) -> list[list[tuple[in
 
 
 def _prepared(name: str, x: Any, axes: int) -> tuple[Tensor, bool]:
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     if x.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"{name}: x is (B, C, ...) or (C, ...), with {axes} axes that are pooled.\n"

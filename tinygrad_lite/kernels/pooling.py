@@ -5,7 +5,8 @@ from tinygrad_lite.kernels.compile import kernel, part_of
 
 @kernel
 def max_pool_kernel(chunk, y, places, x, windows, steps):
-    """y and places (N, D', H', W'), x (N, D, H, W), windows (3, most, 3) of start, end and count"""
+    """y and places (N, D', H', W'), x (N, D, H, W), windows (3, most, 3) of start, end and count,
+    of which each holds an element"""
     rows = part_of(len(x), chunk)
     height, width = x.shape[2], x.shape[3]
     for n in range(rows.start, rows.stop):

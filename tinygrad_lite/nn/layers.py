@@ -50,8 +50,7 @@ class LayerNorm(Module):
         if np.size(size) != 1:
             raise ValueError(
                 "LayerNorm: the last axis alone is normalised.\n"
-                f"  got {size}\n  try nn.LayerNorm({size[-1] if np.size(size) else 1}), of"  # type: ignore[index]
-                " x.flatten(...), or nn.GroupNorm(1, channels)"
+                f"  got {size}\n  try its length and x.flatten(start), or nn.GroupNorm(1, channels)"
             )
         self.weight = Parameter(np.ones(size))
         self.bias = Parameter(np.zeros(size)) if bias else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.comparisons import eq, ge, isnan, le, logical_or, lt
-from tinygrad_lite.tensor import Tensor, elementwise, op
+from tinygrad_lite.tensor import Tensor, as_tensor, elementwise, op
 
 
 def floating(x: Any) -> Any:
@@ -335,7 +335,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
         raise ValueError(
             "clip: at least one limit is needed.\n  got min=None, max=None\n  try x.clip(min=0.0)"
         )
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     low, high = _limits(x.dtype)
     return _clip(x, low if min is None else min, high if max is None else max)
 
@@ -354,7 +354,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Tensor:
     >>> tg.masked_fill([1, 2], [True, False], 9).tolist()
     [9, 2]
     """
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     given = value.data if isinstance(value, Tensor) else np.asarray(value)
     fits, filler = given.dtype.kind in "fiub", value
     if isinstance(value, Tensor | np.ndarray):  # what it holds may be another number next time
@@ -424,7 +424,7 @@ def positive(x: Any) -> Tensor:
     >>> tg.positive(Tensor([1, -2])).tolist()
     [1, -2]
     """
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     return astype(x, x.dtype)
 
 
@@ -493,7 +493,7 @@ def nan_to_num(
     >>> tg.nan_to_num([float("nan"), 1], 7).tolist()
     [7.0, 1.0]
     """
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     if x.dtype.kind != "f":
         return positive(x)
     limits = np.finfo(x.dtype)

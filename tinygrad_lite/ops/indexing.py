@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_lite.broadcasting import is_array, unbroadcast
 from tinygrad_lite.kernels.watch import constant, procedure
 from tinygrad_lite.ops.axes import takes_axis
-from tinygrad_lite.tensor import Tensor, is_grad_enabled, op
+from tinygrad_lite.tensor import Tensor, as_tensor, is_grad_enabled, op
 
 
 @op
@@ -224,7 +224,7 @@ def masked_select(x: Tensor, mask: Any) -> Tensor:
     >>> tg.masked_select(Tensor([1, 2, 3]), Tensor([True, False, True])).tolist()
     [1, 3]
     """
-    mask = mask if isinstance(mask, Tensor) else Tensor(mask)
+    mask = as_tensor(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     return getitem(x.expand(shape), mask.expand(shape))
 

@@ -15,7 +15,7 @@ from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import mul
 from tinygrad_lite.ops.movement import getitem, permute, reshape
 from tinygrad_lite.ops.reductions import sum as sum_
-from tinygrad_lite.tensor import Own, Tensor, op, telling
+from tinygrad_lite.tensor import Own, Tensor, as_tensor, op, telling
 
 
 def _laid_out(x: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -78,8 +78,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> tg.matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
-    a = a if isinstance(a, Tensor) else Tensor(a)
-    b = b if isinstance(b, Tensor) else Tensor(b)
+    a = as_tensor(a)
+    b = as_tensor(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         error = ValueError(
             "matmul: the last axis of a and the second to last of b must have the same length.\n"

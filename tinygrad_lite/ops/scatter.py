@@ -18,7 +18,7 @@ from tinygrad_lite.ops.indexing import (
     getitem,
 )
 from tinygrad_lite.ops.movement import _diagonal_places, movedim, reshape
-from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.tensor import Tensor, as_tensor, op
 
 
 @takes_axis
@@ -201,7 +201,7 @@ def index_reduce(
     [6.0, 1.0]
     """
     _check_slices("index_reduce", x, axis, index, source)
-    index = index if isinstance(index, Tensor) else Tensor(index)
+    index = as_tensor(index)
     if x.ndim == 0:
         return scatter_reduce(x.reshape(1), 0, index, source.reshape(1), reduce,
                               include_self).reshape(())  # fmt: skip
@@ -226,7 +226,7 @@ def put(x: Tensor, index: Any, source: Any, accumulate: bool = False) -> Tensor:
     >>> tg.put(tg.zeros(2, 2), Tensor([3]), Tensor([5.0])).tolist()
     [[0.0, 0.0], [0.0, 5.0]]
     """
-    index = index if isinstance(index, Tensor) else Tensor(index)
+    index = as_tensor(index)
     flat = index_put(reshape(x, -1), (reshape(index, -1),), reshape(source, -1), accumulate)
     return reshape(flat, *x.shape)
 
@@ -237,7 +237,7 @@ def masked_scatter(x: Tensor, mask: Any, source: Tensor) -> Tensor:
     >>> tg.masked_scatter(tg.zeros(3), Tensor([True, False, True]), Tensor([5.0, 6.0])).tolist()
     [5.0, 0.0, 6.0]
     """
-    mask = mask if isinstance(mask, Tensor) else Tensor(mask)
+    mask = as_tensor(mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     mask, x = mask.expand(shape), x.expand(shape)
     _check_count(mask.data, source.size)

@@ -12,7 +12,7 @@ from tinygrad_lite.kernels.arrays import asking
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.ops.elementwise import floating, where
 from tinygrad_lite.ops.transcendental import erfc, filled_by, log1p, xlogy
-from tinygrad_lite.tensor import Tensor, op
+from tinygrad_lite.tensor import Tensor, as_tensor, op
 
 ASYMPTOTIC = 10.0  # from here on, series in 1 / x^2 have all digits of float64 after a few terms
 MOST_STEPS = 10_000  # towards it, from below
@@ -202,6 +202,6 @@ def xlog1py(a: Any, b: Any) -> Tensor:
     >>> tg.xlog1py([0, 1], [-1, 1]).tolist()
     [0.0, 0.6931]
     """
-    a = a if isinstance(a, Tensor) else Tensor(a)
-    b = b if isinstance(b, Tensor) else Tensor(b)
+    a = as_tensor(a)
+    b = as_tensor(b)
     return a * log1p(where((a == 0) & ((b <= -1) | (b == math.inf)), 0, b))

@@ -12,7 +12,7 @@ from tinygrad_lite.kernels.arrays import asking, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.ops.comparisons import eq
 from tinygrad_lite.ops.elementwise import clip, div, floating, mul, sub, where
-from tinygrad_lite.tensor import Tensor, elementwise, op
+from tinygrad_lite.tensor import Tensor, as_tensor, elementwise, op
 
 LN_2, LN_10 = math.log(2), math.log(10)
 TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
@@ -384,7 +384,7 @@ def sinc(x: Any) -> Tensor:
     >>> tg.sinc([0, 0.5]).tolist()
     [1.0, 0.6366]
     """
-    x = x if isinstance(x, Tensor) else Tensor(x)
+    x = as_tensor(x)
     none = eq(x, 0)
     angle = where(none, 1, x * math.pi)
     return where(none, 1, sin(angle) / angle)

@@ -22,9 +22,8 @@ class LBFGS:
 
         lbfgs = optim.LBFGS(model.parameters())
         def closure():
-            model.zero_grad()
             loss = compute()
-            loss.backward()
+            loss.backward()  # into gradients that were cleared
             return loss
         loss = lbfgs.step(closure)  # up to max_iter iterations
 

@@ -114,6 +114,18 @@ def test_sgd_with_momentum_by_its_formula():
     np.testing.assert_allclose(w, x)
 
 
+def test_parts_are_walked_once_each_and_the_innermost_first():
+    shared = nn.Linear(2, 2, rng=0)
+    inner = nn.Sequential(shared, nn.BatchNorm1d(2))
+    model = nn.Sequential(inner, shared)
+    assert list(model.children()) == [inner, shared]
+    assert list(model.modules()) == [model, inner, shared, inner[1]]
+    assert len(model.buffers()) == len(list(model.named_buffers())) > 0
+    seen = []
+    assert inner.apply(seen.append) is inner
+    assert seen == [shared, inner[1], inner]
+
+
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_adam_by_its_formula(name):
     w, gradients = stepped(getattr(optim, name), lr=0.1, betas=(0.8, 0.9), weight_decay=0.02)

@@ -124,6 +124,23 @@ class Module:
             if isinstance(part, Module):
                 yield from part.named_modules(f"{prefix}.{name}" if prefix else name)
 
+    def modules(self) -> Iterator["Module"]:
+        """This module and every part, at any depth, each once"""
+        return iter(dict.fromkeys(module for _, module in self.named_modules()))
+
+    def children(self) -> Iterator["Module"]:
+        """The parts that are attributes of this module, each once"""
+        parts = (part for part in vars(self).values() if isinstance(part, Module))
+        return iter(dict.fromkeys(parts))
+
+    def apply(self, function: Callable[["Module"], object]) -> "Module":
+        """Call function(module) for every part, the innermost first, and for this module last, such
+        as one that sets initial values; returns this module."""
+        for part in self.children():
+            part.apply(function)
+        function(self)
+        return self
+
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Each parameter once, also one that two modules share (under its first name)."""
         return self._named(Parameter)
@@ -142,6 +159,9 @@ class Module:
 
     def parameters(self) -> list[Tensor]:
         return [parameter for _, parameter in self.named_parameters()]
+
+    def buffers(self) -> list[Tensor]:
+        return [buffer for _, buffer in self.named_buffers()]
 
     def state_dict(self) -> dict[str, Tensor]:
         """The parameters and buffers by name (shared, not copied)"""
@@ -196,7 +216,7 @@ class Module:
 
     def _stored(self, pack: Callable) -> "Module":
         buffers: dict[int, Buffer] = {}
-        parts = [module for _, module in self.named_modules()]
+        parts = list(self.modules())
         for value in (v for module in parts for v in vars(module).values()):
             if isinstance(value, Parameter) and value.ndim == 2 and id(value) not in buffers:
                 buffers[id(value)] = Buffer(pack(value.data))
@@ -209,7 +229,7 @@ class Module:
 
     def train(self, mode: bool = True) -> "Module":
         """Training mode: dropout is active."""
-        for _, module in self.named_modules():
+        for module in self.modules():
             module.training = mode
         return self
 

@@ -34,6 +34,7 @@ from tinygrad_lite.tensor import (
     _mode,
     as_tensor,
     asked_for,
+    call_hooks,
     op,
     propagated,
     reachable,
@@ -124,6 +125,7 @@ def _deliver_with_graph(out: Tensor, gradient: Tensor) -> None:
     for leaf, total in _with_graph(out._node or out, gradient, set()).items():
         if isinstance(leaf, Tensor):
             leaf.grad = clone(total) if leaf.grad is None else leaf.grad + total
+            call_hooks(leaf)
 
 
 def _with_graph(

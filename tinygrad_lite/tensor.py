@@ -254,7 +254,7 @@ class Tensor:
     """
 
     __slots__ = ("_data", "_grad", "_requires_grad", "_node", "_version", "_is_view",
-                 "__weakref__")  # fmt: skip
+                 "_hooks", "__weakref__")  # fmt: skip
     __array_priority__ = 1000  # array + tensor is a tensor
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
@@ -466,6 +466,19 @@ class Tensor:
         else:
             _backward(self._node or self, g, retain_graph)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[["Tensor"], Any]) -> "HookHandle":
+        """Call hook(tensor) each time when `backward` has added up the gradient of this leaf: as
+        soon as it is complete, while the rest of the pass is still to come. `remove()` of the
+        handle ends it. In a jitted function its Python runs once."""
+        if not self.is_leaf or not self._requires_grad:
+            raise RuntimeError(
+                "register_post_accumulate_grad_hook: a leaf that requires gradients gets one.\n"
+                f"  got shape {self.shape}, {'a leaf' if self.is_leaf else 'a result'} with"
+                f" requires_grad={self.requires_grad}\n  try requires_grad=True"
+            )
+        self._hooks = _hooks_of(self)
+        return HookHandle(self, "_hooks", hook)
+
     if TYPE_CHECKING:  # the operations are attached in methods.py, and this in derivatives.py
         _deliver_with_graph: Callable[["Tensor | None"], None]
 
@@ -478,6 +491,23 @@ class Tensor:
         __lt__ = __le__ = __gt__ = __ge__ = _binary
 
         def __neg__(self) -> "Tensor": ...
+
+
+class HookHandle:
+    """A hook that is registered with its owner, in the tuple of that name"""
+
+    def __init__(self, owner: Any, name: str, hook: Callable):
+        self.owner, self.name, self.hook = owner, name, hook
+        setattr(owner, name, (*getattr(owner, name), self))
+
+    def remove(self) -> None:
+        """The hook is not called any more, unless it was registered more than once."""
+        kept = [handle for handle in getattr(self.owner, self.name) if handle is not self]
+        setattr(self.owner, self.name, tuple(kept))
+
+
+def _hooks_of(tensor: Tensor) -> tuple[HookHandle, ...]:
+    return getattr(tensor, "_hooks", ())  # most Tensors have none, and no place for them
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -510,12 +540,19 @@ def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
 def propagated(
     root: Node | Tensor, g: Array, retain: bool, wanted: Collection[Node | Tensor] = ()
 ) -> dict[Node | Tensor, _Sum]:
-    """The gradients of leaves; of those nodes and leaves alone that are wanted, if any are"""
+    """The gradients of leaves; of those nodes and leaves alone that are wanted, if any are. Without
+    wanted ones, leaves with hooks get theirs on the way."""
     sums: dict[Node | Tensor, _Sum] = {root: _Sum(g)}
     found: dict[Node | Tensor, _Sum] = {}
     nodes = reachable(root)
     asked = asked_for(nodes, wanted)
+    awaited = {} if wanted else _last_uses(nodes)
+    complete: list[Tensor] = []
     for node in nodes:
+        for leaf in complete:
+            if leaf in sums:
+                _deliver(leaf, sums.pop(leaf))
+        complete = awaited.get(node, [])
         arrived = sums.pop(node, None)
         if arrived is not None and node in wanted:
             found[node] = _Sum(arrived.array)
@@ -566,6 +603,17 @@ def propagated(
             else:
                 known.add(dx)
     return sums | found
+
+
+def _last_uses(nodes: Sequence[Node]) -> dict[Node, list[Tensor]]:
+    """For nodes, latest first: the leaves with hooks whose gradient is complete after each"""
+    last = {
+        p: node for node in nodes for p in node.parents if isinstance(p, Tensor) and _hooks_of(p)
+    }
+    complete: dict[Node, list[Tensor]] = {}
+    for leaf, node in last.items():
+        complete.setdefault(node, []).append(leaf)
+    return complete
 
 
 def reachable(root: Node | Tensor) -> list[Node]:
@@ -623,3 +671,9 @@ def _deliver(leaf: Tensor, total: _Sum) -> None:
             leaf.grad._version[0] += 1
     else:
         leaf.grad = Tensor._wrap(total.array if total.owned else total.array.copy())
+    call_hooks(leaf)
+
+
+def call_hooks(leaf: Tensor) -> None:
+    for handle in _hooks_of(leaf):
+        handle.hook(leaf)

@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_lite.fused.linear import to_bfloat16
 from tinygrad_lite.kernels.int8 import can_be_stored, to_int8
 from tinygrad_lite.kernels.watch import attribute_changes, current
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import HookHandle, Tensor
 
 
 class Parameter(Tensor):
@@ -38,8 +38,8 @@ class Module:
     begin with the attribute's name: "head.weight"."""
 
     training = True
-    _forward_hooks: tuple["HookHandle", ...] = ()
-    _forward_pre_hooks: tuple["HookHandle", ...] = ()
+    _forward_hooks: tuple[HookHandle, ...] = ()
+    _forward_pre_hooks: tuple[HookHandle, ...] = ()
 
     def __getattribute__(self, name: str) -> Any:
         if current.watcher is not None and not name.startswith("__"):
@@ -87,13 +87,13 @@ class Module:
             out = out if changed is None else changed
         return out
 
-    def register_forward_hook(self, hook: Callable[["Module", tuple, Any], Any]) -> "HookHandle":
+    def register_forward_hook(self, hook: Callable[["Module", tuple, Any], Any]) -> HookHandle:
         """Call hook(module, args, output) after each forward pass; what it returns, unless that is
         None, takes the place of the output. `remove()` of the handle ends it. In a jitted function
         hooks are part of what is recorded: their Python runs once."""
         return HookHandle(self, "_forward_hooks", hook)
 
-    def register_forward_pre_hook(self, hook: Callable[["Module", tuple], Any]) -> "HookHandle":
+    def register_forward_pre_hook(self, hook: Callable[["Module", tuple], Any]) -> HookHandle:
         """Call hook(module, args) before each forward pass; what it returns, unless that is None,
         takes the place of the arguments."""
         return HookHandle(self, "_forward_pre_hooks", hook)
@@ -266,19 +266,6 @@ def _parts_in(x: Any) -> Iterator["Module | Parameter | Buffer"]:
 
 def _is_one_of(x: Any, known: Iterable[Any]) -> bool:
     return any(x is other for other in known)
-
-
-class HookHandle:
-    """A hook that is registered with a module, in its list of that name"""
-
-    def __init__(self, module: Module, name: str, hook: Callable):
-        self.module, self.name, self.hook = module, name, hook
-        setattr(module, name, (*getattr(module, name), self))
-
-    def remove(self) -> None:
-        """The hook is not called any more, unless it was registered more than once."""
-        kept = [handle for handle in getattr(self.module, self.name) if handle is not self]
-        setattr(self.module, self.name, tuple(kept))
 
 
 class Identity(Module):

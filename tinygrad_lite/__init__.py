@@ -3,7 +3,7 @@
 import builtins as _builtins
 from inspect import ismodule as _is_module
 
-from tinygrad_lite import data, linalg, nn, optim
+from tinygrad_lite import data, distributed, linalg, nn, optim
 from tinygrad_lite import methods as _methods  # attaches the operations to Tensor
 from tinygrad_lite import protocols as _protocols  # and NumPy's functions
 from tinygrad_lite.derivatives import (
@@ -143,6 +143,7 @@ from tinygrad_lite.fused.dropout import (
     dropout,
     feature_alpha_dropout,
     feature_dropout,
+    rows_drawn,
 )
 from tinygrad_lite.fused.embedding import embedding, embedding_bag
 from tinygrad_lite.fused.kv_cache import KVCache
@@ -413,7 +414,7 @@ __version__ = "0.1.0"
 _keep_freed_memory()
 del _methods, _protocols
 
-_MODULES = ("data", "linalg", "nn", "optim")
+_MODULES = ("data", "distributed", "linalg", "nn", "optim")
 __all__ = [  # `sum`, `max` and the like stay Python's own after `from tinygrad_lite import *`
     name
     for name, value in list(globals().items())

@@ -1,5 +1,10 @@
 """Dropout (Srivastava and others 2014): y = x * mask / (1 - p), each mask entry 1 with 1 - p."""
 
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
+
 import numpy as np
 
 from tinygrad_lite.kernels.watch import constant, procedure
@@ -28,14 +33,55 @@ def check_probability(p: float) -> None:
 @op
 def _dropout(x, p, seed):
     mask = np.empty(x.shape, x.dtype, like=x)
-    _draw(mask, seed, p)
+    _draw(mask, seed, p, _drawn.rows)
     return x * mask, lambda g: (g * mask,)
 
 
 @procedure
-def _draw(mask, seed, p):
+def _draw(mask, seed, p, rows):
     rng = np.random.default_rng(seed)
-    mask[...] = (rng.random(mask.shape, np.float32) >= p) * mask.dtype.type(1 / (1 - p))
+    drawn = rng.random(mask.shape, np.float32) if rows is None else _some(rng, mask.shape, rows)
+    mask[...] = (drawn >= p) * mask.dtype.type(1 / (1 - p))
+
+
+class _Drawn(threading.local):
+    rows: tuple[int, int, int] | None = None
+
+
+_drawn = _Drawn()
+
+
+def drawn_rows() -> tuple[int, int, int] | None:
+    return _drawn.rows
+
+
+@contextlib.contextmanager
+def rows_drawn(first: int, stop: int, total: int) -> Iterator[None]:
+    """Within this context what dropout is given are rows first, ..., stop - 1 of a batch of
+    `total`: they get the numbers that they would get in the whole batch, and the generator goes on
+    from where it would be after it."""
+    before, _drawn.rows = _drawn.rows, (first, stop, total)
+    try:
+        yield
+    finally:
+        _drawn.rows = before
+
+
+def _some(rng: np.random.Generator, shape: tuple[int, ...], rows: tuple[int, int, int]):
+    first, stop, total = rows
+    if shape[0] != stop - first:
+        raise ValueError(
+            "dropout: within rows_drawn the first axis is that of the batch.\n"
+            f"  got shape {shape} for {stop - first} rows\n  try dropout of the whole batch"
+        )
+    row, bits = math.prod(shape[1:]), rng.bit_generator
+    if row % 2 or not isinstance(bits, np.random.PCG64) or bits.state["has_uint32"]:
+        return rng.random((total, *shape[1:]), np.float32)[first:stop]
+    # Two numbers come from each 64 bits: others' are passed over
+    bits.advance(first * row // 2)
+    drawn = rng.random(shape, np.float32)
+    bits.advance((total - stop) * row // 2)
+    return drawn
 
 
 def feature_dropout(x, p, seed):

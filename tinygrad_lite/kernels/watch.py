@@ -76,8 +76,9 @@ current = _Current()
 
 
 @contextlib.contextmanager
-def watched_by(watcher: Watcher) -> Iterator[None]:
-    """Within this context, `watcher` looks on in this thread; one before it looks away."""
+def watched_by(watcher: Watcher | None) -> Iterator[None]:
+    """Within this context, `watcher`, or nobody, looks on in this thread; one before it looks
+    away."""
     before = current.watcher
     current.watcher = watcher
     try:

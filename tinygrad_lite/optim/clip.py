@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tinygrad_lite.distributed.messages import all_reduce
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
@@ -38,10 +39,15 @@ def grad_norm(params: Tensor | Iterable[Tensor]) -> Tensor:
     return Tensor._wrap(_norm_and_factor(_with_gradients(params), math.inf)[0].reshape(()))
 
 
-def clip_factor(params: Tensor | Iterable[Tensor], max_norm: float) -> tuple[Tensor, Tensor]:
+def clip_factor(
+    params: Tensor | Iterable[Tensor], max_norm: float, over_ranks: bool = False
+) -> tuple[Tensor, Tensor]:
     """The norm of all gradients together, and the factor, at most 1, that brings it down to
-    max_norm: `optimizer.step(grad_scale=factor)` clips on its way, without a pass of its own."""
-    norm, factor = _norm_and_factor(_with_gradients(params), max_norm)
+    max_norm: `optimizer.step(grad_scale=factor)` clips on its way, without a pass of its own.
+
+    over_ranks   together with those of the parameters that other ranks give, see `distributed`
+    """
+    norm, factor = _norm_and_factor(_with_gradients(params), max_norm, over_ranks)
     return Tensor._wrap(norm.reshape(())), Tensor._wrap(factor.reshape(()))
 
 
@@ -54,12 +60,16 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> Tensor
     return Tensor._wrap(norm.reshape(()))
 
 
-def _norm_and_factor(params: list[Tensor], max_norm: float) -> tuple[np.ndarray, np.ndarray]:
+def _norm_and_factor(
+    params: list[Tensor], max_norm: float, over_ranks: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
     sums = filled(np.copyto, CHUNKS, np.float64, 0.0)
     result = np.empty((2, 1), np.float64, like=sums)
     for group in _by_dtype(params):
         square_sum_kernel(sums, Table(gradients_of(group)), like(group))
+    if over_ranks:
+        sums = all_reduce(Tensor._wrap(sums)).data
     _finish_norm(result, sums, max_norm)
     return result[0], result[1]
 

@@ -140,6 +140,9 @@ class TrainConfig(_Checked):
     precision: str = option(
         "auto", "of matrix products; auto: what the CPU has", "float32", "bfloat16", "auto"
     )
+    reduce: str = option(
+        "float32", "how gradients travel between ranks, where there are some", "float32", "bfloat16"
+    )
     batches: str = option("random", "all: every window of the text in each step", "random", "all")
     validation: float = option(0.1, "share of the text kept for it; 0: all of it is both")
     split: str = option(

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 import tinygrad_lite as tg
-from tinygrad_lite import Tensor, distributed, nn, optim
+from tinygrad_lite import distributed, nn, optim
 
 rank, size = distributed.rank(), distributed.size()
 
@@ -34,14 +34,13 @@ def learn(recorded=True, reduce="float32", batch=7, steps=30, dropout=0.0):
     def step(x, y):
         adam.zero_grad()
         with tg.rows_drawn(rows.start, rows.stop, batch):
-            loss = tg.cross_entropy(model(x), y) * weight
-        with shares.exchange():
-            loss.backward()
+            loss = tg.cross_entropy(model(x), y)
+        loss = shares.backward(loss, weight)
         norm, factor = optim.clip_factor(shares.mine, 1.0, over_ranks=True)
         adam.step(factor)
         shares.gather()
         adam.zero_grad()
-        return distributed.all_reduce(loss.detach()), norm
+        return loss, norm
 
     step = tg.jit(step) if recorded else step
     losses = []

@@ -19,7 +19,8 @@ WITHOUT = {
     "compile_ahead", "count_missing", "create_graph", "draw", "elementwise", "examine",
     "find_mistakes", "get_num_threads", "get_precision", "gradients", "has_bfloat16",
     "is_grad_enabled", "load_metadata", "load_state", "no_grad", "on_compile", "op",
-    "precision", "rotary", "rotary_angles", "save_state", "set_num_threads", "write_atomically",
+    "precision", "rotary", "rotary_angles", "rows_drawn", "save_state", "set_num_threads",
+    "write_atomically",
 }  # fmt: skip
 
 

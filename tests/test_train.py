@@ -299,7 +299,7 @@ def test_evaluations_are_compared_on_the_same_tokens(monkeypatch):
     parts, wholes = iter([3.0, 2.0, 2.5]), iter([1.0])
     monkeypatch.setattr(
         "gpt.training.state.evaluate",
-        lambda model, ids, most: next(wholes if most == FINAL else parts),
+        lambda model, ids, most, over_ranks: next(wholes if most == FINAL else parts),
     )
     state = TrainState(MODEL, dataclasses.replace(BY_HEART, steps=60))
     assert by_heart(state) == [(20, 3.0, True), (40, 2.0, True), (60, 1.0, False)]

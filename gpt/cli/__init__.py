@@ -60,6 +60,10 @@ def run(argv: Sequence[str]) -> int:
         args.began = began
         import numpy as np  # not before it is needed: help is there at once
 
+        if _under_mpi():
+            from gpt.cli import ranks
+
+            ranks.begin(args)
         module = importlib.import_module(f"gpt.cli.{COMMANDS[args.command]}")
         with np.errstate(all="ignore"):  # what is not finite is found, named and reported
             getattr(module, f"{args.command.replace('-', '_')}_command")(args)
@@ -75,17 +79,38 @@ def run(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (UsageError, ValueError, OSError) as error:
-        console.complain(_told(error))
+        _fail(error, _told(error))
         return 2
     except (MemoryError, ImportError) as error:
         if isinstance(error, ImportError) and "failed to map segment" not in str(error):
             raise  # else a library that is there gets no memory
-        console.complain(
+        _fail(
+            error,
             f"memory: what is asked for must fit.\n  got {str(error) or 'no more of it'}\n"
-            "  try a smaller model, --batch-size or --block-size"
+            "  try a smaller model, --batch-size or --block-size",
         )
         return 2
     return 0
+
+
+def _under_mpi() -> bool:
+    """Whether mpirun has started this, maybe with others, see distributed/ranks.py"""
+    return any(name in os.environ for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"))
+
+
+def _fail(error: Exception, message: str) -> None:
+    """Tell of an error; one of several ranks alone ends all of them."""
+    if isinstance(error, UsageError) or not _under_mpi():
+        number = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0"))
+        if number == "0":  # all have made the same mistake
+            console.complain(message)
+        return
+    from gpt.cli import ranks
+
+    if isinstance(error, ranks.Together):
+        console.complain(message)
+    else:
+        ranks.failed(message)
 
 
 def _told(error: Exception) -> str:

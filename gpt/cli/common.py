@@ -17,7 +17,7 @@ from gpt.text.tokenizers import CharTokenizer, Tokenizer
 from gpt.text.tokens import Tokens, tokenized
 from gpt.training.run import Run
 from gpt.writing.sampling import Sampling
-from tinygrad_lite import get_precision, on_compile, precision
+from tinygrad_lite import distributed, get_precision, on_compile, precision
 
 
 def announce_compilation() -> None:
@@ -37,13 +37,15 @@ def find_corpus(source: Source, kept: Path | None = None) -> tuple[Source, Corpu
     bar = console.DownloadBar()
     try:
         if source.names:
-            corpus = load_corpus(
-                source.names, bar, source.include, source.errors, source.validation, kept
-            )
+            with distributed.in_turns():  # what the first has downloaded, others find
+                corpus = load_corpus(
+                    source.names, bar, source.include, source.errors, source.validation, kept
+                )
             _tell_left_out(corpus)
             names, given = (tuple(map(located, n)) for n in (source.names, source.validation))
             return dataclasses.replace(source, names=names, validation=given), corpus
-        corpus, wanted = default_corpus(bar)
+        with distributed.in_turns():
+            corpus, wanted = default_corpus(bar)
     finally:
         bar.close()
     if not wanted:
@@ -81,7 +83,7 @@ def tokens_of(corpus: Corpus, survey: Survey, tokenizer: Tokenizer, config: Trai
             f"{''.join(unknown[:20])!r} in {corpus.name}",
             other or "a new run, or a text without them",
         )
-    with console.WorkBar("characters made tokens") as bar:
+    with console.WorkBar("characters made tokens") as bar, distributed.in_turns():
         return tokenized(corpus, survey, tokenizer, config.validation, config.split, bar)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpt.cli import console
 from gpt.errors import Interrupted
+from tinygrad_lite import distributed
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,6 +46,12 @@ class Stopping:
             yield
         except BrokenPipeError:
             self.signal = signal.SIGPIPE
+
+    def agreed(self) -> int:
+        """The signal by which any of the ranks was told to stop, or 0: the same on each. Call it on
+        all of them at the same point."""
+        self.signal = int(distributed.largest(self.signal))
+        return self.signal
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal or not self.patient:

@@ -8,7 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 
-from gpt.cli import console, planning
+from gpt.cli import console, planning, ranks
 from gpt.cli.common import announce_compilation, check_target, confirm_replacing
 from gpt.cli.console import say
 from gpt.cli.planning import Plan
@@ -32,7 +32,7 @@ from gpt.training.setup import Setup
 from gpt.training.signs import Signs
 from gpt.training.state import EvalRecord, TrainState
 from gpt.writing.sampling import Sampling, generate
-from tinygrad_lite import precision, set_num_threads
+from tinygrad_lite import distributed, precision, set_num_threads
 
 SAMPLE_SEED = 42
 
@@ -55,17 +55,24 @@ def _train(args: Namespace, stopping: Stopping) -> None:
     resumes = args.resume is not None
     make = planning.resumed if resumes else planning.tuned if args.start else planning.new
     plan = make(args)
+    ranks.agree_on(plan.setup)
     run, tokens, config = plan.run, plan.tokens, plan.setup.train
     _say_what_is_odd(args, plan)
     state = TrainState(plan.setup.model, config)
     state.began = args.began
     if plan.weights is not None:
         state.model.load_state_dict(plan.weights)
+    if distributed.rank():
+        _follow(stopping, plan, state, resumes)
+        return
     saver = Saver(lambda: run.save_last(state), config.save_every)
     with contextlib.ExitStack() as held:
         if resumes:
             held.enter_context(run.locked())
-            _go_on(args, plan, state)
+            run.load_last(state)
+            with distributed.alone():  # others learn of it afterwards
+                _go_on(args, plan, state)
+            state.follow_first()
             state.began = args.began - state.seconds
             saver.started(state.step, 0.0)
         if state.done():
@@ -100,6 +107,32 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         say(f"next: gpt generate {shlex.quote(str(run.folder))}{also}")
 
 
+def _follow(stopping: Stopping, plan: Plan, state: TrainState, resumes: bool) -> None:
+    """What all ranks but the first do: their part of each step, evaluation and save, as it comes
+    there"""
+    tokens = plan.tokens
+    saver = Saver(state.arrays, state.config.save_every)
+    if resumes:
+        state.load({}, "")
+        state.follow_first()
+        state.began = time.monotonic() - state.seconds
+        saver.started(state.step, 0.0)
+    if not state.done():
+        _measured(plan, state)
+    if not resumes:
+        state.arrays()
+    stopping.patient = True
+    for record in train(state, tokens.training, tokens.validation):
+        if isinstance(record, StepRecord) and state.evaluation_due():
+            continue
+        if stopping.agreed() or (isinstance(record, EvalRecord) and state.done()):
+            break
+        saver.step_done(state.step)
+    saver.save(state.step)
+    if stopping.signal:
+        raise Interrupted(stopping.signal)
+
+
 def _goes_further(args: Namespace, state: TrainState) -> str:
     """How a run goes on that is done"""
     if minutes := state.config.minutes:
@@ -122,9 +155,8 @@ def _say_what_is_odd(args: Namespace, plan: Plan) -> None:
 
 
 def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
-    """Bring a run back to where it was saved; call it while the run is locked."""
+    """Bring a run back to where it was saved, as `state` was; call it while the run is locked."""
     run = plan.run
-    run.load_last(state)
     say(f"{run.folder} goes on after step {state.step}")
     if args.steps or args.minutes:  # whoever says how far wants to go on, though the loss has risen
         state.recent = []
@@ -180,11 +212,17 @@ def _measured_anew(before: Setup, after: Setup) -> bool:
     ) or before.corpus_sha256 != after.corpus_sha256
 
 
-def _show_card(plan: Plan, state: TrainState) -> None:
-    model, tokens = plan.setup.model, plan.tokens
-    seconds, peak_mb = measure(model, state.config, tokens.training)
+def _measured(plan: Plan, state: TrainState) -> tuple[float, float]:
+    """Seconds of a step, and memory in MB; and as many steps as there is time for"""
+    seconds, peak_mb = measure(plan.setup.model, state.config, plan.tokens.training)
     if state.config.minutes:
         fit(state, seconds)
+    return seconds, peak_mb
+
+
+def _show_card(plan: Plan, state: TrainState) -> None:
+    model, tokens = plan.setup.model, plan.tokens
+    seconds, peak_mb = _measured(plan, state)
     config = state.config
     counts = (len(tokens.training), len(tokens.validation) - 1)
     parameters = sum(p.size for p in state.model.parameters())
@@ -234,7 +272,7 @@ def _train_and_show(
                         _warn(signs.step(record))
                 if state.evaluation_due():
                     continue  # which comes before anything is saved
-                if stopping.signal:
+                if stopping.agreed():
                     break
                 saver.step_done(state.step)
                 continue
@@ -246,7 +284,7 @@ def _train_and_show(
             run.add_probe(seen)
             if record.best:
                 run.save_best(state, record.val_loss)
-            if stopping.signal or state.done():
+            if stopping.agreed() or state.done():
                 break
             saver.step_done(state.step)
             with stopping.unread():

@@ -12,6 +12,7 @@ import time
 from gpt.config import MOST
 from gpt.training.evaluate import BATCH, FINAL, windows
 from gpt.training.state import TrainState
+from tinygrad_lite import distributed
 
 TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
 SHARE = 0.1  # of the run: how far back the pace looks
@@ -22,7 +23,7 @@ FITS = 200  # times in a run that the steps are fitted
 def fit(state: TrainState, seconds: float) -> None:
     """Plan as many steps as are possible in the time that is left, if one takes so long."""
     taken = state.seconds if state.began is None else time.monotonic() - state.began
-    left = max(60 * state.config.minutes - taken - TAIL, 0.0)
+    left = distributed.from_first(max(60 * state.config.minutes - taken - TAIL, 0.0))
     steps = min(state.step + max(1, round(left / max(seconds, 1e-6))), MOST)
     state.config = dataclasses.replace(state.config, steps=steps)
 
@@ -56,7 +57,13 @@ class Clock:
         return min(self.tokens * self.per_token, passes * self.pace / 3)
 
     def step(self) -> None:
-        """A step is done."""
+        """A step is done. Of several ranks the first one's clock counts."""
+        self._fit()
+        agreed = distributed.from_first(self.state.config.steps)
+        if agreed != self.state.config.steps:
+            self.state.config = dataclasses.replace(self.state.config, steps=agreed)
+
+    def _fit(self) -> None:
         state, now = self.state, time.monotonic()
         assert state.began is not None
         state.seconds = now - state.began

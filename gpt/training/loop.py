@@ -5,6 +5,7 @@ for record in train(state, training_tokens, validation_tokens):
     ...
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from gpt.errors import NonFiniteError, require
 from gpt.text.tokens import TokenIds
 from gpt.training.clock import Clock
 from gpt.training.state import EvalRecord, TrainState, blame
-from tinygrad_lite import optim, precision
+from tinygrad_lite import distributed, optim, precision, rows_drawn
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,12 @@ def train_step(state: TrainState, training: TokenIds) -> tuple[float, float]:
     """One batch: forward, backward, clip, update. Returns the loss and the gradient's norm."""
     size = state.model.config.block_size
     inputs, targets = batch(training, state.config, size, state.rng)
+    rows, weight = distributed.part(len(inputs))
+    several = distributed.size() > 1
+    drawn = rows_drawn(rows.start, rows.stop, len(inputs)) if several else contextlib.nullcontext()
     state.model.zero_grad()  # a step that failed has left its gradients
-    with precision(state.config.precision):
-        *results, grad_scale = state.compute_gradients(inputs, targets)
+    with precision(state.config.precision), drawn:
+        *results, grad_scale = state.compute_gradients(inputs[rows], targets[rows], weight)
         loss, norm = map(float, results)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise NonFiniteError(blame(state, loss, norm))

@@ -18,6 +18,7 @@ from tinygrad_lite import (
     attention_weights,
     compile_ahead,
     count_missing,
+    distributed,
     no_grad,
     precision,
     zeros,
@@ -69,7 +70,8 @@ def measure(
     """(seconds of a step that nothing disturbs, peak memory of this process in MB), after a first
     step that compiles; from `enough` seconds of steps, but little of what the run will take."""
     step, evaluation = _a_step(model, config, training), _an_evaluation(model, config, training)
-    compile_ahead(lambda: (step(), evaluation()))
+    with distributed.in_turns(), distributed.alone():
+        compile_ahead(lambda: (step(), evaluation()))
     state = TrainState(model, config)
     seconds: list[float] = []
     while len(seconds) <= STEPS[0] or (
@@ -79,7 +81,7 @@ def measure(
         start = time.perf_counter()
         with contextlib.suppress(NonFiniteError):  # the run itself will say so
             train_step(state, training)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(distributed.largest(time.perf_counter() - start))
     # Not the median: while something else computes, many steps take far longer than most will
     return statistics.quantiles(seconds[1:], n=4)[0], peak_memory_mb()
 

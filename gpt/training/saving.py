@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from tinygrad_lite import distributed
+
 SHARE = 0.01  # of the time, spent on saving
 LEAST = 5.0  # seconds between saves
 
@@ -11,7 +13,7 @@ class Saver:
     """Calls `save` now and then: every `every` steps, or for 0 by time, so that saving takes about
     SHARE of it. The first save, before the first step, shows how long one takes."""
 
-    def __init__(self, save: Callable[[], None], every: int):
+    def __init__(self, save: Callable[[], object], every: int):
         self.save_now, self.every = save, every
         self.step = 0  # that was saved last
         self.took = self.at = 0.0
@@ -33,5 +35,5 @@ class Saver:
             due = step % self.every == 0
         else:
             due = time.monotonic() - self.at >= max(LEAST, self.took / SHARE)
-        if due:
+        if distributed.from_first(due):
             self.save(step)

@@ -14,7 +14,7 @@ from gpt.errors import NonFiniteError, closest, require
 from gpt.model import GPT
 from gpt.text.tokens import TokenIds
 from gpt.training.evaluate import FINAL, evaluate
-from tinygrad_lite import Tensor, jit, optim, precision
+from tinygrad_lite import Tensor, distributed, jit, optim, precision
 
 OFTEN = 5  # evaluations a minute of a run by the clock, at most: they take time
 
@@ -39,7 +39,11 @@ class TrainState:
         if config.train_only:
             freeze_all_but(self.model, config.train_only)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizers = build_optimizers(self.model, config)
+        self.groups = groups_of(self.model, config)
+        by_muon = {id(p) for p in self.groups.get("muon", ())}
+        costs = [cost_of(p, id(p) in by_muon) for p in self.parameters]
+        self.shares = distributed.Shares(self.parameters, config.reduce, costs)
+        self.optimizers = build_optimizers(self.groups, self.shares.mine, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0
         self.seconds = 0.0  # that a run by the clock has taken
@@ -52,17 +56,21 @@ class TrainState:
         self.compute_gradients = jit(self.gradients)
         self.update = jit(self.apply)
 
-    def gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[Tensor, ...]:
+    def gradients(
+        self, inputs: np.ndarray, targets: np.ndarray, weight: float = 1.0
+    ) -> tuple[Tensor, ...]:
         """The loss, the norm of its gradient, which is left in the parameters, and the factor that
-        clips it"""
+        clips it; of several ranks, of the rows of all, of which these have so much weight"""
         loss = self.model.loss(inputs, targets)
-        loss.backward()
-        return loss, *optim.clip_factor(self.parameters, self.config.grad_clip or math.inf)
+        loss = self.shares.backward(loss, weight)
+        most = self.config.grad_clip or math.inf
+        return loss, *optim.clip_factor(self.shares.mine, most, over_ranks=True)
 
     def apply(self, grad_scale: Tensor) -> None:
         for optimizer, _ in self.optimizers.values():
             optimizer.step(grad_scale)
             optimizer.zero_grad()
+        self.shares.gather()
 
     def evaluation_due(self) -> bool:
         """Whether an EvalRecord comes before the next step"""
@@ -89,9 +97,9 @@ class TrainState:
     def evaluate(self, validation: TokenIds) -> EvalRecord:
         """Take note of the loss, and whether it is the best so far."""
         with precision(self.config.precision):
-            loss = evaluate(self.model, validation, self.config.eval_tokens)
+            loss = evaluate(self.model, validation, self.config.eval_tokens, over_ranks=True)
             last = self.step == self.config.steps
-            whole = evaluate(self.model, validation, FINAL) if last else loss
+            whole = evaluate(self.model, validation, FINAL, over_ranks=True) if last else loss
         if not (math.isfinite(loss) and math.isfinite(whole)):  # before it is saved
             raise NonFiniteError(blame(self, whole))
         self.recent = [*self.recent, loss][-self.config.patience - 1 :]
@@ -102,11 +110,31 @@ class TrainState:
         return EvalRecord(self.step, whole, best)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The model's and the optimizers' arrays by name"""
+        """The model's and the optimizers' arrays by name. Of several ranks all call it, and the
+        first gets those of all."""
         arrays = {f"model.{n}": p.data for n, p in self.model.named_parameters()}
-        for name, (optimizer, _) in self.optimizers.items():
-            arrays |= {f"{name}.{n}": a for n, a in optimizer.state_dict().items()}
+        for name, group in self.groups.items():
+            own = self._optimizer_arrays(name)
+            steps = distributed.largest(float(own.get("steps", np.asarray(0))))
+            arrays[f"{name}.steps"] = np.asarray(int(steps))
+            for key, p in keys_of(name, group):
+                array = self.shares.to_first(p, own.get(key))
+                if array is not None:
+                    arrays[f"{name}.{key}"] = array
         return arrays
+
+    def _optimizer_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """What this rank's optimizer of that name keeps, by the names of the whole group's"""
+        if name not in self.optimizers:
+            return {}
+        optimizer = self.optimizers[name][0]
+        theirs = optimizer.state_dict()
+        found = {"steps": theirs["steps"]}
+        number = {p: i for i, p in enumerate(optimizer.params)}
+        for key, p in keys_of(name, self.groups[name]):
+            if p in number:
+                found[key] = theirs[f"{number[p]}.{key.partition('.')[2]}"]
+        return found
 
     def progress(self) -> str:
         """Everything else, as JSON"""
@@ -136,11 +164,14 @@ class TrainState:
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts.setdefault(part, {})[rest] = array
-        data = json.loads(progress)
+        data = json.loads(distributed.from_first(progress))
         _check_progress(data)
-        self.model.load_state_dict(parts["model"])
-        for name, (optimizer, _) in self.optimizers.items():
-            optimizer.load_state_dict(parts[name])
+        if self.shares.size == 1:
+            self.model.load_state_dict(parts["model"])
+            for name, (optimizer, _) in self.optimizers.items():
+                optimizer.load_state_dict(parts[name])
+        else:
+            self._load_shares(parts)
         self.step, self.best_step = data["step"], data["best_step"]
         self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
@@ -154,6 +185,39 @@ class TrainState:
             self.config = dataclasses.replace(self.config, steps=max(steps, 1))
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
+
+    def _load_shares(self, parts: dict[str, dict[str, np.ndarray]]) -> None:
+        """Each rank gets from the first what it needs of these, which are empty on the others."""
+        if distributed.rank() == 0:
+            self.model.load_state_dict(parts["model"])
+            with distributed.alone():  # do all of them fit?
+                whole = build_optimizers(self.groups, self.parameters, self.config)
+            for name, (optimizer, _) in whole.items():
+                optimizer.load_state_dict(parts[name])
+        for _, p in self.model.named_parameters():
+            p.data[...] = distributed.broadcast(p.detach()).data
+        for name, group in self.groups.items():
+            given = parts.get(name, {})
+            steps = distributed.from_first(int(given.get("steps", 0)))
+            own = {"steps": np.asarray(steps)}
+            for key, p in keys_of(name, group):
+                array = self.shares.to_owner(p, given.get(key))
+                if array is not None:
+                    own[key] = array
+            if name in self.optimizers:
+                optimizer = self.optimizers[name][0]
+                number = {p: i for i, p in enumerate(optimizer.params)}
+                optimizer.load_state_dict({"steps": own["steps"]} | {
+                    f"{number[p]}.{key.partition('.')[2]}": own[key]
+                    for key, p in keys_of(name, group) if p in number
+                })  # fmt: skip
+
+    def follow_first(self) -> None:
+        """What the first of several ranks knows of the run, and has changed by itself"""
+        self.recent, best, self.best_step = json.loads(
+            distributed.from_first(json.dumps([self.recent, self.best_loss, self.best_step]))
+        )
+        self.best_loss = float(best)
 
     @staticmethod
     def step_of(progress: str) -> int:
@@ -198,12 +262,16 @@ def freeze_all_but(model: GPT, name: str) -> None:
 NS_STEPS = 4  # of Muon's: a fifth would take 5 % of a step, and the losses are the same
 
 
-def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.Optimizer, float]]:
-    """Optimizers by name, each with its highest learning rate.
+OF_GROUPS: dict[str, type[optim.Optimizer]] = {
+    "muon": optim.Muon,
+    "matrices": optim.AdamW,
+    "vectors": optim.AdamW,
+}
 
-    Weight decay acts on matrices, not on biases and norms. With Muon, the matrices of the blocks
-    are Muon's and everything else is AdamW's.
-    """
+
+def groups_of(model: GPT, config: TrainConfig) -> dict[str, list[Tensor]]:
+    """The parameters of each optimizer, by its name. Weight decay acts on matrices, not on biases
+    and norms. With Muon, the matrices of the blocks are Muon's and everything else is AdamW's."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     muon = [p for n, p in named if n.startswith("blocks.") and p.ndim == 2]
     if config.optimizer != "muon":
@@ -211,15 +279,38 @@ def build_optimizers(model: GPT, config: TrainConfig) -> dict[str, tuple[optim.O
     of_muon = {id(p) for p in muon}
     matrices = [p for _, p in named if p.ndim == 2 and id(p) not in of_muon]
     vectors = [p for _, p in named if p.ndim != 2]
+    groups = {"muon": muon, "matrices": matrices, "vectors": vectors}
+    return {name: group for name, group in groups.items() if group}
+
+
+def keys_of(name: str, group: list[Tensor]) -> list[tuple[str, Tensor]]:
+    """The names of what an optimizer keeps for each parameter of its group"""
+    return [(f"{i}.{n}", p) for i, p in enumerate(group) for n in OF_GROUPS[name].names]
+
+
+def cost_of(p: Tensor, in_muon: bool) -> float:
+    """Of an update, in that of a number by AdamW: a number of Muon's takes about 16 operations for
+    each row, or column, of its matrix, of which 100 take as long as AdamW's work for a number"""
+    return p.size * (1 + 0.16 * min(p.shape) if in_muon else 1.0)
+
+
+def build_optimizers(
+    groups: dict[str, list[Tensor]], mine: list[Tensor], config: TrainConfig
+) -> dict[str, tuple[optim.Optimizer, float]]:
+    """Optimizers by name, of those parameters of their groups that are `mine`, each with its
+    highest learning rate"""
     betas, decay = (config.beta1, config.beta2), config.weight_decay
+    own = {id(p) for p in mine}
     optimizers: dict[str, tuple[optim.Optimizer, float]] = {}
-    if muon:
-        own = optim.Muon(muon, config.muon_lr, config.muon_momentum, decay, NS_STEPS)
-        optimizers["muon"] = (own, config.muon_lr)
-    for name, group, group_decay in (("matrices", matrices, decay), ("vectors", vectors, 0.0)):
-        if group:
+    for name, group in groups.items():
+        group = [p for p in group if id(p) in own]
+        if group and name == "muon":
+            muon = optim.Muon(group, config.muon_lr, config.muon_momentum, decay, NS_STEPS)
+            optimizers[name] = muon, config.muon_lr
+        elif group:
+            group_decay = decay if name == "matrices" else 0.0
             adamw = optim.AdamW(group, config.lr, betas, weight_decay=group_decay)
-            optimizers[name] = (adamw, config.lr)
+            optimizers[name] = adamw, config.lr
     return optimizers
 
 
@@ -238,7 +329,7 @@ def blame(state: TrainState, loss: float, norm: float | None = None) -> str:
         if p.grad is not None and not np.isfinite(p.grad.data).all()
     ]
     first = bad[0] if bad else "the logits"
-    lr = max(optimizer.lr for optimizer, _ in state.optimizers.values())
+    lr = max((optimizer.lr for optimizer, _ in state.optimizers.values()), default=0.0)
     gradient = "" if norm is None else f" and a gradient of norm {norm:.3g}"
     return (
         "train: the loss must be finite at every step.\n"

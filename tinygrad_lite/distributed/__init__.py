@@ -8,8 +8,7 @@ was started alone there is one rank, and everything here does nothing.
     for x, y in batches:                                # the same on each rank
         rows, weight = distributed.part(len(x))         # what this rank computes, as a share of all
         loss = tg.mse_loss(model(x[rows]), y[rows])
-        with shares.exchange():                         # gradients become sums over ranks
-            (loss * weight).backward()
+        loss = shares.backward(loss, weight)            # gradients become sums over ranks
         adam.step()
         shares.gather()                                 # from those who have updated them
         adam.zero_grad()

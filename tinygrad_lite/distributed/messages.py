@@ -115,7 +115,7 @@ def _gathered(found: _World, about: str, given: np.ndarray) -> np.ndarray:
     if others:
         raise RuntimeError(
             "distributed: all ranks call the same functions in the same order, with the same"
-            f" shapes.\n  got {about} on rank {found.rank}, and something else on rank {others[0]}\n"
+            f" shapes.\n  got {about} on rank {found.rank}, and other things on rank {others[0]}\n"
             "  try the same model and batch on each, and no such call for some ranks alone"
         )
     return come[:, 8:]
@@ -126,15 +126,24 @@ def largest(x: float) -> float:
     found = world()
     if found is None:
         return x
-    parts = _gathered(found, "largest", np.array([x], np.float64).view(np.uint8))
-    return float(parts.copy().view(np.float64).max())
+    return float(_numbers(found, "largest", x).max())
+
+
+def _numbers(found: _World, about: str, x: float) -> np.ndarray:
+    """What each rank gives"""
+    parts = _gathered(found, about, np.array([x], np.float64).view(np.uint8))
+    return parts.copy().view(np.float64).reshape(-1)
 
 
 def from_first(x: Any) -> Any:
-    """What the first rank gives, on each: what JSON can say, such as a number or a text"""
+    """What the first rank gives, on each: what JSON can say, such as a number or a text. All give
+    the same kind of thing."""
     found = world()
     if found is None:
         return x
+    if isinstance(x, float | int):
+        kind = type(x)
+        return kind(_numbers(found, "from_first", float(x))[0])
     return json.loads(told(json.dumps(x) if found.rank == 0 else "")[0])
 
 

@@ -1,8 +1,8 @@
 """Data parallel training in shares: each rank updates its part of the parameters.
 
-    backward       each rank has the gradients of its rows of the batch
-    exchange       a gradient goes to the rank that owns the parameter, as soon as it is complete
-                   and while the pass goes on; the owner adds up those of all ranks, in their order
+    backward       each rank computes the gradients of its rows of the batch; each goes to the rank
+                   that owns the parameter as soon as it is complete, while the pass goes on; the
+                   owner adds up those of all ranks, in their order
     step           each owner updates its parameters: optimizers have state for these alone (ZeRO,
                    stage 1; Rajbhandari and others 2019, arXiv:1910.02054)
     gather         each parameter goes from its owner to all others
@@ -11,15 +11,14 @@ As many bytes travel as in an all-reduce of all gradients: each is sent once, ea
 Small ones travel together. Inside a jitted function all of this is recorded like kernels are.
 """
 
-import contextlib
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.distributed.messages import told
+from tinygrad_lite.distributed.messages import all_reduce, told
 from tinygrad_lite.distributed.ranks import rank, size, wait, world
 from tinygrad_lite.fused.linear import from_bfloat16, to_bfloat16
 from tinygrad_lite.kernels.watch import launch, watched_by
@@ -92,8 +91,7 @@ class Shares:
         self._bucket_of = {n: b for b in self._buckets for n in b.numbers}
         self._sent: list[Any] = []
         self._coming: list[tuple[_Bucket, list[Any]]] = []
-        self._agreed = self._open = False
-        self._failed = False
+        self._agreed = self._failed = False
 
     def _filled_buckets(self) -> list[_Bucket]:
         """In the order in which gradients become complete, more or less: from the last backwards"""
@@ -120,63 +118,57 @@ class Shares:
 
     # --- gradients --------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def exchange(self) -> Iterator[None]:
-        """Within this context comes one backward pass. After it the gradients of `mine` are sums
-        over ranks, and the others are gone. Each loss is multiplied by the share of its rows before,
-        see `part`; gradients are None before."""
+    def backward(self, loss: Tensor, weight: float | None = None) -> Tensor:
+        """loss.backward(), after which the gradients of `mine` are sums over ranks, and the others
+        are gone. All ranks call it, with the loss of their rows of the batch; gradients are None
+        before. Returns the loss of all rows, without history.
+
+        weight   of this loss in that of all rows, see `part`; 1 / size, if it is not given
+        """
         if self.size == 1:
-            yield
-            return
+            loss.backward()
+            return loss.detach()
         self._check_ready()
+        loss = loss * (1 / self.size if weight is None else weight)
         for bucket in self._buckets:
             bucket.awaited = len(bucket.numbers)
         launch(self._begin)
         handles = [p.register_post_accumulate_grad_hook(self._complete) for p in self.params]
-        self._open, self._failed = True, True
+        self._failed = True
         try:
-            yield
+            loss.backward()
         finally:
-            self._open = False
             for handle in handles:
                 handle.remove()
-        missing = [n for b in self._buckets if b.awaited for n in b.numbers]
-        missing = [n for n in missing if self.params[n].grad is None]
+        missing = [n for n, p in enumerate(self.params) if p.grad is None]
         if missing:
             raise RuntimeError(
-                "exchange: the backward pass gives each of the parameters a gradient, on each"
-                f" rank.\n  got none for number {missing[0]}, of shape"
-                f" {self.params[missing[0]].shape}, on rank {self.rank}\n"
-                "  try Shares of those that the loss depends on"
+                "Shares: the backward pass gives each of the parameters a gradient, on each rank.\n"
+                f"  got none for number {missing[0]}, of shape {self.params[missing[0]].shape}, on"
+                f" rank {self.rank}\n  try Shares of those that the loss depends on"
             )
         launch(self._finish, *gradients_of(self.mine))
         self._failed = False
         for p, owner in zip(self.params, self.owners, strict=True):
             if owner != self.rank:
                 p.grad = None
+        return all_reduce(loss.detach())
 
     def _check_ready(self) -> None:
         if self._failed:
             raise RuntimeError(
-                "exchange: after one that has failed, ranks do not know what others have sent.\n"
+                "Shares: after a pass that has failed, ranks do not know what others have sent.\n"
                 "  got another call\n  try to start the job anew"
             )
-        if self._open:
-            raise RuntimeError("exchange: one at a time.\n  got one within another\n  try one")
         if any(p.grad is not None for p in self.params):
             raise RuntimeError(
-                "exchange: gradients are those of one backward pass.\n"
+                "Shares: gradients are those of one backward pass.\n"
                 "  got parameters that have some already\n  try zero_grad() before"
             )
 
     def _complete(self, p: Tensor) -> None:
         """The gradient of a parameter is complete: with the others of its bucket it may go."""
         bucket = self._bucket_of[self._number[p]]
-        if bucket.awaited == 0:
-            raise RuntimeError(
-                "exchange: one backward pass comes within the context.\n  got a second\n"
-                "  try the sum of both losses"
-            )
         bucket.awaited -= 1
         if bucket.awaited == 0:
             if bucket.owner == self.rank:
@@ -244,7 +236,7 @@ class Shares:
         about = " ".join(f"{p.dtype}{list(p.shape)}" for p in self.params) + self.reduce
         total = 0
         for p in self.params:
-            total = zlib.crc32(np.ascontiguousarray(p._data).view(np.uint8).reshape(-1), total)
+            total = zlib.crc32(np.ascontiguousarray(p._data).data, total)
         for what, own in (("parameters of these shapes", about), ("values", str(total))):
             each = told(own)
             others = [r for r, said in enumerate(each) if said != own]

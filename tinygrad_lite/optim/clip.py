@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinygrad_lite.distributed.messages import all_reduce
+from tinygrad_lite.distributed.ranks import size
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
@@ -68,7 +69,7 @@ def _norm_and_factor(
     result = np.empty((2, 1), np.float64, like=sums)
     for group in _by_dtype(params):
         square_sum_kernel(sums, Table(gradients_of(group)), like(group))
-    if over_ranks:
+    if over_ranks and size() > 1:
         sums = all_reduce(Tensor._wrap(sums)).data
     _finish_norm(result, sums, max_norm)
     return result[0], result[1]

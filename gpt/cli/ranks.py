@@ -1,0 +1,98 @@
+"""Commands under mpirun: which take part, who speaks, and what ends all ranks.
+
+The first rank speaks for all. What goes wrong on one rank alone ends the job, and is told by it.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import gpt
+import tinygrad_lite
+from gpt.cli import console
+from gpt.errors import require
+from gpt.training.setup import Setup
+from tinygrad_lite import distributed
+
+TOGETHER = ("train", "eval", "generate")  # commands of which each rank does a part
+FIRST_SPEAKS = 1.0  # seconds that other ranks wait before they tell of an error, which all may have
+
+
+def begin(args: Namespace) -> None:
+    """What a command under mpirun does first"""
+    if distributed.rank():
+        console.console.quiet = console.errors.quiet = True
+    require(
+        distributed.size() == 1 or args.command in TOGETHER,
+        f"gpt {args.command}: ranks share the work of {', '.join(TOGETHER)}.",
+        f"{distributed.size()} ranks that would do the same",
+        f"gpt {args.command} without mpirun",
+    )
+    _agree("the same programs", _versions())
+
+
+def failed(message: str) -> None:
+    """Tell of an error, and, if there are several ranks, end them all."""
+    if distributed.size() == 1:
+        console.complain(message)
+        return
+    if distributed.rank():
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(FIRST_SPEAKS)
+        console.errors.quiet = False
+    console.complain(f"rank {distributed.rank()} on {distributed.host()}: {message}")
+    distributed.abort(2)
+
+
+def agree_on(setup: Setup) -> None:
+    """ValueError, on all ranks, unless all are about to train the same model on the same text"""
+    _agree(
+        "the same run",
+        {
+            "model": json.dumps(dataclasses.asdict(setup.model)),
+            "settings": json.dumps(dataclasses.asdict(setup.train)),
+            "text": setup.corpus_sha256[:16],
+            "tokenizer": _sum(json.dumps(setup.tokenizer.as_json()).encode()),
+        },
+    )
+
+
+def _agree(what: str, own: dict[str, str]) -> None:
+    if distributed.size() == 1:
+        return
+    each = [json.loads(said) for said in distributed.told(json.dumps([distributed.host(), own]))]
+    first = each[0][1]
+    for rank, (host, other) in enumerate(each):
+        for name in first:
+            if other.get(name) != first[name]:
+                raise Together(
+                    f"ranks: all have {what}.\n  got {name} {other.get(name)} on rank {rank}"
+                    f" ({host}), and {first[name]} on rank 0 ({each[0][0]})\n"
+                    f"  try the same {name} on each machine"
+                )
+
+
+class Together(ValueError):
+    """What all ranks raise at once: the first tells it, and none waits for another."""
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "numba")}
+    return {"code": _code(), "Python": platform.python_version(), **packages}
+
+
+def _code() -> str:
+    """A sum of the program's own files"""
+    folders = [Path(str(package.__file__)).parent for package in (tinygrad_lite, gpt)]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return _sum(b"".join(path.read_bytes() for path in files))
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

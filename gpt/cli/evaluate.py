@@ -46,8 +46,12 @@ def eval_command(args: Namespace) -> None:
             held.enter_context(writing_precision(model, args.precision))
         else:
             held.enter_context(precision(config.precision))
-        val_loss = evaluate(model, validation)
-        train_loss = evaluate(model, training, len(validation) - 1) if len(training) > 1 else None
+        val_loss = evaluate(model, validation, over_ranks=True)
+        train_loss = (
+            evaluate(model, training, len(validation) - 1, over_ranks=True)
+            if len(training) > 1
+            else None
+        )
     count, compared = len(validation) - 1, levels(tokenizer, training, validation)
     result = {
         "val_loss": val_loss,

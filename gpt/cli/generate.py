@@ -1,8 +1,11 @@
 """gpt generate"""
 
+import dataclasses
+import json
 import sys
 import time
 from argparse import Namespace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +21,25 @@ from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 from gpt.writing.sampling import generate_with_logits
 from gpt.writing.stream import TextStream
-from tinygrad_lite import set_num_threads
+from tinygrad_lite import distributed, set_num_threads
 
 PROMPT = "bold"  # the style that sets it apart from what is written
 
 
-class Sample:
-    """One text that is being written, and how each of its tokens was expected"""
+@dataclass
+class Written:
+    """One text, and how each of its tokens was expected"""
+
+    text: str = ""
+    found: list[Surprise] = field(default_factory=list)
+
+
+class Sample(Written):
+    """One that is being written"""
 
     def __init__(self, stream: TextStream):
-        self.stream, self.text = stream, ""
-        self.found: list[Surprise] = []
+        super().__init__()
+        self.stream = stream
 
     def add(self, text: str) -> str:
         self.text += text
@@ -55,7 +66,9 @@ def generate_command(args: Namespace) -> None:
         console.complain(f"the prompt has {len(prompt)} tokens: the model sees its last {size}")
     announce_compilation()
     end = None if args.ignore_end else tokenizer.end_of_text
-    samples = [Sample(TextStream(tokenizer, prompt, args.stop, end)) for _ in range(args.n)]
+    rows, weight = distributed.part(args.n)  # the samples that this rank writes
+    count = rows.stop - rows.start
+    samples = [Sample(TextStream(tokenizer, prompt, args.stop, end)) for _ in range(count)]
     streams = args.n == 1 and not args.json
     start, counted, first = time.perf_counter(), 0, 0.0
     if streams:
@@ -65,8 +78,9 @@ def generate_command(args: Namespace) -> None:
         console.WritingBar(0 if streams else args.tokens) as bar,
     ):
         batch = generate_with_logits(
-            model, [prompt] * args.n, args.tokens, sampling, args.seed, not args.no_cache
-        )
+            model, [prompt] * count, args.tokens, sampling, args.seed + rows.start,
+            not args.no_cache,
+        )  # fmt: skip
         for chosen in batch:
             first = first or time.perf_counter() - start
             for sample, (token, logits) in zip(samples, chosen, strict=True):
@@ -82,26 +96,41 @@ def generate_command(args: Namespace) -> None:
             if all(sample.stream.done for sample in samples):
                 break
     rest = [sample.add(sample.stream.finish()) for sample in samples]
+    written = _gathered(samples if weight else [])
+    counted = int(distributed.all_reduce(np.array([counted if weight else 0])).item())
     if args.json:
-        console.show_json(_as_json(samples, text, tokenizer, args))
+        console.show_json(_as_json(written, text, tokenizer, args))
         return
     if streams:
         _show(rest[0], None)
         say()
-    for i, sample in enumerate(samples):
+    for i, one in enumerate(written):
         if args.n > 1:
             say(f"--- sample {i + 1} of {args.n}, seed {args.seed + i}", "dim")
-            whole = (text + sample.text).strip("\n")
+            whole = (text + one.text).strip("\n")
             begins = text.strip("\n") if whole.startswith(text.strip("\n")) else ""
             console.write(begins, PROMPT)
             console.write(whole[len(begins) :])
             say()
         if args.why:
-            _show_why(sample, tokenizer)
+            _show_why(one, tokenizer)
     took = time.perf_counter() - start - first
     if counted > args.n and took > 0:
         rate = (counted - args.n) / took
         console.complain(f"{rate:,.0f} tokens/s after {1000 * first:.0f} ms to the first")
+
+
+def _gathered(samples: list[Sample]) -> list[Written]:
+    """Those of all ranks, in their order"""
+    if distributed.size() == 1:
+        return [*samples]
+    own = json.dumps([[s.text, [dataclasses.astuple(f) for f in s.found]] for s in samples])
+    each = [one for said in distributed.told(own) for one in json.loads(said)]
+    return [Written(text, [_as_it_was(*numbers) for numbers in found]) for text, found in each]
+
+
+def _as_it_was(token: int, probability: float, rank: int, likeliest: list[list]) -> Surprise:
+    return Surprise(token, probability, rank, [(i, p) for i, p in likeliest])
 
 
 def _show(text: str, found: Surprise | None) -> None:
@@ -112,7 +141,7 @@ def _show(text: str, found: Surprise | None) -> None:
         console.write(text)
 
 
-def _show_why(sample: Sample, tokenizer: Tokenizer) -> None:
+def _show_why(sample: Written, tokenizer: Tokenizer) -> None:
     """Each token with its probability, its rank, and the likeliest of those that it was chosen
     from: for temperature 1 and all tokens, as the model predicts"""
     rows = []
@@ -126,7 +155,7 @@ def _show_why(sample: Sample, tokenizer: Tokenizer) -> None:
     console.table(("token", "probability", "rank", "instead of"), rows)
 
 
-def _as_json(samples: list[Sample], prompt: str, tokenizer: Tokenizer, args: Namespace) -> dict:
+def _as_json(samples: list[Written], prompt: str, tokenizer: Tokenizer, args: Namespace) -> dict:
     def entry(i: int, p: float) -> dict:
         logprob = float(np.log(p)) if p > 0 else None
         return {"id": i, "piece": tokenizer.pieces([i])[0], "logprob": logprob}

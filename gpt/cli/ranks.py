@@ -16,7 +16,6 @@ from pathlib import Path
 import gpt
 import tinygrad_lite
 from gpt.cli import console
-from gpt.errors import require
 from gpt.training.setup import Setup
 from tinygrad_lite import distributed
 
@@ -28,12 +27,12 @@ def begin(args: Namespace) -> None:
     """What a command under mpirun does first"""
     if distributed.rank():
         console.console.quiet = console.errors.quiet = True
-    require(
-        distributed.size() == 1 or args.command in TOGETHER,
-        f"gpt {args.command}: ranks share the work of {', '.join(TOGETHER)}.",
-        f"{distributed.size()} ranks that would do the same",
-        f"gpt {args.command} without mpirun",
-    )
+    if distributed.size() > 1 and args.command not in TOGETHER:
+        raise Together(
+            f"gpt {args.command}: ranks share the work of {', '.join(TOGETHER)}.\n"
+            f"  got {distributed.size()} ranks that would do the same\n"
+            f"  try gpt {args.command} without mpirun"
+        )
     _agree("the same programs", _versions())
 
 
@@ -46,6 +45,7 @@ def failed(message: str) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             time.sleep(FIRST_SPEAKS)
         console.errors.quiet = False
+        message += "\n  (each rank reads the same files: they must be on each machine)"
     console.complain(f"rank {distributed.rank()} on {distributed.host()}: {message}")
     distributed.abort(2)
 

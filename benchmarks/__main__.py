@@ -1,4 +1,5 @@
-"""python -m benchmarks [gemm|kernels|conv|step|start|memory|threads|busy|scale|generate|tokens|all]
+"""python -m benchmarks
+[gemm|kernels|conv|models|step|start|memory|threads|busy|scale|mpi|generate|tokens|all]
 [--config NAME] [--peers torch,jax,transformers] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
 python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE]: by the clock,
@@ -19,6 +20,7 @@ from benchmarks import (
     kernels,
     memory,
     models,
+    mpi,
     scale,
     start,
     step,
@@ -40,6 +42,7 @@ BENCHMARKS = {
     "threads": (threads.run, threads.CONFIGS),
     "busy": (busy.run, busy.CONFIGS),
     "scale": (scale.run, list(scale.AXES)),
+    "mpi": (mpi.run, mpi.CONFIGS),
     "generate": (generate.run, list(generate.CONFIGS)),
     "tokens": (tokens.run, list(tokens.CONFIGS)),
 }
@@ -95,7 +98,8 @@ def main() -> None:
             continue
         for config in (c for c in configs if args.config is None or c in args.config):
             found = run(config, peers)
-            show(found, about)
+            if found:
+                show(found, about)
             rows += found
             if args.json:  # after each, so that a run that is stopped has its rows
                 data = {"machine": about, "rows": [row.as_json() for row in rows]}
@@ -135,6 +139,8 @@ def show(rows: list[Row], about: dict[str, Any]) -> None:
             rate = f"  {row.gb_per_s:.1f} GB/s, {share:.0%} of {'reading' if reads else 'copying'}"
         if row.tokens_per_second is not None:
             rate = f"  {row.tokens_per_second:.1f} tokens/s{rate}"
+        if row.waiting is not None:
+            rate += f"  waiting {row.waiting:.1%}"
         print(
             f"{row.benchmark:7} {row.config:14} {row.contender:14} median {row.median_ms:9.2f} ms"
             f"  min {row.min_ms:9.2f} ms{rate}  first {row.first_s:.1f} s"

@@ -32,6 +32,7 @@ class Row:
     gflops: float | None = None
     gb_per_s: float | None = None
     tokens_per_second: float | None = None
+    waiting: float | None = None  # share of the time, for messages of other processes
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,30 +1,30 @@
-"""What tests start under mpirun: python -m tests.ranks NAME; each prints what it has found."""
+"""What tests start under mpirun: python -m tests.ranks NAME; the first rank prints what all have
+found."""
 
 import json
+import os
 import sys
 import zlib
 
 import numpy as np
 
 import tinygrad_lite as tg
-from tinygrad_lite import distributed, nn, optim
-
-rank, size = distributed.rank(), distributed.size()
+from tinygrad_lite import Tensor, distributed, nn, optim
 
 
 def say(**found):
-    """By the first rank, with what others have found"""
     each = [json.loads(text) for text in distributed.told(json.dumps(found))]
-    if rank == 0:
+    if distributed.rank() == 0:
         print("FOUND", json.dumps(each), flush=True)
 
 
-def learn(recorded=True, reduce="float32", batch=7, steps=30, dropout=0.0):
-    """A network in shares: (loss of each step, sum of the bits of all parameters)"""
+def learn(recorded=True, reduce="float32", batch=7, steps=30, dropout=0.0, width=300):
+    """A network in shares: (loss and norm of each step, a sum of the bits of all parameters, how
+    many are this rank's)"""
     rng = np.random.default_rng(0)
     model = nn.Sequential(
-        nn.Linear(8, 300, rng=rng), nn.Dropout(dropout, rng=rng), nn.GELU(),
-        nn.Linear(300, 300, rng=rng), nn.LayerNorm(300), nn.Linear(300, 3, rng=rng),
+        nn.Linear(8, width, rng=rng), nn.Dropout(dropout, rng=rng), nn.GELU(),
+        nn.Linear(width, width, rng=rng), nn.LayerNorm(width), nn.Linear(width, 3, rng=rng),
     )  # fmt: skip
     params = model.parameters()
     shares = distributed.Shares(params, reduce)
@@ -52,18 +52,91 @@ def learn(recorded=True, reduce="float32", batch=7, steps=30, dropout=0.0):
     total = 0
     for p in params:
         total = zlib.crc32(p.numpy().tobytes(), total)
-    return losses, total, len(shares.mine)
+    return {"losses": losses, "bits": total, "owned": len(shares.mine)}
+
+
+WAYS = {
+    "eager": {"recorded": False},
+    "jit": {},
+    "again": {},
+    "bfloat16": {"reduce": "bfloat16"},
+    "dropout": {"dropout": 0.3},
+    "odd dropout": {"dropout": 0.3, "width": 25},  # an odd count of numbers a row
+    "few rows": {"batch": 1},
+}
 
 
 def learning():
+    say(**{name: learn(**how) for name, how in WAYS.items()})
+
+
+def messages():
+    rank, size = distributed.rank(), distributed.size()
+    own = np.random.default_rng(rank)
+    all_of_them = [np.random.default_rng(r) for r in range(size)]
     found = {}
-    for name, how in {
-        "eager": {"recorded": False}, "jit": {}, "bfloat16": {"reduce": "bfloat16"},
-        "dropout": {"dropout": 0.3}, "few": {"batch": 1}, "again": {},
-    }.items():  # fmt: skip
-        losses, bits, owned = learn(**how)
-        found[name] = {"losses": losses, "bits": bits, "owned": owned}
+    for n in (0, 1, 7, 3000, 100_003):
+        total = sum(rng.standard_normal(n, np.float32) for rng in all_of_them)
+        summed = distributed.all_reduce(own.standard_normal(n, np.float32)).numpy()
+        found[f"{n} floats"] = bool(np.allclose(summed, total, atol=1e-5))
+        found[f"{n} bits"] = zlib.crc32(summed.tobytes())
+    ranks = np.arange(size)
+    found["integers"] = distributed.all_reduce([1, rank]).tolist() == [size, int(ranks.sum())]
+    found["number"] = distributed.all_reduce(Tensor(2.0)).item() == 2 * size
+    found["matrix"] = distributed.all_reduce(np.full((3, 4), rank, np.float64).T).shape
+    found["broadcast"] = [distributed.broadcast([rank, 5], r).tolist() for r in range(size)]
+    found["largest"] = distributed.largest(-rank)
+    found["first"] = [distributed.from_first(x) for x in (rank, rank + 0.5, f"r{rank}", [rank])]
+    found["told"] = distributed.told("ä" * rank)
+    found["threads"] = tg.get_num_threads()
+    double = tg.jit(lambda x: distributed.all_reduce(x * 2))
+    found["recorded"] = [double(np.full(2, n + rank, np.float32)).tolist() for n in (1, 2, 3)]
+    with distributed.alone():
+        found["alone"] = (distributed.size(), distributed.all_reduce([3.0]).tolist())
     say(**found)
+
+
+def parameters(count=3):
+    return [Tensor(np.full(4, n, np.float32), requires_grad=True) for n in range(count)]
+
+
+def other_values():
+    params = parameters()
+    params[1].data += distributed.rank()
+    distributed.Shares(params).backward(sum((p * p).sum() for p in params))
+
+
+def other_shapes():
+    params = parameters(3 + distributed.rank())
+    distributed.Shares(params).backward(sum((p * p).sum() for p in params))
+
+
+def other_calls():
+    distributed.all_reduce(np.zeros(3 + distributed.rank(), np.float32))
+
+
+def no_gradient():
+    params = parameters()
+    used = params[: 2 + (distributed.rank() == 0)]
+    distributed.Shares(params).backward(sum((p * p).sum() for p in used))
+
+
+def gradients_already():
+    params = parameters()
+    (params[0] * 2).sum().backward()
+    distributed.Shares(params).backward(sum((p * p).sum() for p in params))
+
+
+def one_fails():
+    if distributed.rank() == 1:
+        raise KeyError("something of this rank's own")
+    distributed.all_reduce([1.0])
+
+
+def one_dies():
+    if distributed.rank() == 1:
+        os.kill(os.getpid(), 9)
+    distributed.all_reduce([1.0])
 
 
 if __name__ == "__main__":

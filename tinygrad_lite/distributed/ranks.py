@@ -20,7 +20,7 @@ from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 # What Open MPI, MPICH and its kin, and PMIx set for the processes that they start
 SIGNS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
 LOOKS = 2000  # for what is awaited, giving way between them, before sleeping
-NAP = 100e-6  # seconds
+SHARE, NAP = 0.05, 2e-3  # of the time waited so far, how long to sleep; and seconds, at most
 
 
 class _Local(threading.local):
@@ -158,7 +158,7 @@ def wait(requests: Sequence[Any]) -> None:
         if looks < LOOKS:
             os.sched_yield()
         else:
-            time.sleep(NAP)
+            time.sleep(min(SHARE * (time.perf_counter() - start), NAP))
     _waited[0] += time.perf_counter() - start
 
 

@@ -4,12 +4,19 @@ found."""
 import json
 import os
 import sys
+import time
 import zlib
 
 import numpy as np
 
 import tinygrad_lite as tg
+from gpt.config import GPTConfig, TrainConfig
+from gpt.presets import PRESETS
+from gpt.training.cluster import Network, forecast
+from gpt.training.loop import train_step
+from gpt.training.state import TrainState
 from tinygrad_lite import Tensor, distributed, nn, optim
+from tinygrad_lite.distributed import ranks
 
 
 def say(**found):
@@ -131,6 +138,96 @@ def one_fails():
     if distributed.rank() == 1:
         raise KeyError("something of this rank's own")
     distributed.all_reduce([1.0])
+
+
+on_their_way = []
+
+
+class SlowRequest:
+    """A message that is sent when a link that is slow would have carried it"""
+
+    def __init__(self, send, due):
+        self.send, self.due, self.real = send, due, None
+        on_their_way.append(self)
+
+    def Test(self):
+        if self.real is None and time.perf_counter() >= self.due:
+            self.real = self.send()
+        return self.real is not None and self.real.Test()
+
+
+class SlowLink:
+    """MPI's communicator behind a link of so many bytes a second, and seconds of latency"""
+
+    def __init__(self, comm, bandwidth, latency):
+        self.comm, self.bandwidth, self.latency = comm, bandwidth, latency
+        self.free = 0.0  # when all that was sent has left
+
+    def Isend(self, array, to, tag=0):
+        self.free = max(self.free, time.perf_counter()) + array.nbytes / self.bandwidth
+        return SlowRequest(lambda: self.comm.Isend(array, to, tag), self.free + self.latency)
+
+    def Iallgather(self, given, come):
+        due = time.perf_counter() + self.latency
+        return SlowRequest(lambda: self.comm.Iallgather(given, come), due)
+
+    def __getattr__(self, name):
+        return getattr(self.comm, name)
+
+
+class SlowMPI:
+    class Request:
+        @staticmethod
+        def Testall(requests):
+            # Whoever looks for one moves all of them
+            on_their_way[:] = [r for r in on_their_way if not r.Test()]
+            return all([r.Test() for r in requests])
+
+    def __init__(self, real):
+        self.real = real
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+
+def slow_link():
+    """Steps over links of several speeds, beside what the forecast says of them"""
+    world = ranks._world()
+    tg.set_num_threads(1)
+    options, batch = dict(vocab_size=65, **PRESETS["baby"].model), 12
+    model, config = GPTConfig(**options), TrainConfig(batch_size=batch, steps=10**6)
+    tokens = np.random.default_rng(0).integers(0, 65, 10_000)
+    found = {}
+    real = world.comm, world.MPI
+    for megabits in (200, 1000):
+        network = Network.parse(f"{megabits}Mbit", 300.0)
+        distributed.all_reduce([0.0])
+        # What two ranks compute at once, on cores that share caches and memory, both measure at
+        # once; what one computes it measures while the other waits
+        two = forecast(model, config, [1, 2], network)[1].step
+        distributed.all_reduce([0.0])
+        one = forecast(model, config, [1], network)[0].step if distributed.rank() == 0 else 0.0
+        distributed.all_reduce([0.0])
+        state, alone = TrainState(model, config), 0.0
+        world.comm = SlowLink(real[0], network.bandwidth, network.latency)
+        world.MPI = SlowMPI(real[1])
+        together = seconds_of_steps(state, tokens)
+        world.comm, world.MPI = real
+        if distributed.rank() == 0:
+            with distributed.alone():
+                alone = seconds_of_steps(TrainState(model, config), tokens)
+        distributed.all_reduce([0.0])
+        found[f"{megabits}"] = {"said": [one, two], "took": [alone, together]}
+    say(**found)
+
+
+def seconds_of_steps(state, tokens):
+    seconds = []
+    for _ in range(40):
+        start = time.perf_counter()
+        train_step(state, tokens)
+        seconds.append(time.perf_counter() - start)
+    return float(np.quantile(seconds[2:], 0.25))
 
 
 def one_dies():

@@ -1,5 +1,6 @@
 """Training over MPI: real mpirun, two and four processes. Skipped where there is no mpirun."""
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpt.cli import run
+from gpt.cli.plan import counts
+from gpt.training.cluster import Network, exchange_seconds
 from gpt.training.log import read_records
 from gpt.training.run import Run
 from gpt.training.state import TrainState
@@ -420,3 +424,77 @@ def test_evaluation_and_samples_are_divided_with_the_same_results(tmp_path):
 def test_a_mistake_is_told_once(tmp_path, words, said):
     _, err = gpt(2, *words, cwd=tmp_path, status=1)
     assert err.count(said) == 1
+
+
+# --- what a network will do ---------------------------------------------------------------------
+
+
+@needs_mpi
+def test_the_forecast_is_what_a_slow_link_takes():
+    """Within 15 %, of one rank and of two, over links of 200 and 1,000 Mbit that are made slow by
+    sleeping; once of three times, since others use the machine too"""
+    apart = []
+    for _ in range(3):
+        found = found_by(2, "slow_link")[0].values()
+        ratios = [
+            t / s for speed in found for t, s in zip(speed["took"], speed["said"], strict=True)
+        ]
+        apart.append(max(abs(ratio - 1) for ratio in ratios))
+        if apart[-1] < 0.15:
+            return
+    raise AssertionError(f"the forecasts are wrong by {apart}")
+
+
+def test_what_travels_is_counted_exactly():
+    """Two ranks, three parameters, nothing hidden: a link that is busy for what it carries"""
+    network = Network(1000.0, 0.5)
+    waits, sent = exchange_seconds([100, 50, 50], [100, 50, 50], 2, network, "float32", 0.0)
+    assert sent == 4 * 100 + 4 * 100  # gradients that the other owns, and its own parameters
+    assert waits == pytest.approx(0.4 + 0.4 + 6 * 0.5)
+    assert exchange_seconds([100], [100], 1, network, "float32", 0.0) == (0.0, 0.0)
+    less, half = exchange_seconds([100, 50, 50], [100, 50, 50], 2, network, "bfloat16", 0.0)
+    assert (less, half) == (pytest.approx(0.2 + 0.4 + 6 * 0.5), 600)
+    hidden, _ = exchange_seconds([100, 50, 50], [100, 50, 50], 2, network, "float32", 10.0)
+    assert hidden == pytest.approx(0.4 + 0.4 + 6 * 0.5)  # the first parameter is complete last
+    one_owns_most, _ = exchange_seconds([900, 1, 1], [900, 1, 1], 4, network, "float32", 0.0)
+    assert one_owns_most == pytest.approx(2 * 3 * 3.6 + 10 * 0.5)  # from three, to three
+
+
+@pytest.mark.parametrize(
+    ("words", "bandwidth"),
+    [("10Gbit", 1.25e9), ("100Mbit", 12.5e6), ("2.5Gbit/s", 312.5e6), ("800kbps", 1e5)],
+)
+def test_networks_are_read(words, bandwidth):
+    assert Network.parse(words, 50.0) == Network(bandwidth, 5e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--network", "fast"], "a bandwidth in bits a second"),
+        (["--network", "0Gbit"], "a bandwidth in bits a second"),
+        (["--network", "1.2.3Gbit"], "a bandwidth in bits a second"),
+        (["--latency", "-1"], "latency is given in microseconds"),
+        (["--latency", "nan"], "latency is given in microseconds"),
+        (["--nodes", "0"], "there are 1 to 1024 nodes"),
+        (["--batch-size", "0"], "batch_size"),
+    ],
+)
+def test_plans_that_make_no_sense_are_refused(capsys, options, words):
+    assert run(["plan", "hello", *options]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_plan_goes_up_to_the_nodes_that_were_asked_for(capsys):
+    assert counts(1) == [1]
+    assert counts(3) == [1, 2, 3]
+    assert counts(8) == [1, 2, 3, 4, 8]
+    assert counts(20) == [1, 2, 3, 4, 8, 16, 20]
+    assert run(["plan", "hello", "--nodes", "5", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["nodes"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["windows"] for row in rows] == [7, 4, 3, 2, 2]
+    assert rows[0]["waiting"] == 0
+    assert all(a["sent_mb"] < b["sent_mb"] for a, b in itertools.pairwise(rows))
+    assert run(["plan", "hello", "--nodes", "2"]) == 0
+    assert "nodes" in capsys.readouterr().out

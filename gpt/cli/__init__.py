@@ -35,6 +35,7 @@ COMMANDS = {
     "doctor": "doctor",
     "report": "report",
     "info": "info",
+    "plan": "plan",
     "tokenize": "tokenize",
     "import": "import_model",
     "export": "export",

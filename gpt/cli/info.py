@@ -23,7 +23,7 @@ def info_command(args: Namespace) -> None:
     else:
         trained = {}
         chosen = preset(args.model)
-        options = {"vocab_size": args.vocab_size or _vocab_size(chosen), **chosen.model}
+        options = {"vocab_size": args.vocab_size or vocab_size_of(chosen), **chosen.model}
         config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
     about = describe(config, batch_size) | trained
     if args.json:
@@ -61,7 +61,7 @@ def info_command(args: Namespace) -> None:
     )
 
 
-def _vocab_size(chosen: Preset) -> int:
+def vocab_size_of(chosen: Preset) -> int:
     """Of the corpus that the preset is trained on unless another is named"""
     if chosen.corpus:
         text = shipped(chosen.corpus)

@@ -41,8 +41,8 @@ class TrainState:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.groups = groups_of(self.model, config)
         by_muon = {id(p) for p in self.groups.get("muon", ())}
-        costs = [cost_of(p, id(p) in by_muon) for p in self.parameters]
-        self.shares = distributed.Shares(self.parameters, config.reduce, costs)
+        self.costs = [cost_of(p, id(p) in by_muon) for p in self.parameters]
+        self.shares = distributed.Shares(self.parameters, config.reduce, self.costs)
         self.optimizers = build_optimizers(self.groups, self.shares.mine, config)
         self.rng = np.random.default_rng((config.seed, 1))  # draws the batches
         self.step = 0

@@ -25,7 +25,7 @@ from tinygrad_lite.distributed.ranks import (
     started_by_mpi,
     waited,
 )
-from tinygrad_lite.distributed.shares import Shares, part
+from tinygrad_lite.distributed.shares import Shares, owners, part
 
 __all__ = [
     "Shares",
@@ -37,6 +37,7 @@ __all__ = [
     "host",
     "in_turns",
     "largest",
+    "owners",
     "part",
     "rank",
     "size",

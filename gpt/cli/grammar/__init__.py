@@ -35,6 +35,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     measuring.add_runs(commands)
     measuring.add_compare(commands)
     models.add_info(commands)
+    models.add_plan(commands)
     models.add_tokenize(commands)
     models.add_import(commands)
     models.add_export(commands)

@@ -9,6 +9,11 @@ INFO_EXAMPLES = """examples:
   gpt info runs/shakespeare --json
 """
 
+PLAN_EXAMPLES = """examples:
+  gpt plan gpt2 --nodes 8 --network 10Gbit
+  gpt plan shakespeare --nodes 4 --network 1Gbit --batch-size 64
+"""
+
 TOKENIZE_EXAMPLES = """examples:
   gpt tokenize runs/shakespeare "To be, or not"
   gpt tokenize gpt2 "Hello, world"
@@ -30,6 +35,30 @@ def add_info(commands: Any) -> None:
     parser.add_argument("model", metavar="PRESET|RUN", help="a preset's name or a run's folder")
     parser.add_argument(
         "--vocab-size", type=int, metavar="N", help="of a preset (default: what its text gives)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_plan(commands: Any) -> None:
+    about = "what training on several machines would take, from the speed of this one"
+    parser = command(commands, "plan", about, PLAN_EXAMPLES)
+    parser.add_argument("preset", metavar="PRESET", help="a preset's name")
+    parser.add_argument(
+        "--nodes", type=int, default=4, metavar="N", help="machines, at most (default: 4)"
+    )
+    parser.add_argument(
+        "--network", default="10Gbit", metavar="RATE", help="of a link: 10Gbit (default), 100Mbit"
+    )
+    parser.add_argument(
+        "--latency",
+        type=float,
+        default=50.0,
+        metavar="US",
+        help="of a message, µs (default: 50)",
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="windows of all in a step")
+    parser.add_argument(
+        "--reduce", choices=("float32", "bfloat16"), help="how gradients travel (default: float32)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import time
 from argparse import Namespace
@@ -17,7 +18,7 @@ import gpt
 import tinygrad_lite
 from gpt.cli import console
 from gpt.training.setup import Setup
-from tinygrad_lite import distributed
+from tinygrad_lite import distributed, get_num_threads
 
 TOGETHER = ("train", "eval", "generate")  # commands of which each rank does a part
 FIRST_SPEAKS = 1.0  # seconds that other ranks wait before they tell of an error, which all may have
@@ -34,6 +35,31 @@ def begin(args: Namespace) -> None:
             f"  try gpt {args.command} without mpirun"
         )
     _agree("the same programs", _versions())
+
+
+def described() -> str:
+    """Which ranks there are, by their machines and processes; all of them call it"""
+    own = json.dumps([distributed.host(), os.getpid(), get_num_threads()])
+    each = [json.loads(said) for said in distributed.told(own)]
+    here = [f"{host} ({pid})" for host, pid, _ in each]
+    said = ", ".join(here[:8]) + (f" and {len(here) - 8} more" if len(here) > 8 else "")
+    threads = sorted({count for *_, count in each})
+    few = console.many(threads[0], "thread") if len(threads) == 1 else f"{threads} threads"
+    return f"{len(here)} of {few} each, on (process) {said}"
+
+
+class Waiting:
+    """How much of the time from here on the ranks wait for messages"""
+
+    def __init__(self) -> None:
+        self.began, self.before = time.monotonic(), distributed.waited()
+
+    def told(self) -> str:
+        """In words; all of them call it"""
+        own = (distributed.waited() - self.before) / max(time.monotonic() - self.began, 1e-9)
+        shares = [float(said) for said in distributed.told(repr(own))]
+        least, most = min(shares), max(shares)
+        return f"{len(shares)} ranks waited for messages {least:.0%} to {most:.0%} of the time"
 
 
 def failed(message: str) -> None:

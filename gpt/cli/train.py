@@ -119,9 +119,10 @@ def _follow(stopping: Stopping, plan: Plan, state: TrainState, resumes: bool) ->
         saver.started(state.step, 0.0)
     if not state.done():
         _measured(plan, state)
+        ranks.described()
     if not resumes:
         state.arrays()
-    stopping.patient = True
+    stopping.patient, waiting = True, ranks.Waiting()
     for record in train(state, tokens.training, tokens.validation):
         if isinstance(record, StepRecord) and state.evaluation_due():
             continue
@@ -129,6 +130,7 @@ def _follow(stopping: Stopping, plan: Plan, state: TrainState, resumes: bool) ->
             break
         saver.step_done(state.step)
     saver.save(state.step)
+    waiting.told()
     if stopping.signal:
         raise Interrupted(stopping.signal)
 
@@ -230,6 +232,8 @@ def _show_card(plan: Plan, state: TrainState) -> None:
     rows = console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb)
     if config.minutes:
         rows["here"] = f"{console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
+    if distributed.size() > 1:
+        rows["ranks"] = ranks.described()
     console.card(rows | {f"{name}, why": why for name, why in plan.why.items()})
 
 
@@ -262,7 +266,7 @@ def _train_and_show(
     signs = Signs(math.log(plan.setup.model.vocab_size), state.config)
     last = None
     with console.TrainingLine(state.config.steps, state.step) as line:
-        stopping.patient = True
+        stopping.patient, waiting = True, ranks.Waiting()
         for record in train(state, tokens.training, tokens.validation):
             run.append(record)
             if isinstance(record, StepRecord):
@@ -291,10 +295,13 @@ def _train_and_show(
                 line.evaluation(record, sample, *_told(record, state.config, tokens, compared))
                 _warn(signs.evaluation(record))
         saver.save(state.step)
+        waited = waiting.told()
         if last is not None and not stopping.signal:
             with stopping.unread():
                 line.evaluation(last, sample, *_told(last, state.config, tokens, compared))
         stopping.patient = False
+    if distributed.size() > 1:
+        say(waited)
     return last
 
 

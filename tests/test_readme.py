@@ -24,6 +24,8 @@ SHIMS = {
     "python3": 'if [ "$1 $2" = "-m venv" ]; then exit 0; fi; exec "$PYTHON" "$@"',
     "python": 'exec "$PYTHON" "$@"',
     "pytest": 'exec "$PYTHON" -m pytest --collect-only -q "$ROOT/tests" "$@"',
+    # Of a command for several machines, what each of them does
+    "mpirun": 'while [ "$1" != gpt ]; do shift; done; exec "$@"',
     "gpt": f'case "$*" in *--resume*|*--minutes*) ;; train*--from*) set -- "$@" {SHORT};; '
     f'train*) set -- "$@" {TINY};; esac; exec "$PYTHON" -m gpt "$@"',
 }

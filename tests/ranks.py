@@ -93,7 +93,10 @@ def messages():
     found["matrix"] = distributed.all_reduce(np.full((3, 4), rank, np.float64).T).shape
     found["broadcast"] = [distributed.broadcast([rank, 5], r).tolist() for r in range(size)]
     found["largest"] = distributed.largest(-rank)
-    found["first"] = [distributed.from_first(x) for x in (rank, rank + 0.5, f"r{rank}", [rank])]
+    found["first"] = [
+        distributed.from_first(x)
+        for x in (rank, rank + 0.5, f"r{rank}", [rank], 2**60 + 1 + rank, rank == 0)
+    ]
     found["told"] = distributed.told("ä" * rank)
     found["threads"] = tg.get_num_threads()
     double = tg.jit(lambda x: distributed.all_reduce(x * 2))
@@ -120,6 +123,24 @@ def other_shapes():
 
 def other_calls():
     distributed.all_reduce(np.zeros(3 + distributed.rank(), np.float32))
+
+
+def strided():
+    """Parameters whose memory is not in one piece"""
+    params = [
+        Tensor(np.ones((6, 4), np.float32)[::2], requires_grad=True),
+        Tensor(np.ones((400, 300), np.float32).T, requires_grad=True),
+        Tensor(np.float32(1), requires_grad=True),
+        Tensor(np.ones((0, 3), np.float32), requires_grad=True),
+    ]
+    shares = distributed.Shares(params)
+    sgd = optim.SGD(shares.mine, lr=1.0) if shares.mine else None
+    _, weight = distributed.part(distributed.size())
+    shares.backward(sum((p * (distributed.rank() + 1)).sum() for p in params), weight)
+    if sgd:
+        sgd.step()
+    shares.gather()
+    say(sums=[float(p.numpy().sum()) for p in params], sizes=[p.size for p in params])
 
 
 def no_gradient():

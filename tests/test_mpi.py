@@ -111,7 +111,7 @@ def test_messages_say_what_they_should(count):
         assert found["matrix"] == [4, 3]
         assert found["broadcast"] == [[r, 5] for r in range(count)]
         assert found["largest"] == 0
-        assert found["first"] == [0, 0.5, "r0", [0]]
+        assert found["first"] == [0, 0.5, "r0", [0], 2**60 + 1, True]
         assert found["told"] == ["ä" * r for r in range(count)]
         mean = (count - 1) / 2
         assert found["recorded"] == [[2 * count * (n + mean)] * 2 for n in (1, 2, 3)]
@@ -119,6 +119,14 @@ def test_messages_say_what_they_should(count):
         assert found["threads"] == max(1, len(os.sched_getaffinity(0)) // count)
         for n in (0, 1, 7, 3000, 100_003):
             assert found[f"{n} bits"] == each[0][f"{n} bits"], rank
+
+
+@needs_mpi
+@pytest.mark.parametrize("count", [2, 4])
+def test_parameters_of_every_layout_and_size_travel(count):
+    mean = (count + 1) / 2  # of the ranks' gradients
+    for found in found_by(count, "strided"):
+        assert found["sums"] == [size * (1 - mean) for size in found["sizes"]]
 
 
 @needs_mpi
@@ -168,6 +176,7 @@ def test_one_process_is_all_ranks():
         (lambda: distributed.broadcast([1.0], 1), ValueError, "root is the number of a rank"),
         (lambda: distributed.all_reduce(ranks.parameters()[0]), RuntimeError, "no gradients"),
         (lambda: distributed.Shares([], "int8"), ValueError, "float32 or bfloat16"),
+        (lambda: distributed.Shares(ranks.parameters(1) * 2), ValueError, "stands once"),
     ],
 )
 def test_mistakes_are_told(call, error, words):

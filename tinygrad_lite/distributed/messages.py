@@ -141,9 +141,8 @@ def from_first(x: Any) -> Any:
     found = world()
     if found is None:
         return x
-    if isinstance(x, float | int):
-        kind = type(x)
-        return kind(_numbers(found, "from_first", float(x))[0])
+    if isinstance(x, float | bool):  # integers may be too large for it
+        return type(x)(_numbers(found, "from_first", float(x))[0])
     return json.loads(told(json.dumps(x) if found.rank == 0 else "")[0])
 
 

@@ -82,6 +82,14 @@ class Shares:
             raise TypeError(
                 f"Shares: parameters are float32.\n  got {wrong[0]}\n  try x.astype('float32')"
             )
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise ValueError(
+                "Shares: each parameter stands once in the list.\n"
+                "  got one of them twice\n  try model.parameters()"
+            )
+        for p in self.params:  # messages arrive in the memory of the parameters themselves
+            if not p.data.flags.c_contiguous:
+                p.data = p.data.copy(order="C")
         self.reduce, self.size, self.rank = reduce, size(), rank()
         self.owners = owners(costs or [p.size for p in self.params], self.size)
         pairs = zip(self.params, self.owners, strict=True)

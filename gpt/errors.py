@@ -32,8 +32,13 @@ class NonFiniteError(ArithmeticError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has ended the command; the exit status that it stands for is in `status`."""
+    """A signal has ended the command; the exit status that it stands for is in `status`.
 
-    def __init__(self, number: int = signal.SIGINT, message: str = "interrupted"):
+    agreed   all ranks stop here, where there are several
+    """
+
+    def __init__(
+        self, number: int = signal.SIGINT, message: str = "interrupted", agreed: bool = False
+    ):
         super().__init__(message)
-        self.status = 128 + number
+        self.status, self.agreed = 128 + number, agreed

@@ -251,6 +251,41 @@ def seconds_of_steps(state, tokens):
     return float(np.quantile(seconds[2:], 0.25))
 
 
+def one_leaves():
+    if distributed.rank() == 1:
+        sys.exit(3)
+    distributed.all_reduce([1.0])
+
+
+def no_gather():
+    params = parameters()
+    shares = distributed.Shares(params)
+    sgd = optim.SGD(shares.mine, lr=0.1)
+    for _ in range(2):
+        sgd.zero_grad()
+        shares.backward(sum((p * p).sum() for p in params))
+        sgd.step()
+
+
+def clipped_alone():
+    params = parameters()
+    shares = distributed.Shares(params)
+    shares.backward(sum((p * p).sum() for p in params))
+    optim.clip_grad_norm(shares.mine, 1.0)
+
+
+def clipping():
+    """(norm, gradients of this rank's after clipping to 1) by both ways that there are"""
+    params = parameters()
+    shares = distributed.Shares(params)
+    shares.backward(sum((p * p).sum() for p in params))
+    norm = optim.grad_norm(shares.mine, over_ranks=True).item()
+    factor = optim.clip_factor(shares.mine, 1.0, over_ranks=True)[1].item()
+    clipped = optim.clip_grad_norm(shares.mine, 1.0, over_ranks=True).item()
+    say(norm=norm, factor=factor, clipped=clipped, largest=[p.grad.numpy().max().item()
+                                                           for p in shares.mine])  # fmt: skip
+
+
 def one_dies():
     if distributed.rank() == 1:
         os.kill(os.getpid(), 9)

@@ -138,6 +138,9 @@ def test_parameters_of_every_layout_and_size_travel(count):
         ("other_calls", "the same functions in the same order"),
         ("no_gradient", "gives each of the parameters a gradient.*rank 1"),
         ("gradients_already", "gradients are those of one backward pass"),
+        ("one_leaves", "rank 1, which has ended while rank 0 waits"),
+        ("no_gather", "gets the parameters of the others"),
+        ("clipped_alone", "each rank has those of its own"),
         ("one_fails", "rank 1 on .* ends the job.*something of this rank's own"),
     ],
 )
@@ -146,6 +149,17 @@ def test_what_goes_wrong_ends_all_ranks_with_words(name, words):
     _, err = mpirun(2, sys.executable, "-m", "tests.ranks", name, status=1)
     assert re.search(words, err, re.S), err
     assert time.monotonic() - began < 30
+
+
+@needs_mpi
+def test_gradients_are_clipped_by_the_norm_of_all():
+    norm = np.sqrt(4 * (2**2 + 4**2))  # of 2p for parameters of four times 0, 1 and 2
+    each = found_by(2, "clipping")
+    for found in each:
+        assert found["norm"] == found["clipped"] == pytest.approx(norm)
+        assert found["factor"] == pytest.approx(1 / norm)
+    largest = sorted(x for found in each for x in found["largest"])
+    assert largest == pytest.approx([0, 2 / norm, 4 / norm])
 
 
 @needs_mpi
@@ -292,9 +306,12 @@ def test_gradients_may_travel_in_bfloat16(tmp_path):
 
 @needs_mpi
 def test_a_run_by_the_clock_takes_the_steps_that_the_first_rank_says(tmp_path):
-    gpt(2, *SMALL, "--minutes", "0.15", "--out", "timed", cwd=tmp_path)
-    state = trained(tmp_path / "timed")
-    assert state.step == state.config.steps == len(losses(tmp_path / "timed")[0]) > 20
+    own = [word for word in SMALL if word not in MODEL]  # so that the time chooses the model
+    for name in ("timed", "again"):
+        said, _ = gpt(2, *own, "--minutes", "0.15", "--out", name, cwd=tmp_path)
+        state = trained(tmp_path / name)
+        assert state.step == state.config.steps == len(losses(tmp_path / name)[0]) > 20
+        assert "\x1b" not in said  # mpirun gives a terminal, and this is none
 
 
 @needs_mpi
@@ -302,7 +319,7 @@ def test_a_killed_rank_ends_the_job_and_leaves_the_last_checkpoint(tmp_path):
     job = start(2, sys.executable, "-m", "gpt", *SMALL, "--steps", "100000", "--save-every", "5",
                 "--out", "run", cwd=tmp_path)  # fmt: skip
     wait_for_steps(tmp_path / "run", 20)
-    number = rank_process(job, 1)
+    number = rank_process(tmp_path, 1)
     began = time.monotonic()
     os.kill(number, signal.SIGKILL)
     out, err = ended(job, status=1)
@@ -321,11 +338,26 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step(tmp_path, to):
     job = start(2, sys.executable, "-m", "gpt", *SMALL, "--steps", "100000", "--out", "run",
                 cwd=tmp_path)  # fmt: skip
     wait_for_steps(tmp_path / "run", 20)
-    os.kill(rank_process(job, to), signal.SIGINT)
+    os.kill(rank_process(tmp_path, to), signal.SIGINT)
     out, err = ended(job, status=1)
     state = trained(tmp_path / "run")
     assert f"stopped after step {state.step}" in out + err
     assert state.step == len(losses(tmp_path / "run")[0])
+
+
+@needs_mpi
+@pytest.mark.parametrize("to", [0, 1])
+def test_a_second_signal_to_one_rank_ends_all_at_once(tmp_path, to):
+    job = start(2, sys.executable, "-m", "gpt", *SMALL, "--batch-size", "500", "--steps", "100000",
+                "--out", "run", cwd=tmp_path)  # fmt: skip
+    wait_for_steps(tmp_path / "run", 2)
+    began, number = time.monotonic(), rank_process(tmp_path, to)
+    for _ in range(2):
+        os.kill(number, signal.SIGINT)
+        time.sleep(0.02)
+    ended(job, status=1)
+    assert time.monotonic() - began < 15
+    assert trained(tmp_path / "run").step <= len(losses(tmp_path / "run")[0])
 
 
 def wait_for_steps(folder, count):
@@ -337,17 +369,18 @@ def wait_for_steps(folder, count):
     raise AssertionError("the run has not begun")
 
 
-def rank_process(job, rank):
-    """The process of a rank, found by what MPI has told it"""
+def rank_process(folder, rank):
+    """The process of a rank of the job in a folder, found by what MPI has told it"""
     for entry in Path("/proc").iterdir():
         try:
             told = (entry / "environ").read_bytes().split(b"\0")
             command = (entry / "cmdline").read_bytes()
+            here = (entry / "cwd").resolve() == folder.resolve()
         except OSError:
             continue
         number = f"={rank}".encode()
         ours = b"OMPI_COMM_WORLD_RANK" + number in told or b"PMI_RANK" + number in told
-        if entry.name.isdecimal() and ours and b"-m\0gpt\0train" in command:
+        if entry.name.isdecimal() and here and ours and b"-m\0gpt\0train" in command:
             return int(entry.name)
     raise AssertionError("no such rank")
 
@@ -428,6 +461,7 @@ def test_evaluation_and_samples_are_divided_with_the_same_results(tmp_path):
         (["info", "gpt2"], "ranks share the work of train, eval, generate"),
         (["train", "--bogus"], "the unknown argument --bogus"),
         (["train", "nosuch.txt"], "'nosuch.txt', which does not exist"),
+        (["train", "-"], "only the first has a standard input"),
     ],
 )
 def test_a_mistake_is_told_once(tmp_path, words, said):

@@ -75,9 +75,12 @@ def run(argv: Sequence[str]) -> int:
         stop = error if isinstance(error, Interrupted) else Interrupted()
         with contextlib.suppress(OSError):  # the terminal may be gone
             console.complain(str(stop))
+        if not stop.agreed:
+            _end_others(stop.status)
         return stop.status
     except BrokenPipeError:  # who reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end_others(128 + signal.SIGPIPE)
         return 128 + signal.SIGPIPE
     except (UsageError, ValueError, OSError) as error:
         _fail(error, _told(error))
@@ -97,6 +100,14 @@ def run(argv: Sequence[str]) -> int:
 def _under_mpi() -> bool:
     """Whether mpirun has started this, maybe with others, see distributed/ranks.py"""
     return any(name in os.environ for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"))
+
+
+def _end_others(status: int) -> None:
+    """One of several ranks ends by itself: the others would wait for it."""
+    if _under_mpi():
+        from tinygrad_lite import distributed
+
+        distributed.abort(status)
 
 
 def _fail(error: Exception, message: str) -> None:

@@ -39,8 +39,11 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-console = _Console(highlight=False, soft_wrap=True, color_system=COLOURS)
-errors = _Console(stderr=True, highlight=False, soft_wrap=True, color_system=COLOURS)
+# mpirun gives its processes a terminal, wherever what they print goes in the end
+LIVE = False if "OMPI_COMM_WORLD_SIZE" in os.environ else None
+_HOW: Any = dict(highlight=False, soft_wrap=True, color_system=COLOURS, force_terminal=LIVE)
+console = _Console(**_HOW)
+errors = _Console(stderr=True, **_HOW)
 # What is done is the heavy part, on light backgrounds too
 BAR: Any = {"complete_style": "bold cyan", "finished_style": "bold cyan", "style": "dim"}
 

@@ -55,6 +55,12 @@ def generate_command(args: Namespace) -> None:
         "--prompt and --prompt-file",
         "one of them",
     )
+    require(
+        distributed.size() == 1 or args.prompt_file != "-",
+        "generate: each rank reads the prompt, and only the first has a standard input.",
+        f"--prompt-file - with {distributed.size()} ranks",
+        "--prompt, or a file",
+    )
     if args.threads is not None:
         set_num_threads(args.threads)
     run = Run.open(args.run)

@@ -1,7 +1,9 @@
 """gpt plan"""
 
 import dataclasses
+import math
 from argparse import Namespace
+from pathlib import Path
 
 from gpt.cli import console
 from gpt.cli.common import announce_compilation
@@ -13,6 +15,7 @@ from gpt.presets import preset
 from gpt.size import describe
 from gpt.training.cluster import Network, forecast
 from gpt.training.room import check_room
+from gpt.training.run import Run
 
 MOST_NODES = 1024
 
@@ -25,12 +28,16 @@ def plan_command(args: Namespace) -> None:
         "--nodes 4",
     )
     network = Network.parse(args.network, args.latency)
-    chosen = preset(args.preset)
-    options = {"vocab_size": vocab_size_of(chosen), **chosen.model}
-    model = GPTConfig(**options)
+    if (Path(args.model) / "config.json").is_file():
+        setup = Run.open(args.model).read_setup()
+        model, config = setup.model, setup.train
+    else:
+        chosen = preset(args.model)
+        model = GPTConfig(**{"vocab_size": vocab_size_of(chosen), **chosen.model})
+        config = TrainConfig(**chosen.train)
     given = {"batch_size": args.batch_size, "reduce": args.reduce}
-    train = {**chosen.train, **{n: v for n, v in given.items() if v is not None}}
-    config = TrainConfig(**{**train, "batches": "random"})
+    given = {name: value for name, value in given.items() if value is not None}
+    config = dataclasses.replace(config, batches="random", train_only="", **given)
     check_room(
         describe(model, config.batch_size)["training_mb"],
         f"a step of {config.batch_size} x {model.block_size} tokens",
@@ -38,14 +45,16 @@ def plan_command(args: Namespace) -> None:
     )
     announce_compilation()
     nodes = counts(args.nodes)
+    shares = sorted({max(1, math.ceil(config.batch_size / n)) for n in nodes}, reverse=True)
+    console.complain(f"measuring steps of {', '.join(map(str, shares))} windows ...")
     with console.WorkBar("measuring") as bar:
         rows = forecast(model, config, nodes, network, bar)
     if args.json:
         found = [dataclasses.asdict(row) | {"step": row.step} for row in rows]
-        console.show_json({"preset": args.preset, "rows": found})
+        console.show_json({"model": args.model, "rows": found})
         return
     say(
-        f"{args.preset}: {console.shape_of(model)}, steps of {config.batch_size} x"
+        f"{args.model}: {console.shape_of(model)}, steps of {config.batch_size} x"
         f" {model.block_size} tokens; one node as measured here, {args.network} a link,"
         f" {args.latency:g} µs a message"
     )

@@ -25,7 +25,7 @@ from gpt.training.plan import Choice, for_text, for_time
 from gpt.training.room import check_room
 from gpt.training.run import Run
 from gpt.training.setup import Setup
-from tinygrad_lite import Tensor
+from tinygrad_lite import Tensor, distributed
 
 # What a resumed run cannot change: it would not be the same run
 FIXED = ("seed", "optimizer", "train_only", "validation", "split", "batches")
@@ -95,7 +95,7 @@ def _chosen(args: Namespace, setup: Setup, tokens: Tokens) -> Choice:
     seconds, _ = measure(model, train, training, MEASURED)
     step = windows_of(len(training), train, model.block_size) * model.block_size
     speed = describe(model, 1)["training_flops_per_token"] * step / seconds
-    left = max(60 * args.minutes - (time.monotonic() - args.began), 1.0)
+    left = distributed.from_first(max(60 * args.minutes - (time.monotonic() - args.began), 1.0))
     return for_time(model, train, len(training), given, left, speed)
 
 
@@ -232,10 +232,19 @@ def _place(args: Namespace, source: Source, corpus: Corpus) -> tuple[str, Run]:
     made_from = [n for n in source.names + source.validation if Path(n).is_absolute()]
     made_from += [args.start] if args.start else []
     made_from += [args.tokenizer] if args.tokenizer not in (None, *TOKENIZERS) else []
-    return name, Run.create(args.out or default_folder(name), args.force, made_from)
+    folder = args.out or default_folder(name)
+    if distributed.rank():  # the first looks whether it may be written
+        return name, Run(Path(folder))
+    return name, Run.create(folder, args.force, made_from)
 
 
 def _source(args: Namespace, default: list[str]) -> Source:
+    require(
+        distributed.size() == 1 or "-" not in (args.corpus or ()),
+        "train: each rank reads the text, and only the first has a standard input.",
+        f"- with {distributed.size()} ranks",
+        "a file",
+    )
     return Source(
         tuple(args.corpus or default),
         tuple(args.include or ()),

@@ -17,6 +17,7 @@ from pathlib import Path
 import gpt
 import tinygrad_lite
 from gpt.cli import console
+from gpt.cli.parser import UsageError
 from gpt.training.setup import Setup
 from tinygrad_lite import distributed, get_num_threads
 
@@ -26,7 +27,11 @@ FIRST_SPEAKS = 1.0  # seconds that other ranks wait before they tell of an error
 
 def begin(args: Namespace) -> None:
     """What a command under mpirun does first"""
-    if distributed.rank():
+    try:
+        first = distributed.rank() == 0
+    except RuntimeError as error:  # there is no MPI: nobody can wait for anybody
+        raise UsageError(str(error)) from None
+    if not first:
         console.console.quiet = console.errors.quiet = True
     if distributed.size() > 1 and args.command not in TOGETHER:
         raise Together(
@@ -35,6 +40,12 @@ def begin(args: Namespace) -> None:
             f"  try gpt {args.command} without mpirun"
         )
     _agree("the same programs", _versions())
+    idle = distributed.idle_cores()
+    if idle and distributed.size() > 1:
+        console.complain(
+            f"{console.many(idle, 'core')} of this machine {'is' if idle == 1 else 'are'} used by"
+            " no rank: mpirun has bound each to one\n  mpirun --bind-to none lets them use all"
+        )
 
 
 def described() -> str:
@@ -81,8 +92,8 @@ def agree_on(setup: Setup) -> None:
     _agree(
         "the same run",
         {
-            "model": json.dumps(dataclasses.asdict(setup.model)),
-            "settings": json.dumps(dataclasses.asdict(setup.train)),
+            **{n: repr(value) for n, value in dataclasses.asdict(setup.model).items()},
+            **{n: repr(value) for n, value in dataclasses.asdict(setup.train).items()},
             "text": setup.corpus_sha256[:16],
             "tokenizer": _sum(json.dumps(setup.tokenizer.as_json()).encode()),
         },

@@ -50,8 +50,10 @@ class Stopping:
     def agreed(self) -> int:
         """The signal by which any of the ranks was told to stop, or 0: the same on each. Call it on
         all of them at the same point."""
-        self.signal = int(distributed.largest(self.signal))
-        return self.signal
+        agreed = int(distributed.largest(self.signal))
+        if agreed:  # one that has come meanwhile to this rank alone counts the next time
+            self.signal = agreed
+        return agreed
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal or not self.patient:

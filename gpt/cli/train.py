@@ -24,7 +24,7 @@ from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
 from gpt.training.clock import fit
 from gpt.training.evaluate import FINAL, bits, evaluate
-from gpt.training.loop import StepRecord, train
+from gpt.training.loop import StepRecord, train, windows_of
 from gpt.training.measure import measure, predicted_seconds
 from gpt.training.run import Run
 from gpt.training.saving import Saver
@@ -92,7 +92,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
                 plan.setup.write(run.folder)
                 run.setup = plan.setup
         if stopping.signal:
-            raise Interrupted(stopping.signal, _goes_on(args, run, state))
+            raise Interrupted(stopping.signal, _goes_on(args, run, state), agreed=True)
         if state.overtrained():
             say(
                 f"stopped after step {state.step}: the validation loss has risen"
@@ -132,7 +132,7 @@ def _follow(stopping: Stopping, plan: Plan, state: TrainState, resumes: bool) ->
     saver.save(state.step)
     waiting.told()
     if stopping.signal:
-        raise Interrupted(stopping.signal)
+        raise Interrupted(stopping.signal, agreed=True)
 
 
 def _goes_further(args: Namespace, state: TrainState) -> str:
@@ -234,6 +234,12 @@ def _show_card(plan: Plan, state: TrainState) -> None:
         rows["here"] = f"{console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
     if distributed.size() > 1:
         rows["ranks"] = ranks.described()
+        windows = windows_of(counts[0], config, model.block_size)
+        if windows < distributed.size():
+            console.complain(
+                f"{distributed.size()} ranks share steps of {windows} windows: some only wait\n"
+                "  a larger --batch-size, or fewer ranks"
+            )
     console.card(rows | {f"{name}, why": why for name, why in plan.why.items()})
 
 

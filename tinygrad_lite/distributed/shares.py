@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.distributed.messages import all_reduce, told
-from tinygrad_lite.distributed.ranks import rank, size, wait, world
+from tinygrad_lite.distributed.ranks import divide, rank, size, wait, world
 from tinygrad_lite.fused.linear import from_bfloat16, to_bfloat16
 from tinygrad_lite.kernels.watch import launch, watched_by
 from tinygrad_lite.optim.optimizer import gradients_of
@@ -27,6 +27,10 @@ from tinygrad_lite.tensor import Tensor
 
 ENOUGH = 1 << 18  # bytes: a parameter of so many travels alone, without a copy
 REDUCE = ("float32", "bfloat16")
+FAILED = (
+    "Shares: after a pass that has failed, ranks do not know what others have sent.\n"
+    "  got another call\n  try to start the job anew"
+)
 
 
 def part(rows: int) -> tuple[slice, float]:
@@ -100,6 +104,9 @@ class Shares:
         self._sent: list[Any] = []
         self._coming: list[tuple[_Bucket, list[Any]]] = []
         self._agreed = self._failed = False
+        self._versions: list[int] = []  # of `mine`, when all ranks had the same parameters
+        if self.size > 1:
+            divide(self.params)
 
     def _filled_buckets(self) -> list[_Bucket]:
         """In the order in which gradients become complete, more or less: from the last backwards"""
@@ -148,7 +155,7 @@ class Shares:
         finally:
             for handle in handles:
                 handle.remove()
-        missing = [n for n, p in enumerate(self.params) if p.grad is None]
+        missing = [n for b in self._buckets if b.awaited for n in b.numbers]
         if missing:
             raise RuntimeError(
                 "Shares: the backward pass gives each of the parameters a gradient, on each rank.\n"
@@ -164,10 +171,7 @@ class Shares:
 
     def _check_ready(self) -> None:
         if self._failed:
-            raise RuntimeError(
-                "Shares: after a pass that has failed, ranks do not know what others have sent.\n"
-                "  got another call\n  try to start the job anew"
-            )
+            raise RuntimeError(FAILED)
         if any(p.grad is not None for p in self.params):
             raise RuntimeError(
                 "Shares: gradients are those of one backward pass.\n"
@@ -189,10 +193,17 @@ class Shares:
         """What others will send to this rank has its places."""
         if not self._agreed:
             self._check_agreement()
+        elif self._versions != [p._version[0] for p in self.mine]:
+            raise RuntimeError(
+                "Shares: after an update each rank gets the parameters of the others.\n"
+                f"  got parameters of rank {self.rank} that have changed since gather()\n"
+                "  try shares.gather() after the optimizer's step"
+            )
         found = world()
         assert found is not None
+        if self._sent or self._coming:  # a repeated one has no other memory of it
+            raise RuntimeError(FAILED)
         others = [r for r in range(self.size) if r != self.rank]
-        self._sent, self._coming = [], []
         for tag, bucket in enumerate(self._buckets):
             if bucket.owner == self.rank:
                 come = [found.comm.Irecv(place, r, tag)
@@ -255,6 +266,10 @@ class Shares:
                     "  try the same seed and checkpoint on each, or broadcast() of each parameter"
                 )
         self._agreed = True
+        self._note_versions()
+
+    def _note_versions(self) -> None:
+        self._versions = [p._version[0] for p in self.mine]
 
     # --- parameters -------------------------------------------------------------------------
 
@@ -294,6 +309,7 @@ class Shares:
         for p, owner in zip(self.params, self.owners, strict=True):
             if owner != self.rank:
                 p._version[0] += 1
+        self._note_versions()
 
     # --- what owners keep -------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinygrad_lite.distributed.messages import all_reduce
-from tinygrad_lite.distributed.ranks import size
+from tinygrad_lite.distributed.ranks import is_divided, size
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
@@ -35,9 +35,13 @@ def scale_kernel(chunk, table, like, factor):
             g[i] *= f
 
 
-def grad_norm(params: Tensor | Iterable[Tensor]) -> Tensor:
-    """The Euclidean norm of all gradients together, a Tensor of float64 without shape"""
-    return Tensor._wrap(_norm_and_factor(_with_gradients(params), math.inf)[0].reshape(()))
+def grad_norm(params: Tensor | Iterable[Tensor], over_ranks: bool = False) -> Tensor:
+    """The Euclidean norm of all gradients together, a Tensor of float64 without shape
+
+    over_ranks   together with those of the parameters that other ranks give, see `distributed`
+    """
+    norm, _ = _norm_and_factor(_with_gradients(params), math.inf, over_ranks)
+    return Tensor._wrap(norm.reshape(()))
 
 
 def clip_factor(
@@ -52,10 +56,15 @@ def clip_factor(
     return Tensor._wrap(norm.reshape(())), Tensor._wrap(factor.reshape(()))
 
 
-def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scale all gradients so that their norm is at most max_norm; return the norm before."""
+def clip_grad_norm(
+    params: Tensor | Iterable[Tensor], max_norm: float, over_ranks: bool = False
+) -> Tensor:
+    """Scale all gradients so that their norm is at most max_norm; return the norm before.
+
+    over_ranks   together with those of the parameters that other ranks give, see `distributed`
+    """
     params = _with_gradients(params)
-    norm, factor = _norm_and_factor(params, max_norm)
+    norm, factor = _norm_and_factor(params, max_norm, over_ranks)
     for group in _by_dtype(params):
         scale_kernel(Table(gradients_of(group)), like(group), factor)
     return Tensor._wrap(norm.reshape(()))
@@ -65,6 +74,12 @@ def _norm_and_factor(
     params: list[Tensor], max_norm: float, over_ranks: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
+    if not over_ranks and any(map(is_divided, params)):
+        raise ValueError(
+            "clip: the norm is of all gradients, of which each rank has those of its own"
+            " parameters.\n  got parameters of Shares without over_ranks\n"
+            "  try over_ranks=True, on all ranks"
+        )
     sums = filled(np.copyto, CHUNKS, np.float64, 0.0)
     result = np.empty((2, 1), np.float64, like=sums)
     for group in _by_dtype(params):

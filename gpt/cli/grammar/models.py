@@ -10,8 +10,8 @@ INFO_EXAMPLES = """examples:
 """
 
 PLAN_EXAMPLES = """examples:
-  gpt plan gpt2 --nodes 8 --network 10Gbit
-  gpt plan shakespeare --nodes 4 --network 1Gbit --batch-size 64
+  gpt plan shakespeare --nodes 8 --network 1Gbit --batch-size 64
+  gpt plan runs/mine --nodes 4 --network 10Gbit
 """
 
 TOKENIZE_EXAMPLES = """examples:
@@ -42,7 +42,7 @@ def add_info(commands: Any) -> None:
 def add_plan(commands: Any) -> None:
     about = "what training on several machines would take, from the speed of this one"
     parser = command(commands, "plan", about, PLAN_EXAMPLES)
-    parser.add_argument("preset", metavar="PRESET", help="a preset's name")
+    parser.add_argument("model", metavar="PRESET|RUN", help="a preset's name or a run's folder")
     parser.add_argument(
         "--nodes", type=int, default=4, metavar="N", help="machines, at most (default: 4)"
     )
@@ -56,7 +56,9 @@ def add_plan(commands: Any) -> None:
         metavar="US",
         help="of a message, µs (default: 50)",
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="windows of all in a step")
+    parser.add_argument(
+        "--batch-size", type=int, metavar="N", help="windows in a step, of all nodes together"
+    )
     parser.add_argument(
         "--reduce", choices=("float32", "bfloat16"), help="how gradients travel (default: float32)"
     )

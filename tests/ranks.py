@@ -251,6 +251,12 @@ def seconds_of_steps(state, tokens):
     return float(np.quantile(seconds[2:], 0.25))
 
 
+def strangers():
+    """Processes that have nothing to do with each other: only the first records a function"""
+    if int(os.environ.get("OMPI_COMM_WORLD_RANK") or os.environ["PMI_RANK"]) == 0:
+        print("FOUND", json.dumps(tg.jit(lambda x: x * 2)(Tensor([1.0])).tolist()))
+
+
 def one_leaves():
     if distributed.rank() == 1:
         sys.exit(3)

@@ -152,6 +152,18 @@ def test_what_goes_wrong_ends_all_ranks_with_words(name, words):
 
 
 @needs_mpi
+def test_processes_that_ask_for_no_ranks_have_nothing_to_do_with_each_other():
+    assert found_by(2, "strangers") == [2.0]
+
+
+def test_one_process_of_mpirun_needs_no_mpi4py(tmp_path):
+    (tmp_path / "mpi4py.py").write_text("raise ImportError('no MPI library')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "from tinygrad_lite import distributed; assert distributed.size() == 1"
+    assert in_a_job_of_two(code, PMI_SIZE="1") == ""
+
+
+@needs_mpi
 def test_gradients_are_clipped_by_the_norm_of_all():
     norm = np.sqrt(4 * (2**2 + 4**2))  # of 2p for parameters of four times 0, 1 and 2
     each = found_by(2, "clipping")
@@ -212,7 +224,7 @@ def test_costs_are_shared_out_evenly_and_the_same_everywhere():
 def in_a_job_of_two(code, **more):
     return subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
-        env=environment(PMI_SIZE="2", PMI_RANK="0", PMI_FD="", **more),
+        env=environment(**{"PMI_SIZE": "2", "PMI_RANK": "0", "PMI_FD": "", **more}),
     ).stderr  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from tinygrad_lite.kernels.team import get_num_threads, set_num_threads
 
 # What Open MPI, MPICH and its kin, and PMIx set for the processes that they start
 SIGNS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK")
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 LOOKS = 2000  # for what is awaited, giving way between them, before sleeping
 SHARE, NAP = 0.05, 2e-3  # of the time waited so far, how long to sleep; and seconds, at most
 MOST_CORES = 4096  # of a machine, that are told apart
@@ -49,7 +50,7 @@ class _World:
         MPI = _library()
         self.MPI, self.comm = MPI, MPI.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
-        told = os.environ.get("OMPI_COMM_WORLD_SIZE") or os.environ.get("PMI_SIZE")
+        told = _told_size()
         if told is not None and told != str(self.size):
             raise RuntimeError(
                 "distributed: mpirun and the library that mpi4py loads are of the same MPI.\n"
@@ -131,7 +132,12 @@ def _library() -> Any:
 
 @functools.cache
 def _world() -> _World | None:
-    return _World() if started_by_mpi() else None
+    return _World() if started_by_mpi() and _told_size() != "1" else None
+
+
+def _told_size() -> str | None:
+    """How many processes were started, by those who started them"""
+    return next((os.environ[name] for name in SIZES if name in os.environ), None)
 
 
 def world() -> _World | None:
@@ -158,6 +164,12 @@ def idle_cores() -> int:
     """How many cores of this machine mpirun may use, and has bound no rank to; all ranks call it"""
     found = world()
     return 0 if found is None else found.idle_cores()
+
+
+def size_so_far() -> int:
+    """The same for who does not want to begin: processes that mpirun has started may have nothing
+    to do with each other, until one asks"""
+    return size() if _world.cache_info().currsize else 1
 
 
 def host() -> str:

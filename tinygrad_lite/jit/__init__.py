@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.distributed.ranks import size
+from tinygrad_lite.distributed.ranks import size_so_far
 from tinygrad_lite.fused.dropout import drawn_rows
 from tinygrad_lite.jit.recording import ARGUMENT, Recording
 from tinygrad_lite.jit.traced import Traced
@@ -75,7 +75,7 @@ def jit(function: Callable) -> Callable:
         if current.watcher is not None:  # part of another recording, or of a search for mistakes
             return function(*args, **settings)
         arrays: list[Any] = []
-        modes = get_num_threads(), get_precision(), is_grad_enabled(), drawn_rows(), size()
+        modes = get_num_threads(), get_precision(), is_grad_enabled(), drawn_rows(), size_so_far()
         key = (*modes, _key((args, settings), arrays))
         with lock:
             for recorded in known.get(key, []):

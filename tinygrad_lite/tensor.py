@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_lite.broadcasting import is_array, refuse_gradients_in, unbroadcast, unified
+from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant, current
 
 Array = np.ndarray
@@ -513,6 +514,14 @@ def _hooks_of(tensor: Tensor) -> tuple[HookHandle, ...]:
 def as_tensor(x: Any) -> Tensor:
     """A Tensor as it is; arrays and lists as one"""
     return x if isinstance(x, Tensor) else Tensor(x)
+
+
+def gradients_of(params: Sequence[Tensor]) -> list[Array]:
+    """The gradients themselves, made C-contiguous"""
+    for p in params:
+        if p.grad is not None and not (p.grad.data.flags.c_contiguous and p.grad.dtype == p.dtype):
+            p.grad.data = contiguous(p.grad.data, p.dtype)
+    return [p.grad.data for p in params if p.grad is not None]
 
 
 class _Sum:

@@ -1,7 +1,6 @@
 """gpt plan"""
 
 import dataclasses
-import math
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import require
 from gpt.presets import preset
 from gpt.size import describe
-from gpt.training.cluster import Network, forecast
+from gpt.training.cluster import Network, forecast, windows_of_one
 from gpt.training.room import check_room
 from gpt.training.run import Run
 
@@ -45,7 +44,7 @@ def plan_command(args: Namespace) -> None:
     )
     announce_compilation()
     nodes = counts(args.nodes)
-    shares = sorted({max(1, math.ceil(config.batch_size / n)) for n in nodes}, reverse=True)
+    shares = sorted({windows_of_one(config.batch_size, n) for n in nodes}, reverse=True)
     console.complain(f"measuring steps of {', '.join(map(str, shares))} windows ...")
     with console.WorkBar("measuring") as bar:
         rows = forecast(model, config, nodes, network, bar)

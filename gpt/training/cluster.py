@@ -1,9 +1,9 @@
 """What training over a network will take: a forecast, for more machines than there are.
 
 A rank computes the gradients of its windows, sends those of parameters that others own, adds up
-what it receives, updates its own parameters, and sends these to all. Both ways a link carries
-(n - 1) / n of the model or more, as in a ring's all-reduce (Patarasuk and Yuan 2009), or more where
-one parameter is a large part of the model:
+what it receives, updates its own parameters, and sends these to all. Each way a link carries
+(n - 1) / n of the model, as in a ring's all-reduce (Patarasuk and Yuan 2009), or more where one
+parameter is a large part of it:
 
     step(n) = gradients(batch / n) + update / n + what of the exchange nothing hides
 
@@ -88,6 +88,11 @@ class Forecast:
         return self.computing + self.waiting
 
 
+def windows_of_one(batch_size: int, nodes: int) -> int:
+    """Of a step's windows, those of the node that has most"""
+    return max(1, math.ceil(batch_size / nodes))
+
+
 def pace(model: GPTConfig, config: TrainConfig, windows: int) -> Pace:
     """Measured here, by this process alone, with random tokens"""
     rng = np.random.default_rng(0)
@@ -163,7 +168,7 @@ def forecast(
     measured: dict[int, Pace] = {}
     found: list[Forecast] = []
     tokens = config.batch_size * model.block_size
-    shares = [max(1, math.ceil(config.batch_size / n)) for n in nodes]
+    shares = [windows_of_one(config.batch_size, n) for n in nodes]
     for n, windows in zip(nodes, shares, strict=True):
         if windows not in measured:
             measured[windows] = pace(model, config, windows)

@@ -127,14 +127,17 @@ class TrainState:
         """What this rank's optimizer of that name keeps, by the names of the whole group's"""
         if name not in self.optimizers:
             return {}
-        optimizer = self.optimizers[name][0]
-        theirs = optimizer.state_dict()
-        found = {"steps": theirs["steps"]}
-        number = {p: i for i, p in enumerate(optimizer.params)}
-        for key, p in keys_of(name, self.groups[name]):
-            if p in number:
-                found[key] = theirs[f"{number[p]}.{key.partition('.')[2]}"]
-        return found
+        theirs = self.optimizers[name][0].state_dict()
+        return {whole: theirs[own] for whole, own in self._names(name).items()}
+
+    def _names(self, name: str) -> dict[str, str]:
+        """What this rank's optimizer of that name calls what the whole group's state has"""
+        number = {p: i for i, p in enumerate(self.optimizers[name][0].params)}
+        return {"steps": "steps"} | {
+            key: f"{number[p]}.{key.partition('.')[2]}"
+            for key, p in keys_of(name, self.groups[name])
+            if p in number
+        }
 
     def progress(self) -> str:
         """Everything else, as JSON"""
@@ -205,12 +208,8 @@ class TrainState:
                 if array is not None:
                     own[key] = array
             if name in self.optimizers:
-                optimizer = self.optimizers[name][0]
-                number = {p: i for i, p in enumerate(optimizer.params)}
-                optimizer.load_state_dict({"steps": own["steps"]} | {
-                    f"{number[p]}.{key.partition('.')[2]}": own[key]
-                    for key, p in keys_of(name, group) if p in number
-                })  # fmt: skip
+                names = self._names(name)
+                self.optimizers[name][0].load_state_dict({names[key]: own[key] for key in names})
 
     def follow_first(self) -> None:
         """What the first of several ranks knows of the run, and has changed by itself"""

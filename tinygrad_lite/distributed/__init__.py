@@ -44,7 +44,6 @@ from tinygrad_lite.distributed.ranks import (
     in_turns,
     rank,
     size,
-    started_by_mpi,
     waited,
 )
 from tinygrad_lite.distributed.shares import Shares, owners, part
@@ -64,7 +63,6 @@ __all__ = [
     "part",
     "rank",
     "size",
-    "started_by_mpi",
     "told",
     "waited",
 ]

@@ -22,8 +22,7 @@ from tinygrad_lite.distributed.messages import all_reduce, told
 from tinygrad_lite.distributed.ranks import divide, rank, size, wait, world
 from tinygrad_lite.fused.linear import from_bfloat16, to_bfloat16
 from tinygrad_lite.kernels.watch import launch, watched_by
-from tinygrad_lite.optim.optimizer import gradients_of
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, gradients_of
 
 ENOUGH = 1 << 18  # bytes: a parameter of so many travels alone, without a copy
 REDUCE = ("float32", "bfloat16")

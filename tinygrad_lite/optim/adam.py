@@ -7,8 +7,8 @@ import numpy as np
 
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.tables import Table, array_at
-from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, kept, like
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, kept, like
+from tinygrad_lite.tensor import Tensor, gradients_of
 
 
 @kernel

@@ -11,8 +11,8 @@ from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
 from tinygrad_lite.kernels.watch import filled, procedure
-from tinygrad_lite.optim.optimizer import gradients_of, like
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.optim.optimizer import like
+from tinygrad_lite.tensor import Tensor, gradients_of
 
 
 @kernel

@@ -12,8 +12,8 @@ from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.precision import precision
 from tinygrad_lite.kernels.tables import Table, array_at
 from tinygrad_lite.kernels.watch import procedure
-from tinygrad_lite.optim.optimizer import Optimizer, data_of, gradients_of, kept
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.optim.optimizer import Optimizer, data_of, kept
+from tinygrad_lite.tensor import Tensor, gradients_of
 
 
 @kernel

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import filled, launch
 from tinygrad_lite.tensor import Tensor
 
@@ -199,14 +198,6 @@ def data_of(params: list[Tensor]) -> list[np.ndarray]:
 def kept(states: list[dict[str, Tensor]], name: str) -> list[np.ndarray]:
     """The arrays `name` of the parameters' states"""
     return [state[name].data for state in states]
-
-
-def gradients_of(params: list[Tensor]) -> list[np.ndarray]:
-    """The gradients themselves, made C-contiguous"""
-    for p in params:
-        if p.grad is not None and not (p.grad.data.flags.c_contiguous and p.grad.dtype == p.dtype):
-            p.grad.data = contiguous(p.grad.data, p.dtype)
-    return [p.grad.data for p in params if p.grad is not None]
 
 
 def like(params: list[Tensor]) -> np.ndarray:

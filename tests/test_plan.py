@@ -57,6 +57,17 @@ def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
     assert dropouts == sorted(dropouts)
 
 
+def test_a_little_more_time_changes_the_dropout_little():
+    """A machine a tenth faster, or slower, must not learn another way"""
+    dropouts = []
+    for tenths in range(100):
+        model = for_time(MODEL, TRAIN, 900_000, {"n_embd"}, 10 * 1.1**tenths, 1e11).model
+        dropouts.append(model.dropout)
+    assert dropouts[0] == 0
+    assert dropouts[-1] == 0.4
+    assert max(after - before for before, after in itertools.pairwise(dropouts)) <= 0.02
+
+
 def test_what_is_given_stays():
     given = {"n_embd": 64, "n_head": 4, "dropout": 0.25, "batch_size": 3, "warmup": 7}
     model = GPTConfig(**{**TINY, "n_embd": 64, "n_head": 4, "dropout": 0.25})

@@ -18,9 +18,9 @@ HEAD = 32  # channels of an attention head
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 TOKENS = 12  # that are read for each parameter, where no other size learns more in the same time
 LONG = 150.0  # seconds from which more windows a step are worth their memory
-# How well a text can be known by heart, passes over it times the root of parameters a token, and
-# the dropout up to there
-DROPOUT = ((7.0, 0.0), (45.0, 0.1), (160.0, 0.2), (350.0, 0.3), (math.inf, 0.4))
+# Dropout grows with the logarithm of how well a text can be known by heart: none up to KNOWN, and
+# a tenth more each time that this is e times as much
+KNOWN, MOST_DROPOUT = 7.5, 0.4
 PASSES = 36  # over the text, where nobody has said for how long
 
 
@@ -86,9 +86,11 @@ def _with_dropout(
     given: set[str],
     why: dict[str, str],
 ) -> Choice:
+    """The dropout for a text that is read so often by a model of this size: that which the passes,
+    times the root of the parameters for each token of the text, ask for"""
     passes = read / max(tokens, 1)
     known = passes * math.sqrt(describe(model, 1)["parameters"] / max(tokens, 1))
-    dropout = next(p for most, p in DROPOUT if known <= most)
+    dropout = round(min(0.1 * math.log(max(known / KNOWN, 1.0)), MOST_DROPOUT), 2)
     if "dropout" not in given and dropout != model.dropout:
         model = dataclasses.replace(model, dropout=dropout)
         why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"

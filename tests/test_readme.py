@@ -1,7 +1,9 @@
-"""Every code block of the README runs: Python blocks print what they claim, commands succeed.
+"""Every code block of the README, and of those of the packages, runs: Python blocks print what they
+claim, commands succeed.
 
-Commands run as they are written, with `python3 -m venv` and `pip` doing nothing (the tests are
-installed already), `pytest` only collecting, and `gpt train` with a tiny model for a few steps.
+Commands of a file run one after the other as they are written, with `python3 -m venv` and `pip`
+doing nothing (the tests are installed already), `pytest` only collecting, and `gpt train` with a
+tiny model for a few steps.
 """
 
 import itertools
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S)
+READMES = ("README.md", "tinygrad_lite/README.md", "gpt/README.md")
 SHORT = "--steps 2 --sample-tokens 8"
 TINY = f"{SHORT} --n-layer 1 --n-head 2 --n-embd 16 --batch-size 2"
 
@@ -42,9 +44,16 @@ def run(command, folder, **environment):
     )
 
 
-def test_python_blocks_print_what_follows_them(tmp_path):
+def blocks(name):
+    """The language and the text of each"""
+    text = (ROOT / name).read_text("utf-8")
+    return re.findall(r"^```(\w+)\n(.*?)^```", text, re.M | re.S)
+
+
+@pytest.mark.parametrize(("name", "least"), [("README.md", 1), ("tinygrad_lite/README.md", 3)])
+def test_python_blocks_print_what_follows_them(name, least, tmp_path):
     found = 0
-    for (language, code), (next_language, output) in itertools.pairwise(BLOCKS):
+    for (language, code), (next_language, output) in itertools.pairwise(blocks(name)):
         if language == "python":
             assert next_language == "text"
             path = tmp_path / "example.py"
@@ -53,11 +62,14 @@ def test_python_blocks_print_what_follows_them(tmp_path):
             assert done.stderr == ""
             assert done.stdout == output
             found += 1
-    assert found == sum(language == "python" for language, _ in BLOCKS)
-    assert found >= 2
+    assert found == sum(language == "python" for language, _ in blocks(name))
+    assert found >= least
 
 
-def test_commands_succeed(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "least"), [("README.md", 12), ("tinygrad_lite/README.md", 1), ("gpt/README.md", 20)]
+)
+def test_commands_succeed(name, least, tmp_path):
     folder = tmp_path / ".venv" / "bin"
     folder.mkdir(parents=True)
     for name, body in SHIMS.items():
@@ -65,8 +77,10 @@ def test_commands_succeed(tmp_path):
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     offline = {name: "http://127.0.0.1:1" for name in ("HTTPS_PROXY", "https_proxy")}
-    lines = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
-    assert len(lines) >= 6
+    lines = [
+        line for language, code in blocks(name) if language == "sh" for line in code.splitlines()
+    ]
+    assert len(lines) >= least
     for line in lines:
         path = f"{folder}:{os.environ['PATH']}"
         done = run(["bash", "-c", line], tmp_path, PATH=path, ROOT=str(ROOT), **offline)
@@ -81,8 +95,8 @@ def test_the_map_names_what_is_there():
         assert matches, f"{name} is in the README's map, but not in the project"
 
 
-def test_links_lead_to_files():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", readme):
-        if not (ROOT / target).exists():
-            pytest.fail(f"the README links to {target}, which does not exist")
+@pytest.mark.parametrize("name", READMES)
+def test_links_lead_to_files(name):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / name).read_text("utf-8")):
+        if not (ROOT / name).parent.joinpath(target).exists():
+            pytest.fail(f"{name} links to {target}, which does not exist")

@@ -201,18 +201,22 @@ for kind in (types.float32, types.uint32):
 """
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles for other x86-64 CPUs")
+AVX2 = "+avx,+avx2,+fma"
+AVX512 = f"{AVX2},+avx512f,+avx512bw,+avx512vl"
+
+
 @pytest.mark.parametrize(
-    ("name", "features", "single", "pairs"),
+    ("machine", "name", "features", "single", "pairs"),
     [
-        ("sapphirerapids", "+avx512f,+avx512bw,+avx512vl,+avx512bf16", "vfmadd231ps.*zmm",
-         "vdpbf16ps.*zmm"),
-        ("skylake-avx512", "+avx512f,+avx512bw,+avx512vl", "vfmadd231ps.*zmm", "vfmadd.*zmm"),
-        ("haswell", "", "vfmadd231ps.*ymm", "vfmadd.*ymm"),
+        ("x86_64", "sapphirerapids", f"{AVX512},+avx512bf16", "vfmadd231ps.*zmm", "vdpbf16ps.*zmm"),
+        ("x86_64", "skylake-avx512", AVX512, "vfmadd231ps.*zmm", "vfmadd.*zmm"),
+        ("x86_64", "haswell", AVX2, "vfmadd231ps.*ymm", "vfmadd.*ymm"),
+        ("aarch64", "generic", "+neon", r"fmla\s+v\d+\.4s", r"fmla\s+v\d+\.4s"),
     ],
-)  # fmt: skip
-def test_other_cpus_get_their_instructions(name, features, single, pairs):
-    features = f"+avx,+avx2,+fma,{features}".rstrip(",")
+)
+def test_other_cpus_get_their_instructions(machine, name, features, single, pairs):
+    if platform.machine() != machine:
+        pytest.skip(f"compiles for CPUs that are {machine}")
     settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_DISABLE_JIT": "0"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env={**os.environ, **settings},
                           capture_output=True, text=True, check=True)  # fmt: skip

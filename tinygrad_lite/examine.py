@@ -55,7 +55,7 @@ def examine(seconds: float = 10.0) -> Iterator[Finding]:
     width = {64: "AVX-512", 32: "AVX2", 16: "SSE or NEON"}[cpu.VECTOR_BYTES]
     half = "bfloat16 products" if cpu.has_bfloat16() else "no bfloat16 products"
     yield Finding(
-        "processor", cpu.VECTOR_BYTES > 16 or platform.machine() in ("arm64", "aarch64"),
+        "processor", cpu.VECTOR_BYTES > 16 or cpu.IS_ARM,
         f"{platform.machine()}, {width}, {half}; tiles of {cpu.ROWS} x {cpu.COLUMNS_FLOAT32}",
         "a machine with AVX2: on this one products are slow",
     )  # fmt: skip

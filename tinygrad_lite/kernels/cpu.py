@@ -1,9 +1,14 @@
 """The CPU that Numba compiles for: its vector registers, and the tile of the matrix product that
 fills them."""
 
+import platform
+
 import llvmlite.binding as llvm
 import numba
 from numba.extending import overload
+
+# Every 64-bit ARM has NEON; whether LLVM lists it among the features differs by system
+IS_ARM = platform.machine().lower() in ("aarch64", "arm64")
 
 
 def _features() -> str:
@@ -33,9 +38,7 @@ def _vector_bytes_and_registers() -> tuple[int, int]:
         return 64, 32
     if "+avx" in features:
         return 32, 16
-    if "+neon" in features:
-        return 16, 32
-    return 16, 16
+    return 16, 32 if IS_ARM else 16
 
 
 VECTOR_BYTES, _REGISTERS = _vector_bytes_and_registers()

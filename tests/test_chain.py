@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 import tinygrad_lite as tg
+from gpt.config import GPTConfig, TrainConfig
+from gpt.presets import PRESETS
+from gpt.training.state import TrainState
 from tinygrad_lite.fused.activations import relu_forward
+from tinygrad_lite.jit.recording import Recording
+from tinygrad_lite.kernels.adding import added
 from tinygrad_lite.kernels.chain import Chain
 from tinygrad_lite.kernels.compile import CHUNKS, kernel
 
@@ -93,3 +98,66 @@ def test_a_replay_is_the_function():
     for _ in range(4):
         x = tg.Tensor(RNG.standard_normal((50, 64)), dtype=np.float32)
         np.testing.assert_array_equal(f(x).data, g(x).data)
+
+
+LAYOUTS = {
+    "of one layout": lambda x: (x, x[::-1].copy()),
+    "transposed": lambda x: (x, np.asfortranarray(x)),
+    "every other": lambda x: (x[::2], x[1::2]),
+    "broadcast": lambda x: (x, x[0]),
+    "of two dtypes": lambda x: (x, x.astype(np.float64)),
+    "integers": lambda x: (x.astype(np.int32), x.astype(np.int32)),
+    "nothing": lambda x: (x[:0], x[:0]),
+    "one number": lambda x: (x[0, 0], x[1, 1]),
+    "without axes": lambda x: (x[0, 0].reshape(()), x[1, 1].reshape(())),
+    "infinite": lambda x: (x / 0, -x / 0),
+    "negative zeros": lambda x: (x * 0, -x * 0),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(2, 3), (200, 300)])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_sums_are_those_of_numpy(layout, shape):
+    """Alone, watched, and in a recording"""
+    with np.errstate(all="ignore"):
+        a, b = LAYOUTS[layout](RNG.standard_normal(shape).astype(np.float32))
+        expected = np.add(a, b)
+    found = [added(a, b)]
+    with tg.kernels.watch.watched_by(tg.kernels.watch.Watcher()):
+        found.append(added(a, b))
+    f = tg.jit(lambda x, y: x + y)
+    found += [f(tg.Tensor(a), tg.Tensor(b)).numpy() for _ in range(2)]
+    for value in found:
+        assert (value.dtype, value.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_array_equal(value, expected)
+        np.testing.assert_array_equal(np.signbit(value), np.signbit(expected))
+
+
+@pytest.mark.parametrize("n", [10, 100_000])
+def test_a_sum_goes_where_it_is_told(n):
+    """Also to memory that an operand shares"""
+    for a, b, out in ((0, 1, 0), (0, 0, 0), (0, 1, 2)):
+        rows = RNG.standard_normal((3, n)).astype(np.float32)
+        expected = rows[a] + rows[b]
+        assert added(rows[a], rows[b], out=rows[out]) is not None
+        np.testing.assert_array_equal(rows[out], expected)
+    row = RNG.standard_normal(n + 1).astype(np.float32)
+    expected = row[1:] + row[:-1]
+    added(row[1:], row[:-1], out=row[1:])
+    np.testing.assert_array_equal(row[1:], expected)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_step_of_the_default_model_is_a_few_native_calls():
+    """Python checks the two indices, and sets the gradient of the loss and the norm's sums"""
+    recipe = PRESETS["shakespeare"]
+    options = {**recipe.model, "vocab_size": 65, "n_embd": 32, "block_size": 8}
+    config = TrainConfig(**recipe.train | {"precision": "float32"})
+    state = TrainState(GPTConfig(**options), config)
+    windows = RNG.integers(0, 65, (4, 9))
+    state.compute_gradients(windows[:, :-1], windows[:, 1:])
+    (recording,) = [r for r in gc.get_objects() if type(r) is Recording and len(r.calls) > 50]
+    names = [getattr(call, "__name__", "") for call, _ in recording.chain.calls]
+    assert len(names) <= 10
+    assert names.count("_walk") == 4

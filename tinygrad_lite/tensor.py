@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_lite.broadcasting import is_array, refuse_gradients_in, unbroadcast, unified
+from tinygrad_lite.kernels.adding import added
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant, current
 
@@ -534,10 +535,10 @@ class _Sum:
 
     def add(self, array: Array) -> None:
         if self.owned:
-            np.add(self.array, array, out=self.array)
+            added(self.array, array, out=self.array)
         else:
             total = np.empty_like(self.array, order="C")  # an array, also for a number without axes
-            self.array, self.owned = np.add(self.array, array, out=total), True
+            self.array, self.owned = added(self.array, array, out=total), True
 
 
 def _backward(root: Node | Tensor, g: Array, retain: bool) -> None:
@@ -674,9 +675,9 @@ def _deliver(leaf: Tensor, total: _Sum) -> None:
     if leaf.grad is not None:
         kept = leaf.grad.data
         if leaf.grad.requires_grad:  # it has a history, which speaks of what it was
-            leaf.grad = Tensor._wrap(np.add(kept, total.array))
+            leaf.grad = Tensor._wrap(added(kept, total.array))
         else:
-            np.add(kept, total.array, out=kept)
+            added(kept, total.array, out=kept)
             leaf.grad._version[0] += 1
     else:
         leaf.grad = Tensor._wrap(total.array if total.owned else total.array.copy())

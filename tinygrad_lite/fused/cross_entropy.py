@@ -8,12 +8,14 @@ classes but one with the largest: their logsumexp, rounded, would not know a lar
 neighbours, and the whole sum not a loss of 1e-9 from 0.
 """
 
+import math
+
 import numpy as np
 
 from tinygrad_lite.fused.softmax import log_of_sum, sum_and_ones
 from tinygrad_lite.kernels.arrays import as_array, as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import largest
+from tinygrad_lite.kernels.rows import largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.watch import procedure
 from tinygrad_lite.tensor import op
@@ -65,6 +67,16 @@ def cross_entropy_backward(chunk, dx, g, count, x, stats, targets, ignored):
                 dx[i, targets[i]] -= scale
 
 
+@kernel
+def mean_kernel(task, mean, count, losses, targets, ignored):
+    """mean (1,): of those losses whose target counts; count (1,): how many"""
+    counted = 0
+    for i in range(targets.size):
+        counted += targets[i] != ignored
+    count[0] = counted
+    mean[0] = total(losses) / counted if counted else math.nan
+
+
 @op
 def _cross_entropy(logits, targets, ignore_index=-100):
     """Mean of -log softmax(logits)[target]: logits (..., V), targets (...) integers, in nats.
@@ -87,7 +99,7 @@ def _cross_entropy(logits, targets, ignore_index=-100):
     cross_entropy_forward(losses, stats, block, rows, t, ignore_index)
     mean = np.empty((1,), rows.dtype, like=rows)
     count = np.empty((1,), np.float64, like=rows)
-    _mean(mean, count, losses, t, ignore_index)
+    mean_kernel.run(1, 1, mean, count, losses, t, ignore_index)
 
     def vjp(g):
         dx = np.empty_like(rows)
@@ -105,9 +117,3 @@ def _check_targets(targets, classes, ignored):
             f"cross_entropy: every target must lie between 0 and {classes - 1}.\n"
             f"  got {targets[bad][0]}\n  try logits with a class for each target, or ignore_index"
         )
-
-
-@procedure
-def _mean(mean, count, losses, targets, ignored):
-    count[0] = np.count_nonzero(targets != ignored)
-    mean[0] = losses.sum() / count[0] if count[0] else np.nan

@@ -10,7 +10,7 @@ from tinygrad_lite.distributed.ranks import is_divided, size
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
-from tinygrad_lite.kernels.watch import filled, procedure
+from tinygrad_lite.kernels.watch import filled
 from tinygrad_lite.optim.optimizer import like
 from tinygrad_lite.tensor import Tensor, gradients_of
 
@@ -23,6 +23,14 @@ def square_sum_kernel(chunk, sums, table, like):
         for start in range(0, g.size, 4096):  # float32 inside a block, float64 across blocks
             block = g[start : start + 4096]
             sums[chunk] += dot(block, block)
+
+
+@kernel
+def norm_kernel(task, result, sums, max_norm):
+    """result (2, 1): the norm, and the factor that brings it down to max_norm; sums (CHUNKS,)"""
+    norm = math.sqrt(sums.sum())
+    result[0, 0] = norm
+    result[1, 0] = max_norm / norm if norm > max_norm else 1.0
 
 
 @kernel
@@ -86,14 +94,8 @@ def _norm_and_factor(
         square_sum_kernel(sums, Table(gradients_of(group)), like(group))
     if over_ranks and size() > 1:
         sums = all_reduce(Tensor._wrap(sums)).data
-    _finish_norm(result, sums, max_norm)
+    norm_kernel.run(1, 1, result, sums, float(max_norm))
     return result[0], result[1]
-
-
-@procedure
-def _finish_norm(result: np.ndarray, sums: np.ndarray, max_norm: float) -> None:
-    norm = math.sqrt(sums.sum())
-    result[0], result[1] = norm, max_norm / norm if norm > max_norm else 1.0
 
 
 def _with_gradients(params: Tensor | Iterable[Tensor]) -> list[Tensor]:

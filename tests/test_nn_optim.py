@@ -140,7 +140,9 @@ def test_adam_by_its_formula(name):
     np.testing.assert_allclose(w, x, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 16), (3, 16, 4), (1, 4, 16)])
+@pytest.mark.parametrize(
+    "shape", [(2, 8, 16), (3, 16, 4), (1, 4, 16), (2, 12, 16), (2, 16, 12), (5, 1, 1)]
+)
 def test_orthogonalize_moves_singular_values_near_1(shape):
     x = np.random.default_rng(0).standard_normal(shape)
     y = orthogonalize(x)

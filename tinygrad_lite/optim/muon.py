@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.arrays import contiguous
-from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.compile import SERIAL_SIZE, kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.precision import precision
+from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
-from tinygrad_lite.kernels.watch import procedure
+from tinygrad_lite.kernels.team import get_num_threads
 from tinygrad_lite.optim.optimizer import Optimizer, data_of, kept
 from tinygrad_lite.tensor import Tensor, gradients_of
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz polynomial
 
 
 @kernel
@@ -42,6 +45,28 @@ def move_kernel(chunk, table, direction, settings, scale):
         w, d = array_at(table[row, 0], table[row, 1], direction)[part], direction[row, part]
         for i in range(w.size):
             w[i] = w[i] * decay - d[i] * step
+
+
+@kernel
+def normalize_kernel(task, y, x):
+    """y = x / its norm, for matrices (N, rows, columns), each a task"""
+    x, y = x[task].reshape(-1), y[task].reshape(-1)
+    norm = x.dtype.type(math.sqrt(dot(x, x))) + x.dtype.type(1e-7)
+    for i in range(x.size):
+        y[i] = x[i] / norm
+
+
+@kernel
+def polynomial_kernel(chunk, q, x, square):
+    """q = a I + b x + c square, for matrices (N, n, n)"""
+    f, n = q.dtype.type, q.shape[2]
+    a, b, c = f(COEFFICIENTS[0]), f(COEFFICIENTS[1]), f(COEFFICIENTS[2])
+    rows = part_of(q.shape[0] * n, chunk)
+    q, x, square = q.reshape(-1, n)[rows], x.reshape(-1, n)[rows], square.reshape(-1, n)[rows]
+    for i in range(len(q)):
+        for j in range(n):
+            q[i, j] = square[i, j] * c + x[i, j] * b
+        q[i, (rows.start + i) % n] += a
 
 
 class Muon(Optimizer):
@@ -106,54 +131,39 @@ def orthogonalize(matrices: np.ndarray, steps: int = 5) -> np.ndarray:
     """For each of matrices (N, rows, columns), one with the same singular vectors and singular
     values near 1 (0.7 to 1.2).
 
-    Newton-Schulz iteration X <- Q X with Q = a I + b A + c A A and A = X X^T, on the smaller side;
-    the coefficients are Jordan's, chosen for a steep slope at 0 rather than for convergence.
+    Newton-Schulz iteration X <- Q X with Q = a I + b A + c A A and A = X X^T, on the smaller side
+    (of tall matrices X Q and X^T X); the coefficients are Jordan's, chosen for a steep slope at 0
+    rather than for convergence.
 
     All these matrices Q and A commute, so the next A is Q A Q. Where one side is at least twice the
     other, the product P of the Qs is computed from the small matrices alone, and X is multiplied by
     it once. In bfloat16 the small singular values would drown in the rounding of A.
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrices.shape[1] > matrices.shape[2]
-    given = contiguous(np.swapaxes(matrices, 1, 2) if tall else matrices)
+    batch, rows, columns = matrices.shape
+    tall = rows > columns
+    n, longer = sorted((rows, columns))
+    given = contiguous(matrices)
     x = np.empty_like(given)
-    _normalize(x, given)
-    batch, n, longer = x.shape
-    a_, square, q, p, following = (np.empty((batch, n, n), x.dtype, like=x) for _ in range(5))
-    gemm(a_, x, x, transpose_b=True)
+    threads = 1 if x.size < SERIAL_SIZE else get_num_threads()
+    normalize_kernel.run(batch, threads, x, given)
+    a, square, q, p, following = (np.empty((batch, n, n), x.dtype, like=x) for _ in range(5))
+
+    def multiplied(q: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return gemm(np.empty_like(x), *((x, q) if tall else (q, x)))
+
+    gemm(a, x, x, transpose_a=tall, transpose_b=not tall)
     for step in range(steps):
         last = step == steps - 1
-        gemm(square, a_, a_)
-        _polynomial(q, a_, square, a, b, c)
+        gemm(square, a, a)
+        polynomial_kernel(q, a, square)
         if longer < 2 * n:
-            wide = np.empty_like(x)
-            gemm(wide, q, x)
-            x = wide
+            x = multiplied(q, x)
             if not last:
-                gemm(a_, x, x, transpose_b=True)
+                gemm(a, x, x, transpose_a=tall, transpose_b=not tall)
             continue
         p, following = (q if step == 0 else gemm(following, q, p)), p
         if not last:
-            gemm(square, q, a_)
-            gemm(a_, square, q)
+            gemm(square, q, a)
+            gemm(a, square, q)
         q = np.empty_like(q)
-    if longer >= 2 * n:
-        x = gemm(np.empty_like(x), p, x)
-    return contiguous(np.swapaxes(x, 1, 2)) if tall else x
-
-
-@procedure
-def _normalize(y: np.ndarray, x: np.ndarray) -> None:
-    norms = np.sqrt(np.einsum("nij,nij->n", x, x))
-    np.divide(x, (norms + x.dtype.type(1e-7))[:, None, None], out=y)
-
-
-@procedure
-def _polynomial(
-    q: np.ndarray, x: np.ndarray, square: np.ndarray, a: float, b: float, c: float
-) -> None:
-    """q = a I + b x + c square, for matrices (N, n, n)"""
-    f = q.dtype.type
-    np.multiply(square, f(c), out=q)
-    q += x * f(b)
-    np.einsum("nii->ni", q)[...] += f(a)
+    return multiplied(p, x) if longer >= 2 * n else x

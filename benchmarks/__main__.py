@@ -1,6 +1,6 @@
 """python -m benchmarks
 [gemm|kernels|conv|models|step|start|memory|threads|busy|scale|mpi|generate|tokens|all]
-[--config NAME] [--peers torch,jax,transformers] [--json FILE];
+[--config NAME] [--peers torch,jax,transformers,llama_cpp] [--json FILE];
 python -m benchmarks chart --json FILE draws FILE;
 python -m benchmarks learn|sweep [--text FILE] [--minutes 0.2,1,3] [--json FILE]: by the clock,
 beside nanoGPT in PyTorch, and beside ten fixed configurations (--config chosen: without these)"""
@@ -46,7 +46,7 @@ BENCHMARKS = {
     "generate": (generate.run, list(generate.CONFIGS)),
     "tokens": (tokens.run, list(tokens.CONFIGS)),
 }
-PEERS = ("torch", "jax", "transformers")
+PEERS = ("torch", "jax", "transformers", "llama_cpp")
 
 
 def main() -> None:

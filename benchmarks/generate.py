@@ -1,4 +1,5 @@
-"""Writing: a prompt is read, then tokens are produced one by one. Ours beside transformers.
+"""Writing: a prompt is read, then tokens are produced one by one. Ours beside transformers, and
+beside llama.cpp where weights are int8.
 
 gpt2-decode    GPT-2 124M, 32 tokens of prompt, 64 new ones, each other's keys and values kept
 gpt2-prefill   the same model reads 1,024 tokens and gives the logits of the next
@@ -8,8 +9,10 @@ baby-decode    the preset baby writes 63 tokens after one: with kept keys and va
 A token at a time is bound by reading the weights: GB/s are those of the weights that are read.
 """
 
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +31,7 @@ CONFIGS = {
     "gpt2-prefill": ("gpt2", 1024, 0),
     "baby-decode": ("baby", 1, 63),
 }
-SIZES = {"bfloat16": 2, "int8": 1.125}  # bytes of a weight
+SIZES = {"bfloat16": 2, "int8": 1.125, "Q8_0": 1.0625}  # bytes of a weight
 GREEDY = Sampling(temperature=0)
 
 
@@ -47,6 +50,8 @@ def run(config: str, peers: list[str]) -> list[Row]:
     elif "transformers" in peers:
         for kind in kinds:
             contenders[f"torch {kind}"] = (of_transformers, (config, threads, kind))
+    if "llama_cpp" in peers and stored:
+        contenders["llama.cpp Q8_0"] = (of_llama, (config, threads))
     rows = race("generate", config, contenders, 8, tolerance=1e-3)
     model = _config(preset)
     read = 12 * model.n_layer * model.n_embd**2 + model.vocab_size * model.n_embd
@@ -123,6 +128,20 @@ def of_transformers(config: str, threads: int, dtype: str) -> Call:
         return theirs(tokens, logits_to_keep=1).logits[:, -1].float()
 
     return (write if new else read), {"logits": digest(read().numpy())}
+
+
+def of_llama(config: str, threads: int) -> Call:
+    """llama.cpp with its Q8_0: int8 in blocks of 32, a float16 scale beside each"""
+    from benchmarks.llama_gpt import LlamaGPT, write_gguf
+
+    model, prompt = _model(config)
+    new = CONFIGS[config][2]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.gguf"
+        write_gguf(model, path)
+        other = LlamaGPT(path, len(prompt) + new, threads)
+    logits = other.logits(prompt).copy()
+    return lambda: other.write(prompt, new), {"logits": digest(logits[None])}
 
 
 def of_torch(config: str, threads: int) -> Call:

@@ -152,7 +152,7 @@ def _compare(results: dict[str, dict[str, np.ndarray]], tolerance: float) -> Non
     for name, result in others:
         allowed, zero = (
             (ROUNDING, BFLOAT16_ZERO)
-            if "bfloat16" in name or "int8" in name
+            if any(kind in name for kind in ("bfloat16", "int8", "Q8_0"))
             else (
                 tolerance,
                 ZERO,

@@ -74,9 +74,14 @@ def test_products_of_int8_weights_are_those_of_rounded_weights(columns, count):
 def test_scales_whose_product_is_too_large_do_no_harm():
     """Infinity times a sum of 0 would not be a number"""
     x, w = np.zeros((2, 1, 64), np.float32)
-    x[0, 0] = w[0, 9] = 1e38
+    x[0, 0], w[0, 9] = 1e38, 1e35
     x[0, 40], w[0, 40] = 2, 3
     assert tg.linear(tg.Tensor(x), tg.Tensor(to_int8(w))).numpy() == pytest.approx(6)
+    for large, small in ((1e35, 1e-35), (1e-35, 1e35)):
+        w, x = np.full((1, 96), large, np.float32), np.full((1, 96), small, np.float32)
+        assert tg.linear(tg.Tensor(x), tg.Tensor(to_int8(w))).numpy() == pytest.approx(96)
+    with pytest.raises(ValueError, match="at most 1e"):
+        to_int8(np.full((1, 32), 1.1e35, np.float32))
 
 
 def test_a_product_with_int8_weights_does_not_depend_on_the_threads():

@@ -24,6 +24,7 @@ from tinygrad_lite.kernels.rows import folded
 BLOCK = 32  # numbers with one scale
 SCALE = 4  # bytes before them
 LANES = 8  # sums of four products each
+LARGEST = 1e35  # of a weight: the sums of its products, scaled, are numbers still
 TINY = np.float32(np.finfo(np.float32).tiny)  # a block with a smaller scale is all zeros
 
 
@@ -106,18 +107,19 @@ def dequantize(chunk, x, packed):
 
 
 def to_int8(x: np.ndarray) -> np.ndarray:
-    """A matrix (D, C) of float32, stored; ValueError if a number is not finite, or C no multiple of
-    BLOCK"""
+    """A matrix (D, C) of float32, stored; ValueError if a number is not finite or beyond LARGEST,
+    or C no multiple of BLOCK"""
     if not can_be_stored(x.shape):
         raise ValueError(
             f"int8: a matrix is stored in blocks of {BLOCK} numbers of a row.\n"
             f"  got shape {x.shape}\n"
             f"  try a last axis that is a multiple of {BLOCK}, or bfloat16"
         )
-    if not np.isfinite(x).all():
+    fits = np.abs(x) <= LARGEST
+    if not fits.all():
         raise ValueError(
-            "int8: each number of a matrix that is stored in eight bits must be finite.\n"
-            f"  got {int((~np.isfinite(x)).sum())} of {x.size} that are not\n"
+            "int8: each number of a matrix that is stored in eight bits must be finite, and at most"
+            f" {LARGEST:g}.\n  got {int((~fits).sum())} of {x.size} that are not\n"
             "  try weights of an earlier step"
         )
     return quantized(np.ascontiguousarray(x, np.float32))
@@ -156,7 +158,8 @@ def _dot_in_llvm(typing, x, y):
 
 
 def _dot_function(module: ir.Module) -> ir.Function:
-    """The LLVM function dot(x, y, number of blocks) in `module`"""
+    """The LLVM function dot(x, y, number of blocks) in `module`: two blocks at a time, each with
+    partial sums of its own, which need not wait for the other's"""
     name = "tinygrad_lite_dot_int8"
     if name in module.globals:
         return module.globals[name]
@@ -165,39 +168,58 @@ def _dot_function(module: ir.Module) -> ir.Function:
     function = ir.Function(module, ir.FunctionType(number, [here, here, word]), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    first, loop, end = map(function.append_basic_block, ("start", "block", "end"))
+    first, loop, rest, last, end = (
+        function.append_basic_block(b) for b in ("start", "blocks", "rest", "last", "end")
+    )
     fma = cgutils.get_or_insert_function(
         module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
     )
     builder = ir.IRBuilder(first)
-    builder.cbranch(builder.icmp_signed(">", function.args[2], word(0)), loop, end)
+    count, nothing = function.args[2], ir.Constant(vector, [0.0] * LANES)
+    even = builder.and_(count, word(-2))
+    builder.cbranch(builder.icmp_signed(">", even, word(0)), loop, rest)
+
+    def with_block(block: ir.Value, before: ir.Value) -> ir.Value:
+        """The partial sums, and a block's products"""
+        scales, numbers = [], []
+        for row in function.args[:2]:
+            start = builder.gep(row, [builder.mul(block, word(SCALE + BLOCK))])
+            scale = builder.load(builder.bitcast(start, number.as_pointer()), align=1)
+            scales.append(_spread(builder, scale, LANES))
+            bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
+            start = builder.bitcast(builder.gep(start, [word(SCALE)]), bytes_)
+            numbers.append(builder.load(start, align=1))
+        exact = builder.sitofp(_sums_of_four(builder, *numbers), vector)
+        # The weights' scale first: with that of x, which knows no limit, it may be too large
+        return builder.call(fma, [builder.fmul(exact, scales[1]), scales[0], before])
 
     builder.position_at_end(loop)
-    block, before = builder.phi(word), builder.phi(vector)
-    scales, numbers = [], []
-    for row in function.args[:2]:
-        start = builder.gep(row, [builder.mul(block, word(SCALE + BLOCK))])
-        scales.append(builder.load(builder.bitcast(start, number.as_pointer()), align=1))
-        bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
-        start = builder.bitcast(builder.gep(start, [word(SCALE)]), bytes_)
-        numbers.append(builder.load(start, align=1))
-    exact = builder.sitofp(_sums_of_four(builder, *numbers), vector)
-    # Of two scales, the product may be too large or too small for a number where the result is not.
-    less = builder.fcmp_ordered("<", *scales)
-    low, high = (_spread(builder, builder.select(less, *pair), LANES)
-                 for pair in (scales, scales[::-1]))  # fmt: skip
-    after = builder.call(fma, [builder.fmul(exact, low), high, before])
-    following, nothing = builder.add(block, word(1)), ir.Constant(vector, [0.0] * LANES)
-    for phi, start, then in ((block, word(0), following), (before, nothing, after)):
+    block, *before = builder.phi(word), builder.phi(vector), builder.phi(vector)
+    after = [with_block(builder.add(block, word(i)), before[i]) for i in (0, 1)]
+    following = builder.add(block, word(2))
+    for phi, start, then in (
+        (block, word(0), following), (before[0], nothing, after[0]), (before[1], nothing, after[1]),
+    ):  # fmt: skip
         phi.add_incoming(start, first)
         phi.add_incoming(then, loop)
-    builder.cbranch(builder.icmp_signed("<", following, function.args[2]), loop, end)
+    builder.cbranch(builder.icmp_signed("<", following, even), loop, rest)
+
+    builder.position_at_end(rest)
+    sums = [builder.phi(vector), builder.phi(vector)]
+    for phi, then in zip(sums, after, strict=True):
+        phi.add_incoming(nothing, first)
+        phi.add_incoming(then, loop)
+    builder.cbranch(builder.icmp_signed("<", even, count), last, end)
+
+    builder.position_at_end(last)
+    odd = with_block(even, sums[0])
+    builder.branch(end)
 
     builder.position_at_end(end)
     total = builder.phi(vector)
-    total.add_incoming(nothing, first)
-    total.add_incoming(after, loop)
-    builder.ret(folded(builder, builder.fadd, total))
+    total.add_incoming(sums[0], rest)
+    total.add_incoming(odd, last)
+    builder.ret(folded(builder, builder.fadd, builder.fadd(total, sums[1])))
     return function
 
 

@@ -61,8 +61,8 @@ class LlamaGPT:
     def write(self, prompt: np.ndarray, new: int) -> list[int]:
         """Greedily"""
         self.llama.reset()
-        written, following = [], prompt
+        written: list[int] = []
         for _ in range(new):
-            following = self.logits(following).argmax(keepdims=True)
-            written.append(int(following[0]))
+            logits = self.logits(np.array(written[-1:]) if written else prompt)
+            written.append(int(logits.argmax()))
         return written

@@ -16,9 +16,10 @@ from gpt.cli.console import TrainingLine
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
 from gpt.size import describe
+from gpt.text.counts import xz_per_character
 from gpt.training.clock import Clock
 from gpt.training.loop import StepRecord, train
-from gpt.training.plan import PASSES, SIZES, for_text, for_time
+from gpt.training.plan import BEARS, PASSES, SIZES, VERSE, for_text, for_time
 from gpt.training.run import Run
 from gpt.training.state import EvalRecord, TrainState
 
@@ -47,7 +48,7 @@ def test_a_small_text_is_read_less_often_and_with_dropout(tokens):
 def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
     sizes, read, dropouts = [], [], []
     for seconds in (1, 10, 60, 180, 600, 1800, 36_000):
-        choice = for_time(MODEL, TRAIN, 100_000, set(), seconds, 1e11)
+        choice = for_time(MODEL, TRAIN, 2_000_000, set(), seconds, 1e11, VERSE)
         sizes.append(SIZES.index((choice.model.n_layer, choice.model.n_embd)))
         read.append(choice.train.steps * choice.train.batch_size)
         dropouts.append(choice.model.dropout)
@@ -57,11 +58,39 @@ def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
     assert dropouts == sorted(dropouts)
 
 
+def size_for(tokens, seconds, packed):
+    model = for_time(MODEL, TRAIN, tokens, set(), seconds, 1e11, packed).model
+    return SIZES.index((model.n_layer, model.n_embd))
+
+
+def test_a_text_that_repeats_itself_takes_a_larger_model():
+    sizes = [size_for(1_000_000, 180, packed) for packed in (3.0, VERSE, 1.2, 0.3)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == sizes[1] < sizes[2]
+
+
+def test_a_small_text_bears_no_large_model():
+    sizes = [size_for(tokens, 3600, VERSE) for tokens in (100, 18_000, 300_000, 10**6, 10**8)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 0 < sizes[1] < sizes[2] < sizes[3]
+    for tokens, size in ((18_000, sizes[1]), (300_000, sizes[2])):
+        _, width = SIZES[size]
+        assert 12 * SIZES[size][0] * width**2 < BEARS * math.sqrt(tokens) * 1.1
+
+
+def test_xz_sees_what_repeats_itself_far_apart():
+    rng = np.random.default_rng(0)
+    once = "".join(map(chr, rng.integers(65, 91, 100_000)))
+    assert xz_per_character(once) == pytest.approx(math.log(26), rel=0.15)
+    assert xz_per_character(10 * once) < 0.15 * math.log(26)
+    assert math.isfinite(xz_per_character(""))
+
+
 def test_a_little_more_time_changes_the_dropout_little():
     """A machine a tenth faster, or slower, must not learn another way"""
     dropouts = []
     for tenths in range(100):
-        model = for_time(MODEL, TRAIN, 900_000, {"n_embd"}, 10 * 1.1**tenths, 1e11).model
+        model = for_time(MODEL, TRAIN, 900_000, {"n_embd"}, 10 * 1.1**tenths, 1e11, VERSE).model
         dropouts.append(model.dropout)
     assert dropouts[0] == 0
     assert dropouts[-1] == 0.4
@@ -72,7 +101,7 @@ def test_what_is_given_stays():
     given = {"n_embd": 64, "n_head": 4, "dropout": 0.25, "batch_size": 3, "warmup": 7}
     model = GPTConfig(**{**TINY, "n_embd": 64, "n_head": 4, "dropout": 0.25})
     config = TrainConfig(batch_size=3, warmup=7)
-    choice = for_time(model, config, 1000, set(given), 600, 1e10)
+    choice = for_time(model, config, 1000, set(given), 600, 1e10, VERSE)
     assert choice.model == model
     assert (choice.train.batch_size, choice.train.warmup) == (3, 7)
     assert choice.train.steps != config.steps
@@ -143,7 +172,7 @@ def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
 
 
 def test_more_steps_than_a_run_may_have_are_not_planned(monkeypatch):
-    choice = for_time(MODEL, TRAIN, 100, set(), 1e9, 1e12)
+    choice = for_time(MODEL, TRAIN, 100, set(), 1e9, 1e12, VERSE)
     assert choice.train.steps <= MOST
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1e9, steps=1000))
     clock = {"now": 0.0}
@@ -190,7 +219,7 @@ def test_all_windows_of_a_text_are_counted():
     windows = 1000 - MODEL.block_size
     read = for_text(MODEL, config, 1000, set()).train.steps * windows * MODEL.block_size
     assert 0.9 < read / (PASSES * 1000) < 1.1 or read == windows * MODEL.block_size
-    one = for_time(MODEL, config, 1000, {"n_layer"}, 600, 1e10).train
+    one = for_time(MODEL, config, 1000, {"n_layer"}, 600, 1e10, VERSE).train
     assert one.batch_size == 1
     operations = one.steps * windows * MODEL.block_size
     operations *= describe(MODEL, 1)["training_flops_per_token"]

@@ -13,6 +13,7 @@ from gpt.errors import require
 from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.size import describe
 from gpt.text.corpus import Corpus, Source, Survey
+from gpt.text.counts import COMPRESSED, xz_per_character
 from gpt.text.finding import is_known
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
@@ -96,7 +97,8 @@ def _chosen(args: Namespace, setup: Setup, tokens: Tokens) -> Choice:
     step = windows_of(len(training), train, model.block_size) * model.block_size
     speed = describe(model, 1)["training_flops_per_token"] * step / seconds
     left = distributed.from_first(max(60 * args.minutes - (time.monotonic() - args.began), 1.0))
-    return for_time(model, train, len(training), given, left, speed)
+    packed = xz_per_character(setup.tokenizer.decode(training[:COMPRESSED]))
+    return for_time(model, train, len(training), given, left, speed, packed)
 
 
 def asked_for(corpus: list[str], chosen: str, out: str) -> Namespace:

@@ -1,6 +1,7 @@
 """What a model is compared with: losses of counts, and of a program that compresses texts."""
 
 import gzip
+import lzma
 import math
 
 import numpy as np
@@ -16,7 +17,7 @@ SAID = {
     "what followed the two before": "counting triples of tokens",
     "gzip -9": "gzip",
 }
-COMPRESSED = 1 << 20  # tokens whose text is given to gzip, at most
+COMPRESSED = 1 << 20  # tokens whose text is given to a program that compresses, at most
 COUNTED = 1 << 21  # tokens of a split that are counted, at most: the first
 
 
@@ -63,6 +64,13 @@ def gzip_loss(text: str, tokens: int) -> float:
     """Nats for each of `tokens` tokens in which gzip writes the text that they stand for"""
     data = gzip.compress(text.encode("utf-8", "surrogatepass"), 9, mtime=0)
     return 8 * len(data) * math.log(2) / max(tokens, 1)
+
+
+def xz_per_character(text: str) -> float:
+    """Nats for each character of `text` in which xz writes it, in its fast way: few where it
+    repeats itself, also far apart"""
+    data = lzma.compress(text.encode("utf-8", "surrogatepass"), preset=1)
+    return 8 * len(data) * math.log(2) / max(len(text), 1)
 
 
 def levels(tokenizer: Tokenizer, training: TokenIds, validation: TokenIds) -> dict[str, float]:

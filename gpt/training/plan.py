@@ -16,7 +16,11 @@ from gpt.training.loop import windows_of
 HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
-TOKENS = 12  # that are read for each parameter, where no other size learns more in the same time
+# Tokens that are read for each parameter, where no other size learns more in the same time, in a
+# text of which xz needs VERSE nats for a character, as of Shakespeare's. Of one that repeats itself
+# a larger model learns more.
+TOKENS, VERSE = 12, 2.1
+BEARS = 2700  # parameters without the embedding, times the root of the tokens of the text, at most
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # Dropout grows with the logarithm of how well a text can be known by heart: none up to KNOWN, and
 # a tenth more each time that this is e times as much
@@ -53,20 +57,31 @@ def for_time(
     given: set[str],
     seconds: float,
     speed: float,
+    packed: float,
 ) -> Choice:
     """The size, the batch, the steps and the dropout for so many seconds of training on a machine
-    that makes `speed` floating-point operations a second with a model like this"""
+    that makes `speed` floating-point operations a second with a model like this
+
+    packed   nats a character in which xz, in its fast way, writes the text
+    """
     why = {}
     if not {"n_layer", "n_embd", "n_head", "d_ff"} & given:
+        wanted = TOKENS * min(packed / VERSE, 1.0) ** 2
+        bearable = BEARS * math.sqrt(tokens)
         sizes = [_resized(model, *size) for size in SIZES]
+        borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
 
         def distance(one: GPTConfig) -> float:
             size = describe(one, 1)
             read = seconds * speed / size["training_flops_per_token"]
-            return abs(math.log(max(read, 1) / size["parameters"] / TOKENS))
+            return abs(math.log(max(read, 1) / size["parameters"] / wanted))
 
-        model = min(sizes, key=distance)
-        why["model"] = f"a size that reads about {TOKENS} tokens for each parameter in the time"
+        model = min(borne, key=distance)
+        if model == min(sizes, key=distance):
+            why["model"] = f"a size that reads about {wanted:.0f} tokens for each parameter in the"
+            why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
+        else:
+            why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     if "batch_size" not in given and train.batches == "random" and seconds >= LONG:
         train = dataclasses.replace(train, batch_size=2 * train.batch_size)
         why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
@@ -95,6 +110,11 @@ def _with_dropout(
         model = dataclasses.replace(model, dropout=dropout)
         why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"
     return Choice(model, train, why)
+
+
+def _inside(model: GPTConfig) -> int:
+    """Parameters without the embedding, whose size is that of the vocabulary"""
+    return describe(model, 1)["parameters"] - model.vocab_size * model.n_embd
 
 
 def _resized(model: GPTConfig, layers: int, width: int) -> GPTConfig:

@@ -94,7 +94,7 @@ def test_a_little_more_time_changes_the_dropout_little():
         dropouts.append(model.dropout)
     assert dropouts[0] == 0
     assert dropouts[-1] == 0.4
-    assert max(after - before for before, after in itertools.pairwise(dropouts)) <= 0.02
+    assert max(after - before for before, after in itertools.pairwise(dropouts)) <= 0.05
 
 
 def test_what_is_given_stays():

@@ -19,12 +19,12 @@ SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 # Tokens that are read for each parameter, where no other size learns more in the same time, in a
 # text of which xz needs VERSE nats for a character, as of Shakespeare's. Of one that repeats itself
 # a larger model learns more.
-TOKENS, VERSE = 12, 2.1
+TOKENS, VERSE = 6, 2.1
 BEARS = 2700  # parameters without the embedding, times the root of the tokens of the text, at most
 LONG = 150.0  # seconds from which more windows a step are worth their memory
-# Dropout grows with the logarithm of how well a text can be known by heart: none up to KNOWN, and
-# a tenth more each time that this is e times as much
-KNOWN, MOST_DROPOUT = 7.5, 0.4
+# Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
+# this is e times as much, from none at KNOWN; less than LEAST costs more time than it gives
+KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 7.5, 0.05, 0.4
 PASSES = 36  # over the text, where nobody has said for how long
 
 
@@ -106,6 +106,7 @@ def _with_dropout(
     passes = read / max(tokens, 1)
     known = passes * math.sqrt(describe(model, 1)["parameters"] / max(tokens, 1))
     dropout = round(min(0.1 * math.log(max(known / KNOWN, 1.0)), MOST_DROPOUT), 2)
+    dropout = dropout if dropout >= LEAST_DROPOUT else 0.0
     if "dropout" not in given and dropout != model.dropout:
         model = dataclasses.replace(model, dropout=dropout)
         why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"

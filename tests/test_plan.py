@@ -17,6 +17,7 @@ from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
 from gpt.size import describe
 from gpt.text.counts import xz_per_character
+from gpt.training.clock import PASSES as PASSES_IN_TIME
 from gpt.training.clock import Clock
 from gpt.training.loop import StepRecord, train
 from gpt.training.plan import BEARS, PASSES, SIZES, VERSE, for_text, for_time
@@ -93,7 +94,7 @@ def test_a_little_more_time_changes_the_dropout_little():
         model = for_time(MODEL, TRAIN, 900_000, {"n_embd"}, 10 * 1.1**tenths, 1e11, VERSE).model
         dropouts.append(model.dropout)
     assert dropouts[0] == 0
-    assert dropouts[-1] == 0.4
+    assert dropouts[-1] > 0.2
     assert max(after - before for before, after in itertools.pairwise(dropouts)) <= 0.05
 
 
@@ -137,6 +138,21 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
     assert evaluations[-1] == state.step
 
 
+def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
+    """And its learning rates end when it does; one that goes on may read it as often again"""
+    readings(monkeypatch)
+    state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=0.5, batch_size=2, patience=0))
+    list(train(state, TOKENS[:40], TOKENS[2000:]))
+    assert state.step == state.config.steps == PASSES_IN_TIME * 40 // (2 * 8)
+    assert 60 * state.config.minutes - state.seconds > 5
+    rates = [r.lr for r in train(state, TOKENS[:40], TOKENS[2000:]) if isinstance(r, StepRecord)]
+    assert rates == []
+    choice = for_time(MODEL, TRAIN, 2000, set(), 600, 1e11, VERSE)
+    read = choice.train.steps * choice.train.batch_size * MODEL.block_size
+    assert read <= PASSES_IN_TIME * 2000 * 1.1
+    assert "before its time" in choice.why["steps"]
+
+
 @pytest.mark.parametrize(
     ("eval_tokens", "seconds", "in_step", "expected"),
     [
@@ -148,7 +164,7 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
 def test_the_last_evaluation_is_foreseen(eval_tokens, seconds, in_step, expected):
     """Also from one of few tokens, of which most of the time is the same for many"""
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1, eval_tokens=eval_tokens))
-    clock = Clock(state, 200_000, in_step)
+    clock = Clock(state, 10**7, 200_000, in_step)
     clock.pace = 0.01
     clock.evaluated(seconds)
     assert clock.last_evaluation() == pytest.approx(expected, rel=0.01)
@@ -160,7 +176,7 @@ def test_a_machine_that_becomes_slower_takes_fewer_steps(monkeypatch):
     clock = {"now": 0.0}
     monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
     state.began = 0.0
-    ticker, planned = Clock(state, 100, 8), []
+    ticker, planned = Clock(state, 10**7, 100, 8), []
     while not state.done():
         clock["now"] += 0.05 if next(now) < 300 else 0.2
         state.step += 1
@@ -177,7 +193,7 @@ def test_more_steps_than_a_run_may_have_are_not_planned(monkeypatch):
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=1e9, steps=1000))
     clock = {"now": 0.0}
     monkeypatch.setattr("gpt.training.clock.time.monotonic", lambda: clock["now"])
-    state.began, ticker = 0.0, Clock(state, 100, 8)
+    state.began, ticker = 0.0, Clock(state, 10**7, 100, 8)
     for _ in range(30):
         clock["now"] += 0.01
         state.step += 1
@@ -310,14 +326,15 @@ def test_the_command_ends_in_time_and_says_what_it_chose(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     small = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--block-size", "16"]
     first = ["--steps", "1", "--dropout", "0.4", "--out", "first"]
-    run(["train", "mini", *small, *first])  # kernels are there
+    run(["train", "sample", *small, *first])  # kernels are there
     capsys.readouterr()
     start = time.monotonic()
-    assert run(["train", "mini", *small, "--minutes", "0.12", "--name", "a"]) == 0
+    assert run(["train", "sample", *small, "--minutes", "0.12", "--name", "a"]) == 0
     assert abs(time.monotonic() - start - 7.2) < 1.0
     said = capsys.readouterr().out
     assert "7 s in all" in said or "8 s in all" in said
-    assert ", why  " in said
+    assert run(["train", "mini", *small, "--minutes", "0.12", "--name", "b"]) == 0
+    assert re.search(r"steps, why .* before its time", capsys.readouterr().out)
     config = json.loads((tmp_path / "runs/a/config.json").read_text())
     assert config["train"]["steps"] == max(
         json.loads(line)["step"]

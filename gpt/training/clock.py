@@ -3,13 +3,14 @@
 Learning rates follow the share of the steps that are done. Here the number of all steps is fitted,
 again and again, to the time that is left and to the pace of the last steps, evaluations and saves
 included: whatever else the machine does, the run ends when it should, at the end of its schedule.
+With a small text that is before its time.
 """
 
 import dataclasses
 import math
 import time
 
-from gpt.config import MOST
+from gpt.config import MOST, TrainConfig
 from gpt.training.evaluate import BATCH, FINAL, windows
 from gpt.training.state import TrainState
 from tinygrad_lite import distributed
@@ -17,7 +18,15 @@ from tinygrad_lite import distributed
 TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
 SHARE = 0.1  # of the run: how far back the pace looks
 FEW = 20  # steps
+PASSES = 120  # over the text, at most: more teach it by heart, whatever the dropout
 FITS = 200  # times in a run that the steps are fitted
+
+
+def most_steps(config: TrainConfig, training: int, in_step: int) -> int:
+    """Steps of PASSES over a text of so many tokens, of which a step reads some"""
+    if config.batches == "all":  # each token in as many windows as a window is long
+        return MOST
+    return min(max(1, round(PASSES * training / in_step)), MOST)
 
 
 def fit(state: TrainState, seconds: float) -> None:
@@ -32,14 +41,15 @@ class Clock:
     """Ends a run of config.minutes after `state.began`, which is now less what the run has taken
     before, unless its caller knows better."""
 
-    def __init__(self, state: TrainState, validation: int, in_step: int):
-        """Tokens of the validation split, and of a step"""
+    def __init__(self, state: TrainState, training: int, validation: int, in_step: int):
+        """Tokens of both splits, and of a step"""
         self.state, self.tokens, self.in_step = state, min(validation, FINAL), in_step
         if state.began is None:
             state.began = time.monotonic() - state.seconds
         self.pace = 0.0  # seconds from step to step
         self.per_token = math.inf  # seconds of an evaluation, where one has told
         self.first = self.fitted = state.step
+        self.most = min(state.step + most_steps(state.config, training, in_step), MOST)
         self.last = time.monotonic()
         if not state.done() and state.config.steps < state.step + FEW:  # too few to know the pace
             state.config = dataclasses.replace(state.config, steps=state.step + FEW)
@@ -77,6 +87,7 @@ class Clock:
         often = max(1, state.config.steps // FITS)
         if left <= 0 or count < FEW or state.step - self.fitted >= often:
             self.fitted = state.step
-            steps = min(state.step + max(0, round(left / self.pace)), MOST)
+            steps = state.step + max(0, round(left / self.pace))
+            steps = max(state.step, min(steps, self.most))
             if steps != state.config.steps:
                 state.config = dataclasses.replace(state.config, steps=steps)

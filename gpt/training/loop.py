@@ -85,7 +85,8 @@ def train(
     model, size = state.model, state.model.config.block_size
     check_lengths(len(training), len(validation) - 1, size)
     tokens = windows_of(len(training), state.config, size) * size
-    clock = Clock(state, len(validation) - 1, tokens) if state.config.minutes else None
+    timed = bool(state.config.minutes)
+    clock = Clock(state, len(training), len(validation) - 1, tokens) if timed else None
     model.train()
     while not state.done():
         start = time.perf_counter()

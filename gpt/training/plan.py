@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
+from gpt.training.clock import PASSES as PASSES_IN_TIME
+from gpt.training.clock import most_steps
 from gpt.training.loop import windows_of
 
 HEAD = 32  # channels of an attention head
@@ -88,6 +90,10 @@ def for_time(
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     step = windows_of(tokens, train, model.block_size) * model.block_size
     steps = min(max(1, round(read / step)), MOST)
+    if steps > (most := most_steps(train, tokens, step)):
+        steps, read = most, most * step
+        why["steps"] = f"more than {PASSES_IN_TIME} passes over {tokens:,} tokens teach them by"
+        why["steps"] += " heart: the run may end before its time"
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)
     return _with_dropout(model, train, read, tokens, given, why)

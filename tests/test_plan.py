@@ -299,7 +299,9 @@ def test_a_run_of_steps_that_goes_on_by_the_clock_is_planned(tmp_path, monkeypat
     assert "step" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", [{"seconds": -1}, {"steps": 0.5}, {"evaluated": None}, {}])
+@pytest.mark.parametrize(
+    "damage", [{"seconds": -1}, {"minutes": "1"}, {"steps": 0.5}, {"evaluated": None}, {}]
+)
 def test_a_damaged_clock_is_refused(damage):
     state, _ = by_clock(0.02)
     progress = json.loads(state.progress())
@@ -335,6 +337,8 @@ def test_the_command_ends_in_time_and_says_what_it_chose(tmp_path, monkeypatch, 
     assert "7 s in all" in said or "8 s in all" in said
     assert run(["train", "mini", *small, "--minutes", "0.12", "--name", "b"]) == 0
     assert re.search(r"steps, why .* before its time", capsys.readouterr().out)
+    assert run(["train", "--resume", "runs/b"]) == 0
+    assert "nothing is left to do" in capsys.readouterr().out
     config = json.loads((tmp_path / "runs/a/config.json").read_text())
     assert config["train"]["steps"] == max(
         json.loads(line)["step"]

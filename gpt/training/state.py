@@ -154,9 +154,11 @@ class TrainState:
         )
 
     def clock(self) -> dict[str, float]:
-        """What a run by the clock has come to: seconds, planned steps, step of last evaluation"""
+        """What a run by the clock has come to: seconds, the minutes that it was given, planned
+        steps, step of last evaluation"""
         return {
             "seconds": self.seconds,
+            "minutes": self.config.minutes,
             "steps": self.config.steps,
             "evaluated": self.evaluated,
         }
@@ -183,7 +185,8 @@ class TrainState:
             clock = data.get("clock", by_steps)
             self.seconds, self.evaluated = clock["seconds"], clock["evaluated"]
             steps = clock["steps"]
-            if self.step >= steps and self.seconds < 0.9 * 60 * self.config.minutes:
+            given = clock.get("minutes", self.seconds / 54)  # earlier runs did not keep them
+            if self.step >= steps and self.config.minutes > given:
                 steps = 2 * self.step  # it was given more time: the clock will tell
             self.config = dataclasses.replace(self.config, steps=max(steps, 1))
         self.rng.bit_generator.state = data["batches"]
@@ -231,7 +234,10 @@ def _check_progress(data: dict[str, Any]) -> None:
     losses = [*data["recent"], *([] if data["best_loss"] is None else [data["best_loss"]])]
     clock = data.get("clock")
     if clock is not None:
-        for name, kind in (("seconds", (int, float)), ("steps", int), ("evaluated", int)):
+        kinds: dict[str, Any] = {"seconds": (int, float), "steps": int, "evaluated": int}
+        if "minutes" in clock:
+            kinds["minutes"] = (int, float)
+        for name, kind in kinds.items():
             if (
                 isinstance(clock[name], bool)
                 or not isinstance(clock[name], kind)

@@ -67,6 +67,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             if some:
                 axes.plot(*zip(*some, strict=True), style, label=label)
         axes.set(xscale="log", xlabel="minutes", ylabel="nats a character, validation", title=text)
+        times = sorted({r["minutes"] for r in own})
+        axes.set_xticks(times, [f"{m:g}" for m in times])
+        axes.minorticks_off()
         axes.legend()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

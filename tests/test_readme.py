@@ -72,8 +72,8 @@ def test_python_blocks_print_what_follows_them(name, least, tmp_path):
 def test_commands_succeed(name, least, tmp_path):
     folder = tmp_path / ".venv" / "bin"
     folder.mkdir(parents=True)
-    for name, body in SHIMS.items():
-        path = folder / name
+    for shim, body in SHIMS.items():
+        path = folder / shim
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     offline = {name: "http://127.0.0.1:1" for name in ("HTTPS_PROXY", "https_proxy")}

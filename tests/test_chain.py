@@ -142,6 +142,8 @@ def test_a_sum_goes_where_it_is_told(n):
         expected = rows[a] + rows[b]
         assert added(rows[a], rows[b], out=rows[out]) is not None
         np.testing.assert_array_equal(rows[out], expected)
+    with pytest.raises(ValueError, match="read-only"):
+        added(rows[0], rows[1], out=np.frombuffer(rows[2].tobytes(), np.float32))
     row = RNG.standard_normal(n + 1).astype(np.float32)
     expected = row[1:] + row[:-1]
     added(row[1:], row[:-1], out=row[1:])

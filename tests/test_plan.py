@@ -18,7 +18,7 @@ from gpt.presets import PRESETS
 from gpt.size import describe
 from gpt.text.counts import xz_per_character
 from gpt.training.clock import PASSES as PASSES_IN_TIME
-from gpt.training.clock import Clock
+from gpt.training.clock import Clock, fit
 from gpt.training.loop import StepRecord, train
 from gpt.training.plan import BEARS, PASSES, SIZES, VERSE, for_text, for_time
 from gpt.training.run import Run
@@ -139,7 +139,7 @@ def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
 
 
 def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
-    """And its learning rates end when it does; one that goes on may read it as often again"""
+    """And its learning rates end when it does; also where it was stopped on the way"""
     readings(monkeypatch)
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=0.5, batch_size=2, patience=0))
     list(train(state, TOKENS[:40], TOKENS[2000:]))
@@ -147,9 +147,23 @@ def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
     assert 60 * state.config.minutes - state.seconds > 5
     rates = [r.lr for r in train(state, TOKENS[:40], TOKENS[2000:]) if isinstance(r, StepRecord)]
     assert rates == []
-    choice = for_time(MODEL, TRAIN, 2000, set(), 600, 1e11, VERSE)
+    config = TrainConfig(minutes=0.5, batch_size=2, patience=0)
+    halfway, other = (TrainState(GPTConfig(**TINY), config) for _ in range(2))
+    for record in train(halfway, TOKENS[:40], TOKENS[2000:]):
+        if isinstance(record, StepRecord) and record.step == 150:
+            break
+    other.load(halfway.arrays(), halfway.progress())
+    fit(other, 0.001, 40, 16)
+    assert other.config.steps == state.step
+    list(train(other, TOKENS[:40], TOKENS[2000:]))
+    assert other.step == other.config.steps == state.step
+    more = TrainState(GPTConfig(**TINY), dataclasses.replace(config, minutes=1))
+    more.load(other.arrays(), other.progress())
+    list(train(more, TOKENS[:40], TOKENS[2000:]))
+    assert more.step == 2 * state.step
+    choice = for_time(MODEL, TRAIN, 20_000, set(), 600, 1e11, VERSE)
     read = choice.train.steps * choice.train.batch_size * MODEL.block_size
-    assert read <= PASSES_IN_TIME * 2000 * 1.1
+    assert read <= PASSES_IN_TIME * 20_000 * 1.1
     assert "before its time" in choice.why["steps"]
 
 
@@ -283,7 +297,7 @@ def test_a_run_of_steps_that_goes_on_by_the_clock_is_planned(tmp_path, monkeypat
     """From what was measured, not with twice the steps that it had"""
     monkeypatch.chdir(tmp_path)
     small = ["--n-layer", "1", "--n-embd", "16", "--n-head", "2", "--block-size", "16"]
-    assert run(["train", "mini", *small, "--steps", "30", "--out", "a"]) == 0
+    assert run(["train", "sample", *small, "--steps", "30", "--out", "a"]) == 0
     planned = []
     monkeypatch.setattr(
         "gpt.cli.train.train", lambda state, *_: planned.append(state.config.steps) or iter([])
@@ -300,7 +314,15 @@ def test_a_run_of_steps_that_goes_on_by_the_clock_is_planned(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize(
-    "damage", [{"seconds": -1}, {"minutes": "1"}, {"steps": 0.5}, {"evaluated": None}, {}]
+    "damage",
+    [
+        {"seconds": -1},
+        {"minutes": "1"},
+        {"counted_from": 0.5},
+        {"steps": 0.5},
+        {"evaluated": None},
+        {},
+    ],
 )
 def test_a_damaged_clock_is_refused(damage):
     state, _ = by_clock(0.02)

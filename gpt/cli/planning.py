@@ -96,8 +96,9 @@ def _chosen(args: Namespace, setup: Setup, tokens: Tokens) -> Choice:
     seconds, _ = measure(model, train, training, MEASURED)
     step = windows_of(len(training), train, model.block_size) * model.block_size
     speed = describe(model, 1)["training_flops_per_token"] * step / seconds
-    left = distributed.from_first(max(60 * args.minutes - (time.monotonic() - args.began), 1.0))
     packed = xz_per_character(setup.tokenizer.decode(training[:COMPRESSED]))
+    packed = distributed.from_first(packed)
+    left = distributed.from_first(max(60 * args.minutes - (time.monotonic() - args.began), 1.0))
     return for_time(model, train, len(training), given, left, speed, packed)
 
 

@@ -218,7 +218,8 @@ def _measured(plan: Plan, state: TrainState) -> tuple[float, float]:
     """Seconds of a step, and memory in MB; and as many steps as there is time for"""
     seconds, peak_mb = measure(plan.setup.model, state.config, plan.tokens.training)
     if state.config.minutes:
-        fit(state, seconds)
+        training, size = len(plan.tokens.training), plan.setup.model.block_size
+        fit(state, seconds, training, windows_of(training, state.config, size) * size)
     return seconds, peak_mb
 
 
@@ -231,7 +232,9 @@ def _show_card(plan: Plan, state: TrainState) -> None:
     left = predicted_seconds(seconds, state, model, counts)
     rows = console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb)
     if config.minutes:
-        rows["here"] = f"{console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
+        rows["here"] = (
+            f"at most {console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
+        )
     if distributed.size() > 1:
         rows["ranks"] = ranks.described()
         windows = windows_of(counts[0], config, model.block_size)

@@ -19,21 +19,28 @@ TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the
 SHARE = 0.1  # of the run: how far back the pace looks
 FEW = 20  # steps
 PASSES = 120  # over the text, at most: more teach it by heart, whatever the dropout
+LEAST = 300  # steps, however small the text is
 FITS = 200  # times in a run that the steps are fitted
 
 
 def most_steps(config: TrainConfig, training: int, in_step: int) -> int:
     """Steps of PASSES over a text of so many tokens, of which a step reads some"""
-    if config.batches == "all":  # each token in as many windows as a window is long
-        return MOST
-    return min(max(1, round(PASSES * training / in_step)), MOST)
+    if config.batches == "all" or config.validation == 0:
+        return MOST  # each token is in many windows; or the text is to be learned by heart
+    return min(max(LEAST, round(PASSES * training / in_step)), MOST)
 
 
-def fit(state: TrainState, seconds: float) -> None:
-    """Plan as many steps as are possible in the time that is left, if one takes so long."""
+def _limit(state: TrainState, training: int, in_step: int) -> int:
+    return min(state.counted_from + most_steps(state.config, training, in_step), MOST)
+
+
+def fit(state: TrainState, seconds: float, training: int, in_step: int) -> None:
+    """Plan as many steps as are possible in the time that is left, if one takes so long, and as a
+    text of so many tokens, of which a step reads some, can bear."""
     taken = state.seconds if state.began is None else time.monotonic() - state.began
     left = distributed.from_first(max(60 * state.config.minutes - taken - TAIL, 0.0))
-    steps = min(state.step + max(1, round(left / max(seconds, 1e-6))), MOST)
+    steps = state.step + max(1, round(left / max(seconds, 1e-6)))
+    steps = max(state.step, min(steps, _limit(state, training, in_step)))
     state.config = dataclasses.replace(state.config, steps=steps)
 
 
@@ -49,7 +56,7 @@ class Clock:
         self.pace = 0.0  # seconds from step to step
         self.per_token = math.inf  # seconds of an evaluation, where one has told
         self.first = self.fitted = state.step
-        self.most = min(state.step + most_steps(state.config, training, in_step), MOST)
+        self.most = _limit(state, training, in_step)
         self.last = time.monotonic()
         if not state.done() and state.config.steps < state.step + FEW:  # too few to know the pace
             state.config = dataclasses.replace(state.config, steps=state.step + FEW)

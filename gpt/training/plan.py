@@ -68,7 +68,7 @@ def for_time(
     """
     why = {}
     if not {"n_layer", "n_embd", "n_head", "d_ff"} & given:
-        wanted = TOKENS * min(packed / VERSE, 1.0) ** 2
+        wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
         bearable = BEARS * math.sqrt(tokens)
         sizes = [_resized(model, *size) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]

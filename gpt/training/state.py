@@ -49,6 +49,7 @@ class TrainState:
         self.seconds = 0.0  # that a run by the clock has taken
         self.began: float | None = None  # when it did, by time.monotonic()
         self.evaluated = 0  # the step of the last evaluation
+        self.counted_from = 0  # the step from which a run by the clock counts passes over the text
         self.best_loss = math.inf  # on config.eval_tokens of the validation split
         self.best_step = 0
         self.recent: list[float] = []  # the last losses on those, one more than config.patience
@@ -155,12 +156,13 @@ class TrainState:
 
     def clock(self) -> dict[str, float]:
         """What a run by the clock has come to: seconds, the minutes that it was given, planned
-        steps, step of last evaluation"""
+        steps, step of last evaluation, step from which passes over the text count"""
         return {
             "seconds": self.seconds,
             "minutes": self.config.minutes,
             "steps": self.config.steps,
             "evaluated": self.evaluated,
+            "counted_from": self.counted_from,
         }
 
     def load(self, arrays: dict[str, np.ndarray], progress: str) -> None:
@@ -181,13 +183,16 @@ class TrainState:
         self.recent = data["recent"]
         self.best_loss = math.inf if data["best_loss"] is None else data["best_loss"]
         if self.config.minutes:
-            by_steps = {"seconds": 0.0, "steps": self.config.steps, "evaluated": self.step}
+            by_steps = {"seconds": 0.0, "steps": self.config.steps, "evaluated": self.step,
+                        "counted_from": self.step}  # fmt: skip
             clock = data.get("clock", by_steps)
             self.seconds, self.evaluated = clock["seconds"], clock["evaluated"]
+            self.counted_from = clock.get("counted_from", 0)
             steps = clock["steps"]
             given = clock.get("minutes", self.seconds / 54)  # earlier runs did not keep them
             if self.step >= steps and self.config.minutes > given:
                 steps = 2 * self.step  # it was given more time: the clock will tell
+                self.counted_from = self.step
             self.config = dataclasses.replace(self.config, steps=max(steps, 1))
         self.rng.bit_generator.state = data["batches"]
         self.model.rng.bit_generator.state = data["dropout"]
@@ -235,8 +240,8 @@ def _check_progress(data: dict[str, Any]) -> None:
     clock = data.get("clock")
     if clock is not None:
         kinds: dict[str, Any] = {"seconds": (int, float), "steps": int, "evaluated": int}
-        if "minutes" in clock:
-            kinds["minutes"] = (int, float)
+        later = {"minutes": (int, float), "counted_from": int}  # the first runs had none
+        kinds |= {name: kind for name, kind in later.items() if name in clock}
         for name, kind in kinds.items():
             if (
                 isinstance(clock[name], bool)

@@ -23,7 +23,8 @@ def add_kernel(chunk, out, a, b):
 
 def added(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, or where `out` is given, that, filled: what NumPy gives, bit for bit"""
-    if not _fit(a, b) or (out is not None and np.may_share_memory(out, b)):
+    unfit = out is not None and not (out.flags.writeable and out.flags.aligned)
+    if not _fit(a, b) or unfit or (out is not None and np.may_share_memory(out, b)):
         return np.add(a, b) if out is None else np.add(a, b, out=out)
     if out is None:
         out = np.empty(a.shape, a.dtype, like=a)
@@ -45,4 +46,6 @@ def _fit(a: Any, b: Any) -> bool:
         and a.dtype in FLOATS
         and a.flags.c_contiguous
         and b.flags.c_contiguous
+        and a.flags.aligned
+        and b.flags.aligned
     )

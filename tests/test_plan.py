@@ -17,8 +17,7 @@ from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
 from gpt.size import describe
 from gpt.text.counts import xz_per_character
-from gpt.training.clock import PASSES as PASSES_IN_TIME
-from gpt.training.clock import Clock, fit
+from gpt.training.clock import MOST_PASSES, Clock, fit
 from gpt.training.loop import StepRecord, train
 from gpt.training.plan import BEARS, PASSES, SIZES, VERSE, for_text, for_time
 from gpt.training.run import Run
@@ -143,7 +142,7 @@ def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
     readings(monkeypatch)
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=0.5, batch_size=2, patience=0))
     list(train(state, TOKENS[:40], TOKENS[2000:]))
-    assert state.step == state.config.steps == PASSES_IN_TIME * 40 // (2 * 8)
+    assert state.step == state.config.steps == MOST_PASSES * 40 // (2 * 8)
     assert 60 * state.config.minutes - state.seconds > 5
     rates = [r.lr for r in train(state, TOKENS[:40], TOKENS[2000:]) if isinstance(r, StepRecord)]
     assert rates == []
@@ -163,7 +162,7 @@ def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
     assert more.step == 2 * state.step
     choice = for_time(MODEL, TRAIN, 20_000, set(), 600, 1e11, VERSE)
     read = choice.train.steps * choice.train.batch_size * MODEL.block_size
-    assert read <= PASSES_IN_TIME * 20_000 * 1.1
+    assert read <= MOST_PASSES * 20_000 * 1.1
     assert "before its time" in choice.why["steps"]
 
 

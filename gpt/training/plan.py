@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
-from gpt.training.clock import PASSES as PASSES_IN_TIME
-from gpt.training.clock import most_steps
+from gpt.training.clock import MOST_PASSES, most_steps
 from gpt.training.loop import windows_of
 
 HEAD = 32  # channels of an attention head
@@ -25,7 +24,7 @@ TOKENS, VERSE = 6, 2.1
 BEARS = 2700  # parameters without the embedding, times the root of the tokens of the text, at most
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
-# this is e times as much, from none at KNOWN; less than LEAST costs more time than it gives
+# this is e times as much, from none at KNOWN; less than LEAST_DROPOUT costs more time than it gives
 KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 7.5, 0.05, 0.4
 PASSES = 36  # over the text, where nobody has said for how long
 
@@ -92,7 +91,7 @@ def for_time(
     steps = min(max(1, round(read / step)), MOST)
     if steps > (most := most_steps(train, tokens, step)):
         steps, read = most, most * step
-        why["steps"] = f"more than {PASSES_IN_TIME} passes over {tokens:,} tokens teach them by"
+        why["steps"] = f"more than {MOST_PASSES} passes over {tokens:,} tokens teach them by"
         why["steps"] += " heart: the run may end before its time"
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)

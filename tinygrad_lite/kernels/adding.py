@@ -23,13 +23,17 @@ def add_kernel(chunk, out, a, b):
 
 def added(a: Any, b: Any, out: Any = None) -> Any:
     """a + b, or where `out` is given, that, filled: what NumPy gives, bit for bit"""
-    unfit = out is not None and not (out.flags.writeable and out.flags.aligned)
-    if not _fit(a, b) or unfit or (out is not None and np.may_share_memory(out, b)):
+    if not _fit(a, b) or (out is not None and not _takes(out, b)):
         return np.add(a, b) if out is None else np.add(a, b, out=out)
     if out is None:
         out = np.empty(a.shape, a.dtype, like=a)
     add_kernel(out.reshape(-1), a.reshape(-1), b.reshape(-1))
     return out
+
+
+def _takes(out: Any, b: Any) -> bool:
+    """Whether a kernel may write to `out`, which is a, or new, while it reads b"""
+    return out.flags.writeable and out.flags.aligned and not np.may_share_memory(out, b)
 
 
 def _fit(a: Any, b: Any) -> bool:

@@ -17,9 +17,19 @@ from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.presets import PRESETS
 from gpt.size import describe
 from gpt.text.counts import xz_per_character
-from gpt.training.clock import MOST_PASSES, Clock, fit
+from gpt.training.clock import PASSES, Clock, fit
 from gpt.training.loop import StepRecord, train
-from gpt.training.plan import BEARS, PASSES, SIZES, VERSE, for_text, for_time
+from gpt.training.plan import (
+    BEARS,
+    LEAST_SHRINKS,
+    MOST_DECAY,
+    MOST_DROPOUT,
+    SHRINKS,
+    SIZES,
+    VERSE,
+    for_text,
+    for_time,
+)
 from gpt.training.run import Run
 from gpt.training.state import EvalRecord, TrainState
 
@@ -31,7 +41,7 @@ TOKENS = np.random.default_rng(0).integers(0, 7, 3000)
 
 
 def test_a_large_text_takes_the_recipe_as_it_is():
-    choice = for_text(MODEL, TRAIN, 1_000_000, set())
+    choice = for_text(MODEL, TRAIN, 1_003_854, set())  # tiny Shakespeare's
     assert (choice.model, choice.train, choice.why) == (MODEL, TRAIN, {})
 
 
@@ -40,8 +50,8 @@ def test_a_small_text_is_read_less_often_and_with_dropout(tokens):
     choice = for_text(MODEL, TRAIN, tokens, set())
     assert choice.train.steps < TRAIN.steps or choice.model.dropout > 0
     assert choice.train.warmup < choice.train.steps or choice.train.steps == 1
-    assert {"steps", "dropout"} & set(choice.why)
-    kept = for_text(MODEL, TRAIN, tokens, {"steps", "dropout"})
+    assert {"steps", "dropout", "weight decay"} & set(choice.why)
+    kept = for_text(MODEL, TRAIN, tokens, {"steps", "dropout", "weight_decay"})
     assert (kept.model, kept.train, kept.why) == (MODEL, TRAIN, {})
 
 
@@ -86,6 +96,26 @@ def test_xz_sees_what_repeats_itself_far_apart():
     assert math.isfinite(xz_per_character(""))
 
 
+@pytest.mark.parametrize("rates", [(0.005, 0.016), (0.5, 0.016), (0.005, 3.0), (1e-300, 1e-300)])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_weights_shrink_in_as_many_passes_over_any_text(optimizer, rates):
+    """But in no fewer steps than 20, by no decay that was not measured, and not where somebody has
+    said how fast"""
+    config = dataclasses.replace(TRAIN, optimizer=optimizer, lr=rates[0], muon_lr=rates[1])
+    for tokens in (100, 18_000, 70_000, 10**7):
+        train = for_text(MODEL, config, tokens, {"steps"}).train
+        fastest = max(rates) if optimizer == "muon" else rates[0]
+        steps, in_pass = 1 / (fastest * train.weight_decay), tokens / (8 * MODEL.block_size)
+        if train.weight_decay < MOST_DECAY:
+            assert steps == pytest.approx(max(LEAST_SHRINKS, SHRINKS * in_pass), rel=0.06)
+        else:
+            assert train.weight_decay == MOST_DECAY
+            assert steps > max(LEAST_SHRINKS, SHRINKS * in_pass)
+        kept = for_text(MODEL, config, tokens, {"weight_decay"})
+        assert kept.train.weight_decay == config.weight_decay
+        assert "weight decay" not in kept.why
+
+
 def test_a_little_more_time_changes_the_dropout_little():
     """A machine a tenth faster, or slower, must not learn another way"""
     dropouts = []
@@ -93,7 +123,7 @@ def test_a_little_more_time_changes_the_dropout_little():
         model = for_time(MODEL, TRAIN, 900_000, {"n_embd"}, 10 * 1.1**tenths, 1e11, VERSE).model
         dropouts.append(model.dropout)
     assert dropouts[0] == 0
-    assert dropouts[-1] > 0.2
+    assert dropouts[-1] == MOST_DROPOUT
     assert max(after - before for before, after in itertools.pairwise(dropouts)) <= 0.05
 
 
@@ -141,28 +171,28 @@ def test_a_run_by_the_clock_reads_a_small_text_only_so_often(monkeypatch):
     """And its learning rates end when it does; also where it was stopped on the way"""
     readings(monkeypatch)
     state = TrainState(GPTConfig(**TINY), TrainConfig(minutes=0.5, batch_size=2, patience=0))
-    list(train(state, TOKENS[:40], TOKENS[2000:]))
-    assert state.step == state.config.steps == MOST_PASSES * 40 // (2 * 8)
+    list(train(state, TOKENS[:200], TOKENS[2000:]))
+    assert state.step == state.config.steps == PASSES * 200 // (2 * 8)
     assert 60 * state.config.minutes - state.seconds > 5
-    rates = [r.lr for r in train(state, TOKENS[:40], TOKENS[2000:]) if isinstance(r, StepRecord)]
+    rates = [r.lr for r in train(state, TOKENS[:200], TOKENS[2000:]) if isinstance(r, StepRecord)]
     assert rates == []
     config = TrainConfig(minutes=0.5, batch_size=2, patience=0)
     halfway, other = (TrainState(GPTConfig(**TINY), config) for _ in range(2))
-    for record in train(halfway, TOKENS[:40], TOKENS[2000:]):
+    for record in train(halfway, TOKENS[:200], TOKENS[2000:]):
         if isinstance(record, StepRecord) and record.step == 150:
             break
     other.load(halfway.arrays(), halfway.progress())
-    fit(other, 0.001, 40, 16)
+    fit(other, 0.001, 200, 16)
     assert other.config.steps == state.step
-    list(train(other, TOKENS[:40], TOKENS[2000:]))
+    list(train(other, TOKENS[:200], TOKENS[2000:]))
     assert other.step == other.config.steps == state.step
     more = TrainState(GPTConfig(**TINY), dataclasses.replace(config, minutes=1))
     more.load(other.arrays(), other.progress())
-    list(train(more, TOKENS[:40], TOKENS[2000:]))
+    list(train(more, TOKENS[:200], TOKENS[2000:]))
     assert more.step == 2 * state.step
     choice = for_time(MODEL, TRAIN, 20_000, set(), 600, 1e11, VERSE)
     read = choice.train.steps * choice.train.batch_size * MODEL.block_size
-    assert read <= MOST_PASSES * 20_000 * 1.1
+    assert read <= PASSES * 20_000 * 1.1
     assert "before its time" in choice.why["steps"]
 
 

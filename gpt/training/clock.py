@@ -18,16 +18,16 @@ from tinygrad_lite import distributed
 TAIL = 0.7  # seconds after the last evaluation: the best weights, a sample, the report
 SHARE = 0.1  # of the run: how far back the pace looks
 FEW = 20  # steps
-MOST_PASSES = 120  # over the text, at most: more teach it by heart, whatever the dropout
+PASSES = 40  # over the text, at most: more teach it by heart
 LEAST_STEPS = 300  # steps, however small the text is
 FITS = 200  # times in a run that the steps are fitted
 
 
 def most_steps(config: TrainConfig, training: int, in_step: int) -> int:
-    """Steps of MOST_PASSES over a text of so many tokens, of which a step reads some"""
+    """Steps of PASSES over a text of so many tokens, of which a step reads some"""
     if config.batches == "all" or config.validation == 0:
         return MOST  # each token is in many windows; or the text is to be learned by heart
-    return min(max(LEAST_STEPS, round(MOST_PASSES * training / in_step)), MOST)
+    return min(max(LEAST_STEPS, round(PASSES * training / in_step)), MOST)
 
 
 def _limit(state: TrainState, training: int, in_step: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
-from gpt.training.clock import MOST_PASSES, most_steps
+from gpt.training.clock import PASSES, most_steps
 from gpt.training.loop import windows_of
 
 HEAD = 32  # channels of an attention head
@@ -25,8 +25,11 @@ BEARS = 2700  # parameters without the embedding, times the root of the tokens o
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT costs more time than it gives
-KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 7.5, 0.05, 0.4
-PASSES = 36  # over the text, where nobody has said for how long
+KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 7.5, 0.05, 0.2
+# Weights that no gradient renews shrink to 1/e in so many passes over the text, but in no fewer
+# steps: Wang and Aitchison 2024, arXiv 2405.13698, found one number of passes for all texts. More
+# than MOST_DECAY was not measured
+SHRINKS, LEAST_SHRINKS, MOST_DECAY = 1.25, 20, 3.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Choice:
 
 def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str]) -> Choice:
     """The same model and recipe with no more steps than the text of so many training tokens can
-    bear, and with the dropout that these want; but what is `given` stays"""
+    bear, and with the dropout and the weight decay that these want; but what is `given` stays"""
     why = {}
     step = windows_of(tokens, train, model.block_size) * model.block_size
     most = max(1, round(PASSES * tokens / step))
@@ -48,7 +51,7 @@ def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str])
         why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by heart"
         warmup = train.warmup if "warmup" in given else min(train.warmup, most // 8)
         train = dataclasses.replace(train, steps=most, warmup=warmup)
-    return _with_dropout(model, train, train.steps * step, tokens, given, why)
+    return _regularized(model, train, train.steps * step, tokens, given, why)
 
 
 def for_time(
@@ -60,8 +63,8 @@ def for_time(
     speed: float,
     packed: float,
 ) -> Choice:
-    """The size, the batch, the steps and the dropout for so many seconds of training on a machine
-    that makes `speed` floating-point operations a second with a model like this
+    """The size, the batch, the steps, the dropout and the weight decay for so many seconds of
+    training on a machine that makes `speed` floating-point operations a second with such a model
 
     packed   nats a character in which xz, in its fast way, writes the text
     """
@@ -91,14 +94,14 @@ def for_time(
     steps = min(max(1, round(read / step)), MOST)
     if steps > (most := most_steps(train, tokens, step)):
         steps, read = most, most * step
-        why["steps"] = f"more than {MOST_PASSES} passes over {tokens:,} tokens teach them by"
+        why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by"
         why["steps"] += " heart: the run may end before its time"
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)
-    return _with_dropout(model, train, read, tokens, given, why)
+    return _regularized(model, train, read, tokens, given, why)
 
 
-def _with_dropout(
+def _regularized(
     model: GPTConfig,
     train: TrainConfig,
     read: float,
@@ -106,8 +109,9 @@ def _with_dropout(
     given: set[str],
     why: dict[str, str],
 ) -> Choice:
-    """The dropout for a text that is read so often by a model of this size: that which the passes,
-    times the root of the parameters for each token of the text, ask for"""
+    """With the dropout for a text that is read so often by a model of this size, which is what the
+    passes, times the root of the parameters for each token of the text, ask for; and with the
+    weight decay for a text of this length"""
     passes = read / max(tokens, 1)
     known = passes * math.sqrt(describe(model, 1)["parameters"] / max(tokens, 1))
     dropout = round(min(0.1 * math.log(max(known / KNOWN, 1.0)), MOST_DROPOUT), 2)
@@ -115,6 +119,16 @@ def _with_dropout(
     if "dropout" not in given and dropout != model.dropout:
         model = dataclasses.replace(model, dropout=dropout)
         why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"
+    in_pass = max(tokens, 1) / (windows_of(tokens, train, model.block_size) * model.block_size)
+    lr = max(train.lr, train.muon_lr) if train.optimizer == "muon" else train.lr
+    decay = min(1 / (lr * max(SHRINKS * in_pass, LEAST_SHRINKS)), MOST_DECAY)
+    decay = float(f"{decay:.2g}")
+    if "weight_decay" not in given and decay != train.weight_decay:
+        train = dataclasses.replace(train, weight_decay=decay)
+        why["weight decay"] = (
+            f"{decay:g}, which makes weights shrink to 1/e in {1 / lr / decay:.0f}"
+        )
+        why["weight decay"] += f" steps, {1 / lr / decay / in_pass:.3g} passes"
     return Choice(model, train, why)
 
 

@@ -26,7 +26,7 @@ def _gpt2(size: str, n_layer: int, n_head: int, n_embd: int) -> Preset:
     return Preset(
         f"GPT-2's architecture and vocabulary, {size} parameters",
         dict(vocab_size=50257, block_size=1024, bias=True, activation="gelu_tanh", **shape),
-        dict(steps=1000, batch_size=4, lr=3e-4, beta2=0.95, eval_tokens=4096),
+        dict(steps=1000, batch_size=4, lr=3e-4, beta2=0.95, weight_decay=0.1, eval_tokens=4096),
         tokenizer="gpt2",
     )
 

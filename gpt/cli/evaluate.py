@@ -99,6 +99,6 @@ def _conclusion(
     worse = 0.0 if train_loss is None else val_loss - train_loss
     if not best and foreign and worse > UNLIKE:
         return f"{said}: this text is unlike the one it was trained on"
-    if not best:
-        return f"{said}: more steps, or a higher --lr, may help"
-    return f"{said}; it knows its training text {worse:.2f} nats better" if worse > 0.5 else said
+    if worse > 0.5:
+        return f"{said}; it knows its training text {worse:.2f} nats better"
+    return said if best else f"{said}: more steps, or a higher --lr, may help"

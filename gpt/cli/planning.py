@@ -22,7 +22,7 @@ from gpt.text.tokens import Tokens, cut
 from gpt.training.loop import check_lengths, windows_of
 from gpt.training.measure import measure
 from gpt.training.places import default_folder, latest_run
-from gpt.training.plan import Choice, for_text, for_time
+from gpt.training.plan import Choice, decay_for, for_text, for_time
 from gpt.training.room import check_room
 from gpt.training.run import Run
 from gpt.training.setup import Setup
@@ -143,9 +143,11 @@ def resumed(args: Namespace) -> Plan:
         or set(survey.characters) <= set(setup.tokenizer.characters)
         else "gpt train CORPUS, a new run: the model lacks characters of this text",
     )
-    config = _timed(args, dataclasses.replace(setup.train, **_given(args, TrainConfig)))
+    given = _given(args, TrainConfig)
+    config = _timed(args, dataclasses.replace(setup.train, **given))
     setup = dataclasses.replace(setup, train=config, source=source, corpus_sha256=survey.sha256)
-    return _planned(run, setup, corpus, survey, args.name or corpus.name)
+    plan = _planned(run, setup, corpus, survey, args.name or corpus.name)
+    return _with_less_decay(args, plan) if {"lr", "muon_lr", "batch_size"} & {*given} else plan
 
 
 def tuned(args: Namespace) -> Plan:
@@ -181,6 +183,19 @@ def tuned(args: Namespace) -> Plan:
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     plan = _planned(run, setup, corpus, survey, name)
     plan.weights = weights
+    return _with_less_decay(args, plan)
+
+
+def _with_less_decay(args: Namespace, plan: Plan) -> Plan:
+    """Where the weight decay that a run had is too much for its new text or learning rates"""
+    train, size = plan.setup.train, plan.setup.model.block_size
+    most = decay_for(train, len(plan.tokens.training), size)
+    if train.weight_decay > most and "weight_decay" not in _given(args, TrainConfig):
+        plan.setup = dataclasses.replace(
+            plan.setup, train=dataclasses.replace(train, weight_decay=most)
+        )
+        plan.why["decay"] = f"a weight decay of {most:g} for {train.weight_decay:g}: the text, or a"
+        plan.why["decay"] += " learning rate, asks for less"
     return plan
 
 

@@ -22,7 +22,7 @@ from gpt.inside.probes import Probe, read_probes
 from gpt.text.counts import levels, standing
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
-from gpt.training.clock import fit
+from gpt.training.clock import TAIL, fit
 from gpt.training.evaluate import FINAL, bits, evaluate
 from gpt.training.loop import StepRecord, train, windows_of
 from gpt.training.measure import measure, predicted_seconds
@@ -35,6 +35,7 @@ from gpt.writing.sampling import Sampling, generate
 from tinygrad_lite import distributed, precision, set_num_threads
 
 SAMPLE_SEED = 42
+HARDLY = 50  # steps: with fewer by the clock the user is told so
 
 
 def train_command(args: Namespace) -> None:
@@ -75,10 +76,10 @@ def _train(args: Namespace, stopping: Stopping) -> None:
             state.follow_first()
             state.began = args.began - state.seconds
             saver.started(state.step, 0.0)
-        if state.done():
-            say(f"nothing is left to do after step {state.step}{_goes_further(args, state)}")
-        else:
+        if not state.done():
             _show_card(plan, state)
+        if state.done():  # also where no time is left, or the text was read so often as is good
+            say(f"nothing is left to do after step {state.step}{_goes_further(args, state)}")
         if not resumes:
             confirm_replacing(run)
             held.enter_context(run.locked())
@@ -99,6 +100,8 @@ def _train(args: Namespace, stopping: Stopping) -> None:
                 f" {config.patience} times in a row; the best weights, after step"
                 f" {state.best_step}, are kept"
             )
+        elif config.minutes:
+            _say_how_far(state, len(tokens.training))
         _say_best(run, state, tokens, last)
         reported = _report(run)
     say(f"{console.duration(time.monotonic() - args.began)} in all; everything is in {run.folder}")
@@ -142,6 +145,21 @@ def _goes_further(args: Namespace, state: TrainState) -> str:
         return f" and {console.duration(state.seconds)}; --minutes {more} goes on"
     fewer = f", and --steps {args.steps} is not more" if args.steps else ""
     return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
+
+
+def _say_how_far(state: TrainState, training: int) -> None:
+    """That a run by the clock has ended before its time, or that this was hardly enough"""
+    time_, given = state.seconds, 60 * state.config.minutes
+    if time_ < 0.9 * given - TAIL:
+        say(
+            f"ended after {console.duration(time_)} of {console.duration(given)}: more reading of"
+            f" {training:,} tokens would teach them by heart"
+        )
+    elif state.step < HARDLY:
+        console.complain(
+            f"{state.step} steps are hardly a beginning: where kernels were compiled, which takes"
+            " time once on a machine, the same command trains longer now; or give it more --minutes"
+        )
 
 
 def _say_what_is_odd(args: Namespace, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpt.config import MOST, GPTConfig, TrainConfig
 from gpt.size import describe
-from gpt.training.clock import PASSES, most_steps
+from gpt.training.clock import LEAST_STEPS, PASSES, most_steps
 from gpt.training.loop import windows_of
 
 HEAD = 32  # channels of an attention head
@@ -46,9 +46,9 @@ def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str])
     bear, and with the dropout and the weight decay that these want; but what is `given` stays"""
     why = {}
     step = windows_of(tokens, train, model.block_size) * model.block_size
-    most = max(1, round(PASSES * tokens / step))
+    most = most_steps(dataclasses.replace(train, batches="random"), tokens, step)
     if "steps" not in given and most < train.steps:
-        why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by heart"
+        why["steps"] = f"more than {_most(tokens, step)} teach them by heart"
         warmup = train.warmup if "warmup" in given else min(train.warmup, most // 8)
         train = dataclasses.replace(train, steps=most, warmup=warmup)
     return _regularized(model, train, train.steps * step, tokens, given, why)
@@ -69,10 +69,10 @@ def for_time(
     packed   nats a character in which xz, in its fast way, writes the text
     """
     why = {}
-    if not {"n_layer", "n_embd", "n_head", "d_ff"} & given:
+    if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
         wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
         bearable = BEARS * math.sqrt(tokens)
-        sizes = [_resized(model, *size) for size in SIZES]
+        sizes = [_resized(model, *size, given) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
 
         def distance(one: GPTConfig) -> float:
@@ -86,16 +86,17 @@ def for_time(
             why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
-    if "batch_size" not in given and train.batches == "random" and seconds >= LONG:
+    read = seconds * speed / describe(model, 1)["training_flops_per_token"]
+    long_enough = seconds >= LONG and read < PASSES * tokens
+    if "batch_size" not in given and train.batches == "random" and long_enough:
         train = dataclasses.replace(train, batch_size=2 * train.batch_size)
         why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
-    read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     step = windows_of(tokens, train, model.block_size) * model.block_size
     steps = min(max(1, round(read / step)), MOST)
     if steps > (most := most_steps(train, tokens, step)):
         steps, read = most, most * step
-        why["steps"] = f"more than {PASSES} passes over {tokens:,} tokens teach them by"
-        why["steps"] += " heart: the run may end before its time"
+        why["steps"] = f"more than {_most(tokens, step)} teach them by heart: the run may end"
+        why["steps"] += " before its time"
     warmup = train.warmup if "warmup" in given else min(train.warmup, steps // 8)
     train = dataclasses.replace(train, steps=steps, warmup=warmup)
     return _regularized(model, train, read, tokens, given, why)
@@ -111,25 +112,37 @@ def _regularized(
 ) -> Choice:
     """With the dropout for a text that is read so often by a model of this size, which is what the
     passes, times the root of the parameters for each token of the text, ask for; and with the
-    weight decay for a text of this length"""
+    weight decay for a text of this length. A text that is to be learned by heart wants neither"""
+    if train.validation == 0:
+        return Choice(model, train, why)
     passes = read / max(tokens, 1)
     known = passes * math.sqrt(describe(model, 1)["parameters"] / max(tokens, 1))
     dropout = round(min(0.1 * math.log(max(known / KNOWN, 1.0)), MOST_DROPOUT), 2)
     dropout = dropout if dropout >= LEAST_DROPOUT else 0.0
     if "dropout" not in given and dropout != model.dropout:
         model = dataclasses.replace(model, dropout=dropout)
-        why["dropout"] = f"{dropout}, since the text is read {passes:.0f} times"
-    in_pass = max(tokens, 1) / (windows_of(tokens, train, model.block_size) * model.block_size)
-    lr = max(train.lr, train.muon_lr) if train.optimizer == "muon" else train.lr
-    decay = min(1 / (lr * max(SHRINKS * in_pass, LEAST_SHRINKS)), MOST_DECAY)
-    decay = float(f"{decay:.2g}")
+        why["dropout"] = f"{dropout}, since the text may be read {passes:.0f} times"
+    decay = decay_for(train, tokens, model.block_size)
     if "weight_decay" not in given and decay != train.weight_decay:
         train = dataclasses.replace(train, weight_decay=decay)
-        why["weight decay"] = (
-            f"{decay:g}, which makes weights shrink to 1/e in {1 / lr / decay:.0f}"
-        )
-        why["weight decay"] += f" steps, {1 / lr / decay / in_pass:.3g} passes"
+        why["decay"] = f"a weight decay of {decay:g}: the shorter a text, the more"
     return Choice(model, train, why)
+
+
+def decay_for(train: TrainConfig, tokens: int, block_size: int) -> float:
+    """The weight decay for a text of so many tokens: in so many steps, at the faster of its
+    learning rates at their highest, weights shrink to 1/e that no gradient renews"""
+    in_pass = max(tokens, 1) / (windows_of(tokens, train, block_size) * block_size)
+    lr = max(train.lr, train.muon_lr) if train.optimizer == "muon" else train.lr
+    decay = 1 / (lr * max(SHRINKS * in_pass, LEAST_SHRINKS))
+    return float(f"{min(decay, MOST_DECAY):.2g}")
+
+
+def _most(tokens: int, step: int) -> str:
+    """The most that a text of so many tokens is read, in words"""
+    if PASSES * tokens < LEAST_STEPS * step:
+        return f"{LEAST_STEPS} steps on {tokens:,} tokens"
+    return f"{PASSES} passes over {tokens:,} tokens"
 
 
 def _inside(model: GPTConfig) -> int:
@@ -137,5 +150,9 @@ def _inside(model: GPTConfig) -> int:
     return describe(model, 1)["parameters"] - model.vocab_size * model.n_embd
 
 
-def _resized(model: GPTConfig, layers: int, width: int) -> GPTConfig:
+def _resized(model: GPTConfig, layers: int, width: int, given: set[str]) -> GPTConfig:
+    """With so many layers of this width, but for what is given"""
+    if "n_embd" in given:
+        return dataclasses.replace(model, n_layer=layers)
+    layers = model.n_layer if "n_layer" in given else layers
     return dataclasses.replace(model, n_layer=layers, n_embd=width, n_head=width // HEAD, d_ff=0)

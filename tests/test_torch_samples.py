@@ -68,7 +68,7 @@ JUSTIFIED = {
     "the product of the others is NaN where NaN is among them, where PyTorch has 0": {
         "prod gradient": 2,
     },
-    "gelu of the largest float32 is that number, where PyTorch has infinity": {
+    "gelu of the largest float32 is that number, where PyTorch has infinity with AVX-512": {
         "nn.functional.gelu value": 1,
     },
     "causal attention to more keys than queries: our last query sees all keys": {
@@ -120,6 +120,7 @@ def expected() -> dict[str, Counter]:
 
 
 EXPECTED = expected()
+BY_PROCESSOR = {"nn.functional.gelu value"}  # PyTorch's numbers differ between processors
 
 
 def test_every_method_is_judged():
@@ -132,7 +133,7 @@ def test_samples(name):
     assert verdict.counts["agreed"] > 0 or known, "no sample agrees"
     more = {k: n for k, n in verdict.mismatches.items() if n > known[k]}
     assert not more, "\n".join(line for line in verdict.lines if line.split(":")[0] in more)
-    gone = [kind for kind in known if not verdict.mismatches[kind]]
+    gone = [k for k in known if not verdict.mismatches[k] and f"{name} {k}" not in BY_PROCESSOR]
     assert not gone, f"nothing is behind {name} {gone} any longer: delete the line"
 
 

@@ -25,8 +25,8 @@ FITS = 200  # times in a run that the steps are fitted
 
 def most_steps(config: TrainConfig, training: int, in_step: int) -> int:
     """Steps of PASSES over a text of so many tokens, of which a step reads some"""
-    if config.batches == "all" or config.validation == 0:
-        return MOST  # each token is in many windows; or the text is to be learned by heart
+    if config.validation == 0:
+        return MOST  # the text is to be learned by heart
     return min(max(LEAST_STEPS, round(PASSES * training / in_step)), MOST)
 
 

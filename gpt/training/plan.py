@@ -46,7 +46,7 @@ def for_text(model: GPTConfig, train: TrainConfig, tokens: int, given: set[str])
     bear, and with the dropout and the weight decay that these want; but what is `given` stays"""
     why = {}
     step = windows_of(tokens, train, model.block_size) * model.block_size
-    most = most_steps(dataclasses.replace(train, batches="random"), tokens, step)
+    most = most_steps(train, tokens, step)
     if "steps" not in given and most < train.steps:
         why["steps"] = f"more than {_most(tokens, step)} teach them by heart"
         warmup = train.warmup if "warmup" in given else min(train.warmup, most // 8)
@@ -130,8 +130,8 @@ def _regularized(
 
 
 def decay_for(train: TrainConfig, tokens: int, block_size: int) -> float:
-    """The weight decay for a text of so many tokens: in so many steps, at the faster of its
-    learning rates at their highest, weights shrink to 1/e that no gradient renews"""
+    """The weight decay with which weights shrink as they should in a pass over so many tokens, at
+    the highest of the learning rates"""
     in_pass = max(tokens, 1) / (windows_of(tokens, train, block_size) * block_size)
     lr = max(train.lr, train.muon_lr) if train.optimizer == "muon" else train.lr
     decay = 1 / (lr * max(SHRINKS * in_pass, LEAST_SHRINKS))

@@ -3,7 +3,6 @@
 Each finding is good, or says what to do.
 """
 
-import contextlib
 import os
 import platform
 import tempfile
@@ -30,6 +29,7 @@ from tinygrad_lite.tensor import Tensor
 
 SIDE = 768  # of the matrices whose product is timed
 SLOW = 0.5  # share of the peak below which a product is slow
+PATIENCE = 2.0  # seconds for which a fast one is waited for
 
 
 @dataclass(frozen=True)
@@ -127,13 +127,13 @@ def _gradients(seconds: float) -> Finding:
 
 def _products() -> Finding:
     a, b = (np.ones((SIDE, SIDE), np.float32) for _ in range(2))
-    times = []
-    with contextlib.suppress(MemoryError):
-        for _ in range(12):
-            start = time.perf_counter()
-            matmul(Tensor(a), Tensor(b))
-            times.append(time.perf_counter() - start)
-    speed, peak = 2 * SIDE**3 / min(times) / 1e9, peak_gflops()
+    peak, speed, turns, first = peak_gflops(), 0.0, 0, time.perf_counter()
+    # Other programs may have had a core for the first of them
+    while turns < 12 or (speed <= SLOW * peak and time.perf_counter() - first < PATIENCE):
+        start = time.perf_counter()
+        matmul(Tensor(a), Tensor(b))
+        speed = max(speed, 2 * SIDE**3 / (time.perf_counter() - start) / 1e9)
+        turns += 1
     return Finding(
         "products", speed > SLOW * peak,
         f"{speed:,.0f} GFLOP/s, {speed / peak:.0%} of {peak:,.0f} in the innermost loop",

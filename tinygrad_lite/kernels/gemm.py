@@ -14,7 +14,7 @@ Matrix Multiplication", 2008, and the BLIS papers):
    in which `tile` reads them: one strip stays in the L1 cache. It also undoes a transposition and
    pads the last strip with zeros. A is read where it lies, because `tile` takes any strides; only
    a transposed A is copied, since reading it down its columns would touch a new cache line for
-   each number.
+   each number, block by block, just before a block is used.
 
 3. `multiply` runs `tile` over all strips of a packed B and all rows of a block of A that fits
    the L2 cache.
@@ -52,10 +52,10 @@ from tinygrad_lite.kernels.tile import tile_few, tile_one, tile_rows
 
 DEPTH = 384  # words of k at a time: a strip of B, DEPTH x COLUMNS x 4 bytes, fits an L1 cache
 BLOCK_ROWS = 96  # rows of A walked while a strip of B stays in L1: BLOCK_ROWS x DEPTH fits L2
-PANEL = 128  # columns of B packed at a time: PANEL x DEPTH and a block of A fit an L2 cache
+PANEL = 256  # columns of B packed at a time beside an A in place
 TASKS = 4  # for each thread
 SMALL_TASK = 1 << 17  # numbers of C for which packing A and B costs little beside the product
-MOST_ROWS = 8 * BLOCK_ROWS  # rows of A in a task that packs them
+MOST_COLUMNS = 1024  # of C in a task that packs A too
 SERIAL_WORK = 20_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -104,16 +104,17 @@ def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, 
 
 @kernel
 def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_rows, task_columns,
-                counters, edges, spaces):  # fmt: skip
+                panel, counters, edges, spaces):  # fmt: skip
     """Thread t takes tasks until there are no more: task_rows x task_columns numbers of C.
 
-    edges (threads, BLOCK_ROWS * COLUMNS); spaces (threads, ...), uint32 for products in bfloat16
+    Of B, `panel` columns are packed at a time. edges (threads, BLOCK_ROWS * COLUMNS); spaces
+    (threads, (panel + BLOCK_ROWS) * DEPTH), uint32 for products in bfloat16
     """
     batch, m, n = c3.shape
     depth_all = a3.shape[1] if transpose_a else a3.shape[2]
     c, a, b, edge, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), edges[t], spaces[t]
     width, pairs = columns_of(c), numbers_in(space) == 2
-    packed_b, packed_a = 0, PANEL * DEPTH
+    packed_b, packed_a = 0, panel * DEPTH
     b_row, b_column = (1, depth_all) if transpose_b else (n, 1)
     tasks_down = (m + task_rows - 1) // task_rows
     tasks_each = tasks_down * ((n + task_columns - 1) // task_columns)
@@ -133,26 +134,26 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
             words = words_of(space, depth)
             add = accumulate or bias.size > 0 or k > 0
             a_at = which * m * depth_all + (k * m + i_0 if transpose_a else i_0 * depth_all + k)
-            if transpose_a:
-                for i in range(0, rows, BLOCK_ROWS):
-                    block = min(BLOCK_ROWS, rows - i)
-                    pack_transposed_rows(space, packed_a + i * words, a, a_at + i, m, block, depth)
-            elif pairs:
-                pair_rows(space, packed_a, a, a_at, depth_all, rows, depth)
-            for j in range(j_0, j_end, PANEL):
-                columns = min(PANEL, j_end - j)
+            for j in range(j_0, j_end, panel):
+                columns = min(panel, j_end - j)
                 b_at = which * depth_all * n + k * b_row + j * b_column
                 pack(space, packed_b, b, b_at, b_row, b_column, depth, columns)
                 c_at = which * m * n + i_0 * n + j
-                if transpose_a:
-                    multiply(c, c_at, n, space, packed_a, 1, ROWS, ROWS * words,
-                             space, packed_b, words * width, rows, columns, words, add,
-                             edge)  # fmt: skip
-                else:
-                    at, row = (packed_a, words) if pairs else (a_at, depth_all)
-                    multiply(c, c_at, n, pairs_or_numbers(space, a), at, row, 1, ROWS * row,
-                             space, packed_b, words * width, rows, columns, words, add,
-                             edge)  # fmt: skip
+                for i in range(0, rows, BLOCK_ROWS):
+                    block = min(BLOCK_ROWS, rows - i)
+                    if transpose_a:
+                        pack_transposed_rows(space, packed_a, a, a_at + i, m, block, depth)
+                        multiply(c, c_at + i * n, n, space, packed_a, 1, ROWS, ROWS * words,
+                                 space, packed_b, words * width, block, columns, words, add,
+                                 edge)  # fmt: skip
+                    else:
+                        at, row = a_at + i * depth_all, depth_all
+                        if pairs:
+                            pair_rows(space, packed_a, a, at, depth_all, block, depth)
+                            at, row = packed_a, words
+                        multiply(c, c_at + i * n, n, pairs_or_numbers(space, a), at, row, 1,
+                                 ROWS * row, space, packed_b, words * width, block, columns,
+                                 words, add, edge)  # fmt: skip
         task = take(counters, TAKEN)
     reset(counters, len(spaces))
 
@@ -180,12 +181,13 @@ def gemm(
     pairs = out.dtype == np.float32 and get_precision() == "bfloat16"
     width, packs_a = columns_of(out), transpose_a or pairs
     rows, columns = _task_size(batch, m, n, width, threads, packs_a)
-    size = DEPTH * (PANEL + (rows if packs_a else 0))
+    panel = -(-(columns if packs_a else min(columns, PANEL)) // width) * width  # whole strips
     gemm_kernel.run(
         threads, threads, out, a, b, _NO_BIAS[out.dtype] if bias is None else bias,
-        transpose_a, transpose_b, accumulate, rows, columns, workspace().counters,
+        transpose_a, transpose_b, accumulate, rows, columns, panel, workspace().counters,
         workspace().get("edges", out.dtype, threads, BLOCK_ROWS * width),
-        workspace().get("gemm", np.dtype(np.uint32) if pairs else out.dtype, threads, size),
+        workspace().get("gemm", np.dtype(np.uint32) if pairs else out.dtype, threads,
+                        DEPTH * (panel + BLOCK_ROWS)),
     )  # fmt: skip
     return out
 
@@ -203,7 +205,7 @@ def _task_size(
     while True:
         tasks = batch * -(-m // rows) * -(-n // columns)
         few = tasks < TASKS * threads and not (packs_a and rows * columns <= SMALL_TASK)
-        if not (few or tasks < threads or (packs_a and rows > MOST_ROWS)):
+        if not (few or tasks < threads or (packs_a and columns > MOST_COLUMNS)):
             return rows, columns
         can_columns, can_rows = columns > width, rows > 4 * ROWS
         if can_columns and (not packs_a or columns > rows or not can_rows):

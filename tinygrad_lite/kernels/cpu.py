@@ -5,6 +5,7 @@ import platform
 
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 from numba.extending import overload
 
 # Every 64-bit ARM has NEON; whether LLVM lists it among the features differs by system
@@ -53,7 +54,9 @@ COLUMNS_FLOAT64 = VECTORS * VECTOR_BYTES // 8
 
 def columns_of(array):
     """Width of a tile for the dtype of an array, or of Numba's type of one"""
-    return COLUMNS_FLOAT64 if str(array.dtype) == "float64" else COLUMNS_FLOAT32
+    dtype = array.dtype
+    bits = 8 * dtype.itemsize if isinstance(dtype, np.dtype) else dtype.bitwidth
+    return COLUMNS_FLOAT64 if bits == 64 else COLUMNS_FLOAT32
 
 
 @overload(columns_of)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def test_agrees_with_numpy(sizes, transposed, extra, double):
 @pytest.mark.parametrize("transposed", [False, True])
 def test_several_panels_and_depths(transposed):
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((1, 1000, 33)), rng.standard_normal((1, 1000, 500))
-    out = np.empty((1, 33, 500))
+    a, b = rng.standard_normal((1, 1000, 33)), rng.standard_normal((1, 1000, 2100))
+    out = np.empty((1, 33, 2100))
     expected = np.swapaxes(a, 1, 2) @ b
     if not transposed:
         a = np.ascontiguousarray(np.swapaxes(a, 1, 2))
@@ -220,6 +221,8 @@ def test_other_cpus_get_their_instructions(machine, name, features, single, pair
     settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_DISABLE_JIT": "0"}
     done = subprocess.run([sys.executable, "-c", COMPILE], env={**os.environ, **settings},
                           capture_output=True, text=True, check=True)  # fmt: skip
+    if llvm.llvm_version_info < (20,):  # has no type for bfloat16: in software
+        pairs = pairs.replace("vdpbf16ps", "vfmadd")
     of_single, of_pairs, _ = done.stdout.split("=" * 9)
     assert len(re.findall(single, of_single)) >= cpu.VECTORS * 6
     assert len(re.findall(pairs, of_pairs)) >= cpu.VECTORS * 6

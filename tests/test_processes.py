@@ -29,9 +29,9 @@ def train(steps=20):
 """
 
 
-def python(code, **environment):
+def python(code, start="", **environment):
     result = subprocess.run(
-        [sys.executable, "-c", USE + code], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", start + USE + code], capture_output=True, text=True, timeout=300,
         env={**os.environ, "NUMBA_NUM_THREADS": "2", **environment},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-2000:]
@@ -92,6 +92,18 @@ print(np.allclose(y, expected, atol=1e-6), [m for m in messages if "Numba" in m]
     assert "compiled anew" in said
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_parts_of_kernels_get_no_machine_code_but_where_numba_has_changed(tmp_path):
+    code = "(x * 1).softmax()\nfrom tinygrad_lite.fused.softmax import softmax_forward as kernel\n"
+    code += "(part,) = kernel.body.overloads.values()\n"
+    code += "print(type(part.library).__name__, 'take longer' in str(seen))"
+    for change, found in (("", "LinkedLibrary False"), (DELETE, "JITCodeLibrary True")):
+        start = f"import warnings\n{change}\nwith warnings.catch_warnings(record=True) as seen:\n"
+        start += "    warnings.simplefilter('always'); import tinygrad_lite\n"
+        assert python(code, start=start, NUMBA_CACHE_DIR=str(tmp_path / found)) == found
+
+
+DELETE = "import numba.core.codegen as c; del c.JITCodeLibrary"
 SOFTMAX = "print(repr((x * 1).softmax().numpy()[0, :3].tolist()))"
 
 

@@ -21,8 +21,9 @@ def _features() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 numbers (AVX512-BF16): else it is done in software."""
-    return "+avx512bf16" in _features()
+    """Whether the CPU multiplies bfloat16 numbers (AVX512-BF16), and LLVM has a type for them, as
+    from Numba 0.62 on: else it is done in software."""
+    return "+avx512bf16" in _features() and llvm.llvm_version_info >= (20,)
 
 
 def has_int8_products() -> bool:

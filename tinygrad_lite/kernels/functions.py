@@ -1,5 +1,6 @@
 """Compiled functions: with which flags Numba compiles them, and where they are kept on disk."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,18 @@ def inlined(function: Callable, fastmath: frozenset[str] | set[str] = FASTMATH) 
     return numba.njit(
         function, nogil=True, fastmath=set(fastmath), error_model="numpy",
         no_cpython_wrapper=True, no_cfunc_wrapper=True,  # only compiled code calls it
+        **_linked(),
     )  # fmt: skip
+
+
+@functools.cache
+def _linked() -> dict[str, Any]:
+    try:
+        from tinygrad_lite.kernels.linked import LinkedCompiler  # relies on private parts of Numba
+    except (ImportError, AttributeError):
+        _warn_once(f"{CHANGED}: kernels take longer to compile")
+        return {}
+    return {"pipeline_class": LinkedCompiler}
 
 
 def dispatcher(entry: Callable) -> Any:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib
 import json
 import re
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_a_user_can_see_that_stopped_runs_go_on(home, capsys, monkeypatch):
     monkeypatch.undo()
     assert not list(home.glob("runs"))
     assert run([*VERIFY, "--stops", "0"]) == 2
+
+
+def test_a_product_without_room_is_a_finding(monkeypatch):
+    def no_room(*_):
+        raise MemoryError
+
+    module = importlib.import_module("tinygrad_lite.examine")  # the name is also a function's
+    monkeypatch.setattr(module, "matmul", no_room)
+    finding = module._products()
+    assert not finding.good
+    assert finding.found == "no room for 768 x 768"
 
 
 def test_the_machine_is_examined(home, capsys, monkeypatch):

@@ -407,6 +407,8 @@ def test_eval_concludes(trained, capsys):
         "better than counting tokens; it knows its training text 1.00 nats better"
     )
     assert _conclusion(3.5, None, compared, False).startswith("worse than guessing: more steps")
+    nothing = dict.fromkeys(compared, -0.0)  # a text of one character, again and again
+    assert _conclusion(0.0, 0.0, nothing, False) == "as good as guessing"
     assert run(["ablate", "runs/a", "other.txt", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tokens"] == len(other) - 1
     assert result["bigram_loss"] < result["unigram_loss"] < result["uniform_loss"]

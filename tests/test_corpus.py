@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt.cli import run
 from gpt.text import finding, named
 from gpt.text.corpus import Corpus, Document
 from gpt.text.finding import default_corpus, load_corpus
@@ -189,3 +190,11 @@ def test_an_unknown_character_is_named_with_its_place():
         CharTokenizer("abc").encode("ab€")
     with pytest.raises(ValueError, match="a tokenizer file is"):
         tokenizer_from_json({"kind": "words"})
+
+
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("words of a text " * 100)
+    assert run(["train", "", "--steps", "1"]) == 2
+    assert "got '', an empty one" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

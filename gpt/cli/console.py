@@ -172,15 +172,15 @@ class TrainingLine:
     def step(self, record: "StepRecord", steps: int) -> None:
         self.pace.step()
         self.steps = steps
-        val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
         speed = f"{number(record.tokens_per_second)} tokens/s"
-        if self.progress:  # 80 columns
+        if self.progress:  # 80 columns; it stays, so that it shows the last evaluation too
+            val = "" if self.val_loss is None else f" | val {self.val_loss:.4f}"
             numbers = f"loss {record.loss:.4f}{val} | {speed}"
             self.progress.update(self.task, total=steps, completed=record.step, numbers=numbers)
         elif record.step % self.every() == 0 or record.step in (1, self.steps):
             left = (self.steps - record.step) * self.pace.seconds
             say(
-                f"step {record.step}/{self.steps} | loss {record.loss:.4f}{val} | lr"
+                f"step {record.step}/{self.steps} | loss {record.loss:.4f} | lr"
                 f" {record.lr:.1e} | norm {record.grad_norm:.2f} | {speed} | {duration(left)} left"
             )
 

@@ -74,7 +74,7 @@ def eval_command(args: Namespace) -> None:
     for name, loss in (*compared.items(), ("the model", val_loss),
                        ("the model on training text", train_loss)):  # fmt: skip
         if loss is not None:
-            say(f"  {name:<30} {loss:.4f}", "bold" if name == "the model" else None)
+            say(f"  {name:<30} {round(loss, 4) + 0.0:.4f}", "bold" if name == "the model" else None)
     say(
         f"{result['bits_per_char']:.3f} bits per character,"
         f" {result['bits_per_byte']:.3f} bits per byte; {number(result['parameters'])} parameters"

@@ -85,12 +85,18 @@ def levels(tokenizer: Tokenizer, training: TokenIds, validation: TokenIds) -> di
     return found | {packer: gzip_loss(tokenizer.decode(packed), len(packed))}
 
 
+SAME = 5e-5  # nats: losses that are printed as the same number
+
+
 def standing(loss: float, levels: dict[str, float]) -> tuple[str, bool]:
     """Where a loss stands between levels, in a few words; and whether it is better than all"""
     highest = max(level for name, level in levels.items() if name != "gzip -9")
     levels = {n: level for n, level in levels.items() if level <= highest}  # gzip of a few words
-    beaten = min((n for n in levels if loss < levels[n]), key=levels.__getitem__, default=None)
-    beats = max((n for n in levels if levels[n] <= loss), key=levels.__getitem__, default=None)
+    lead = {n: level - loss for n, level in levels.items()}
+    beaten = min((n for n in lead if lead[n] > SAME), key=lead.__getitem__, default=None)
+    beats = max((n for n in lead if lead[n] < -SAME), key=lead.__getitem__, default=None)
+    equal = next((n for n in lead if abs(lead[n]) <= SAME), None)
     parts = [f"better than {SAID[beaten]}"] if beaten else []
+    parts += [f"as good as {SAID[equal]}"] if equal else []
     parts += [f"worse than {SAID[beats]}"] if beats else []
     return ", ".join(parts), beats is None

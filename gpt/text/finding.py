@@ -120,6 +120,12 @@ def _find(
     left_out: list[str],
     standard_input: Path | None,
 ) -> Iterator[Document]:
+    require(
+        bool(name),
+        "corpus: a text has a name.",
+        "'', an empty one, as of a variable that is not set",
+        "the path of a file, or . for the current folder",
+    )
     if name == "-":
         yield Document("standard input", standard_input, errors)
     elif name == "shakespeare":

@@ -49,7 +49,10 @@ def add_generate(commands: Any) -> None:
         "--ignore-end", action="store_true", help="go on after a token that ends a text"
     )
     group.add_argument(
-        "--why", action="store_true", help="show how likely each token was, and what else was"
+        "--why",
+        action="store_true",
+        help="show how likely the model holds each token, and what"
+        " else (before --temperature, --top-k and --top-p)",
     )
     group.add_argument(
         "--json", action="store_true", help="print one JSON object: texts, tokens, alternatives"

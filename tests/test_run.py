@@ -340,6 +340,9 @@ def test_a_run_that_learns_by_heart_says_where_its_best_weights_are(home, capsys
     again = capsys.readouterr().out
     assert found[0] in again
     assert f"nothing is left to do after step {last}; --steps 6000 goes on\n" in again
+    assert run(["train", "--resume", "a", "--steps", "9"]) == 0
+    told = "--steps 9 is not more; the run was to have 3,000: --steps 3000 goes on\n"
+    assert told in capsys.readouterr().out
     assert "measured on this machine" not in again
     assert f"best validation loss {loss} " in again
     assert "step 1/" not in again

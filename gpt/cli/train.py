@@ -79,7 +79,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
         if not state.done():
             _show_card(plan, state)
         if state.done():  # also where no time is left, or the text was read so often as is good
-            say(f"nothing is left to do after step {state.step}{_goes_further(args, state)}")
+            say(f"nothing is left to do after step {state.step}{_goes_further(args, plan, state)}")
         if not resumes:
             confirm_replacing(run)
             held.enter_context(run.locked())
@@ -138,12 +138,15 @@ def _follow(stopping: Stopping, plan: Plan, state: TrainState, resumes: bool) ->
         raise Interrupted(stopping.signal, agreed=True)
 
 
-def _goes_further(args: Namespace, state: TrainState) -> str:
+def _goes_further(args: Namespace, plan: Plan, state: TrainState) -> str:
     """How a run goes on that is done"""
     if minutes := state.config.minutes:
         more = math.ceil(2 * max(minutes, state.seconds / 60))
         return f" and {console.duration(state.seconds)}; --minutes {more} goes on"
     fewer = f", and --steps {args.steps} is not more" if args.steps else ""
+    planned = Setup.read(plan.run.folder).train if args.resume else None
+    if args.steps and planned and planned.steps > state.step and not planned.minutes:
+        return f"{fewer}; the run was to have {planned.steps:,}: --steps {planned.steps} goes on"
     return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
 
 

@@ -317,8 +317,14 @@ class Run:
             self._newest() is not None,
             "run: a run goes on from its last checkpoint.",
             f"{self.folder}, which has none",
-            f"gpt train CORPUS --from {self.folder}, with the best weights of it",
+            self._from_best(),
         )
+
+    def _from_best(self) -> str:
+        """What to try where a run can't go on"""
+        there = self.weights.is_file()
+        best = f"gpt train CORPUS --from {self.folder}, with the best weights of it"
+        return best if there else "another run, or train again"
 
     def _newest(self) -> Path | None:
         return next((p for p in (self.checkpoint, *self.older()) if p.is_file()), None)
@@ -328,7 +334,7 @@ class Run:
         newest, others = self._newest(), self.older()
         assert newest is not None
         try:
-            with damaged(newest):
+            with damaged(newest, self._from_best()):
                 progress = self._strings(newest)["progress"]
                 state.load(load_state(newest), progress)
                 _check_finite(state.model)

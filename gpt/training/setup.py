@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ def _sum_of(data: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def damaged(path: Path) -> Iterator[None]:
+def damaged(path: Path, hint: str = "another run, or train again") -> Iterator[None]:
     """Turn what a missing or broken file raises into a message that names it."""
     try:
         yield
@@ -129,10 +130,13 @@ def damaged(path: Path) -> Iterator[None]:
         if isinstance(error, ValueError) and str(error).startswith("run: "):
             raise  # it says what there is to say
         said = str(error) if not isinstance(error, KeyError) else f"there is no {error}"
+        if isinstance(error, FileNotFoundError):
+            said = "there is no such file"
+        if found := re.search(r"\n  got (.*?)\n  try ", said, re.DOTALL):  # one of our own messages
+            said = found[1].removeprefix(f"{path}: ")
         reason = " ".join(said.split())[:400] or type(error).__name__
         raise ValueError(
-            f"run: {path.name} must be as it was written.\n  got {path}: {reason}\n"
-            "  try another run, or train again"
+            f"run: {path.name} must be as it was written.\n  got {path}: {reason}\n  try {hint}"
         ) from error
 
 

@@ -134,6 +134,18 @@ def test_a_damaged_file_is_named(tmp_path, name):
         Run.open(cut).load_best()
 
 
+def test_a_run_whose_last_checkpoint_is_damaged_still_has_its_best_weights(tmp_path):
+    run, state = run_of(tmp_path / "run")
+    run.save_last(state)
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:20])
+    with pytest.raises(ValueError, match="try gpt train CORPUS --from") as error:
+        run.load_last(state)
+    assert str(error.value).count("must be") == 1  # not a message within a message
+    run.weights.unlink()
+    with pytest.raises(ValueError, match="try another run"):
+        run.load_last(state)
+
+
 def test_missing_files_are_named(tmp_path):
     folder = damaged(tmp_path, "model.safetensors", lambda path: path.unlink())
     with pytest.raises(ValueError, match="a run has a model when it has been evaluated once"):

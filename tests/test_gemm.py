@@ -59,7 +59,8 @@ def test_several_panels_and_depths(transposed):
     expected = np.swapaxes(a, 1, 2) @ b
     if not transposed:
         a = np.ascontiguousarray(np.swapaxes(a, 1, 2))
-    np.testing.assert_allclose(g.gemm(out, a, b, transpose_a=transposed), expected, rtol=1e-10)
+    g.gemm(out, a, b, transpose_a=transposed)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)  # numbers are about 30
 
 
 @pytest.mark.parametrize("shape", [(65, 129, 300), (1, 500, 64)])

@@ -143,10 +143,14 @@ def _goes_further(args: Namespace, plan: Plan, state: TrainState) -> str:
     if minutes := state.config.minutes:
         more = math.ceil(2 * max(minutes, state.seconds / 60))
         return f" and {console.duration(state.seconds)}; --minutes {more} goes on"
-    fewer = f", and --steps {args.steps} is not more" if args.steps else ""
-    planned = Setup.read(plan.run.folder).train if args.resume else None
-    if args.steps and planned and planned.steps > state.step and not planned.minutes:
-        return f"{fewer}; the run was to have {planned.steps:,}: --steps {planned.steps} goes on"
+    fewer = ""
+    if args.steps:
+        fewer = f", and --steps {args.steps} is not more"
+        planned = Setup.read(plan.run.folder).train if args.resume else state.config
+        if planned.steps > state.step and not planned.minutes:
+            return (
+                f"{fewer}; the run was to have {planned.steps:,}: --steps {planned.steps} goes on"
+            )
     return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
 
 

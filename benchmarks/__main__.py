@@ -115,9 +115,10 @@ def learned(args: argparse.Namespace) -> None:
     minutes = [float(m) for m in args.minutes.split(",")]
     if args.benchmark == "sweep":
         names = [name for name in sweep.CONFIGS if args.config is None or name in args.config]
-        rows = sweep.run(text, minutes, names)
+        for row in sweep.run(text, minutes, names):
+            if args.json:  # a sweep takes hours: what is measured stays
+                sweep.save([row], args.json)
         if args.json:
-            sweep.save(rows, args.json)
             print(args.json.with_suffix(".png"))
         return
     found = learn.race(text, minutes, get_num_threads(), args.peers.split(","))

@@ -2,6 +2,7 @@
 given the same minutes, on one text: sizes from small to large, with and without dropout."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,17 @@ def fixed() -> dict[str, list[str]]:
 CONFIGS: dict[str, list[str]] = {"chosen": [], **fixed()}
 
 
-def run(text: Path, minutes: list[float], names: list[str]) -> list[dict[str, Any]]:
+def run(text: Path, minutes: list[float], names: list[str]) -> Iterator[dict[str, Any]]:
     """A row a run: seconds of the whole process, nats of its best weights on the whole split"""
-    rows: list[dict[str, Any]] = []
     for m in minutes:
         for name, options in ((name, CONFIGS[name]) for name in names):
             curve: Curve = ours(text, m, *options)
             seconds, nats = curve[-1]
-            rows.append({"text": text.name, "minutes": m, "what": name, "seconds": seconds,
-                         "nats": nats, "curve": curve})  # fmt: skip
             off = seconds / (60 * m) - 1
             print(f"sweep   {text.name}, {m:g} minutes: {name} {nats:.4f} nats in {seconds:.1f} s"
                   f" ({off:+.1%})", flush=True)  # fmt: skip
-    return rows
+            yield {"text": text.name, "minutes": m, "what": name, "seconds": seconds,
+                   "nats": nats, "curve": curve}  # fmt: skip
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

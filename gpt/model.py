@@ -223,11 +223,12 @@ class GPT(nn.Module):
         """
         return self.head(self.hidden(tokens, cache)[:, -1])
 
-    def new_cache(self, batch: int) -> KVCache:
-        """An empty memory for `batch` sequences of up to block_size tokens"""
+    def new_cache(self, batch: int, size: int | None = None) -> KVCache:
+        """An empty memory for `batch` sequences of up to `size` tokens, of block_size without it"""
         c = self.config
+        size = c.block_size if size is None else size
         shifts = 2 * c.n_layer if c.token_shift else 0
-        return KVCache(c.n_layer, batch, c.block_size, c.n_head, c.n_embd // c.n_head, shifts)
+        return KVCache(c.n_layer, batch, size, c.n_head, c.n_embd // c.n_head, shifts)
 
     def loss(self, tokens: Any, targets: Any) -> Tensor:
         """Mean cross-entropy in nats of targets (B, T), each the token after its place."""

@@ -1,10 +1,13 @@
 """Generation: the KV cache, batches, how tokens are chosen, the command's options."""
 
 import json
+import platform
 import re
 
+import numba
 import numpy as np
 import pytest
+from numba import types
 
 import tinygrad_lite as tg
 from gpt.cli import run
@@ -12,6 +15,9 @@ from gpt.config import GPTConfig
 from gpt.model import GPT
 from gpt.training.run import load
 from gpt.writing.sampling import Sampling, generate, generate_batch
+from tinygrad_lite.fused.linear import few_rows_forward, few_rows_int8
+from tinygrad_lite.kernels.launch import entry_function
+from tinygrad_lite.kernels.team import team
 
 OPTIONS = {
     "learned": {},
@@ -51,6 +57,23 @@ def test_cached_logits_are_the_uncached_ones_at_every_step(monkeypatch, options,
     np.testing.assert_allclose(seen[True], seen[False], rtol=1e-5, atol=1e-5)
     assert texts[0] == texts[1]
     assert len(set(texts[0])) > 1
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 2, 6, 7, 20])
+def test_no_more_is_kept_than_will_be_written(monkeypatch, tokens):
+    """A window of 1,024 tokens of GPT-2 would be 75 MB"""
+    model, sizes, new_cache = random_model(**OPTIONS["shift"]), [], GPT.new_cache
+
+    def remembering(self, *args):
+        cache = new_cache(self, *args)
+        sizes.append(cache.keys.shape[3])
+        return cache
+
+    monkeypatch.setattr(GPT, "new_cache", remembering)
+    prompts, greedy = [np.array([3, 1, 4]), np.array([2])], Sampling(temperature=0)
+    found = [list(generate_batch(model, prompts, tokens, greedy, cache=c)) for c in (True, False)]
+    assert sizes == [min(3 + tokens, 9)]
+    assert found[0] == found[1]
 
 
 def test_a_batch_gives_each_prompt_what_it_gives_alone():
@@ -125,6 +148,20 @@ def test_products_of_stored_weights_are_those_of_rounded_weights():
     rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32)
     expected = x.numpy() @ rounded.view(np.float32).T + b.numpy()
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other instructions")
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("stored", ["float32", "uint16", "int8"])
+def test_weights_are_asked_for_before_they_are_multiplied(stored):
+    """Between kernels, and at each page, reading from memory begins anew"""
+    axes, kernel = (3, few_rows_int8) if stored == "int8" else (2, few_rows_forward)
+    x, y, bias = (types.Array(types.float32, n, "C") for n in (2, 2, 1))
+    weight = types.Array(getattr(types, stored), axes, "C")
+    team.define()
+    entry = numba.njit(entry_function(kernel.body))
+    entry.compile((types.int64, types.int64, y, weight if axes == 3 else x, weight, bias))
+    assert "prefetcht0" in entry.inspect_asm(entry.signatures[0])
 
 
 def test_a_cache_takes_many_positions_only_at_first():

@@ -130,7 +130,8 @@ def generate_with_logits(
     was_training = model.training
     model.eval()
     try:
-        reader = _CachedReader(model, len(texts)) if cache else _Reader(model)
+        longest = max(map(len, texts)) + tokens
+        reader = _CachedReader(model, len(texts), longest) if cache else _Reader(model)
         for _ in range(tokens):
             with no_grad():  # not while the caller has its turn
                 logits = reader.read(texts)
@@ -176,9 +177,9 @@ class _CachedReader(_Reader):
     what is kept of the first goes into what is kept of the others. Nothing of it can be used then.
     """
 
-    def __init__(self, model: GPT, count: int):
+    def __init__(self, model: GPT, count: int, longest: int):
         super().__init__(model)
-        self.cache = cache = model.new_cache(count)
+        self.cache = cache = model.new_cache(count, min(longest, model.config.block_size))
         self.step = jit(lambda tokens: model.next_logits(tokens, cache))
         self.whole = jit(model.next_logits)
 

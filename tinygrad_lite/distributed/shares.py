@@ -247,7 +247,10 @@ class Shares:
         self._sent, self._coming = [], []
 
     def _float32(self, x: np.ndarray) -> np.ndarray:
-        return from_bfloat16(x) if self.reduce == "bfloat16" else x
+        if self.reduce != "bfloat16":
+            return x
+        with watched_by(None):  # this is part of a recorded call already
+            return from_bfloat16(x)
 
     def _check_agreement(self) -> None:
         """All ranks have the same parameters, and the same numbers in them."""

@@ -14,7 +14,7 @@ from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.pack import rounded
-from tinygrad_lite.kernels.rows import dot
+from tinygrad_lite.kernels.rows import streamed_dot
 from tinygrad_lite.kernels.sums import sum_rows
 from tinygrad_lite.tensor import Adding, Own, op
 
@@ -27,7 +27,7 @@ def few_rows_forward(chunk, y, x, weight, bias):
     columns = part_of(len(weight), chunk)
     for j in range(columns.start, columns.stop):
         for n in range(len(x)):
-            y[n, j] = dot(x[n], weight[j])
+            y[n, j] = streamed_dot(x[n], weight[j])
             if bias.size:
                 y[n, j] += bias[j]
 
@@ -60,9 +60,20 @@ def to_bfloat16(x: np.ndarray) -> np.ndarray:
     return half
 
 
+@kernel
+def widen(chunk, x, half):
+    """x (n,) float32: the numbers of such halves (n,)"""
+    part = part_of(x.size, chunk)
+    x, half = x[part].view(np.uint32), half[part]
+    for i in range(x.size):
+        x[i] = np.uint32(half[i]) << np.uint32(16)
+
+
 def from_bfloat16(half):
-    """float32 numbers of such halves"""
-    return np.left_shift(half.astype(np.uint32), np.uint32(16)).view(np.float32)
+    """float32 numbers of such halves, contiguous"""
+    x = np.empty(half.shape, np.float32, like=half)
+    widen(x.reshape(-1), half.reshape(-1))
+    return x
 
 
 def is_stored(weight):

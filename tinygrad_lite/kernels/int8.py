@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.cpu import has_int8_products
-from tinygrad_lite.kernels.rows import folded
+from tinygrad_lite.kernels.rows import AHEAD, folded, prefetch
 
 BLOCK = 32  # numbers with one scale
 SCALE = 4  # bytes before them
@@ -63,26 +63,37 @@ def quantize(chunk, packed, x):
                 q[i] = np.int8(np.floor(x_[i] * inverse + half)) if inverse > 0 else np.int8(0)
 
 
-def _scale_in_python(x, q, scale):
-    """x (32,) = q (32,) times scale"""
-    x[...] = q * scale
+def _unpack_in_python(x, row):
+    """x (C,) from a row (C / 32, 36) of what is stored"""
+    scales = np.ascontiguousarray(row[:, :SCALE]).view(np.float32)
+    x.reshape(-1, BLOCK)[...] = row[:, SCALE:] * scales
 
 
 @intrinsic
-def _scale_in_llvm(typing, x, q, scale):
-    """The same by one vector, which LLVM does not find in so short a loop"""
+def _unpack_in_llvm(typing, x, row):
+    """The same, a block by a vector, which LLVM does not find in so short a loop"""
 
     def generate(context, builder, sig, args):
-        x, q = (context.make_array(t)(context, builder, a).data
-                for t, a in zip(sig.args[:2], args[:2], strict=True))  # fmt: skip
-        vector = ir.VectorType(ir.FloatType(), BLOCK)
-        bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
-        numbers = builder.sitofp(builder.load(builder.bitcast(q, bytes_), align=1), vector)
-        product = builder.fmul(numbers, _spread(builder, args[2], BLOCK))
-        builder.store(product, builder.bitcast(x, vector.as_pointer()), align=4)
+        x, row = (context.make_array(t)(context, builder, a)
+                  for t, a in zip(sig.args, args, strict=True))  # fmt: skip
+        word, kind = x.nitems.type, ir.VectorType(ir.FloatType(), BLOCK)
+        with cgutils.for_range(builder, builder.sdiv(x.nitems, word(BLOCK))) as loop:
+            scale, numbers = _block_at(builder, row.data, loop.index)
+            product = builder.fmul(builder.sitofp(numbers, kind), _spread(builder, scale, BLOCK))
+            place = builder.gep(x.data, [builder.mul(loop.index, word(BLOCK))])
+            builder.store(product, builder.bitcast(place, kind.as_pointer()), align=4)
         return context.get_dummy_value()
 
-    return types.void(x, q, scale), generate
+    return types.void(x, row), generate
+
+
+def _block_at(builder: ir.IRBuilder, row: ir.Value, block: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The scale and the 32 numbers of a block of a row"""
+    start = builder.gep(row, [builder.mul(block, block.type(SCALE + BLOCK))])
+    scale = builder.load(builder.bitcast(start, ir.FloatType().as_pointer()), align=1)
+    bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
+    start = builder.bitcast(builder.gep(start, [block.type(SCALE)]), bytes_)
+    return scale, builder.load(start, align=1)
 
 
 def _spread(builder: ir.IRBuilder, number: ir.Value, lanes: int) -> ir.Value:
@@ -93,7 +104,7 @@ def _spread(builder: ir.IRBuilder, number: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(first, undefined, everywhere)
 
 
-_scale = _scale_in_python if numba.config.DISABLE_JIT else _scale_in_llvm
+_unpack = _unpack_in_python if numba.config.DISABLE_JIT else _unpack_in_llvm
 
 
 @kernel
@@ -101,9 +112,7 @@ def dequantize(chunk, x, packed):
     """x (D, C) float32 from packed (D, C / 32, 36)"""
     rows = part_of(len(x), chunk)
     for n in range(rows.start, rows.stop):
-        for block in range(packed.shape[1]):
-            scale = packed[n, block, :SCALE].view(np.float32)[0]
-            _scale(x[n, block * BLOCK : (block + 1) * BLOCK], packed[n, block, SCALE:], scale)
+        _unpack(x[n], packed[n])
 
 
 def to_int8(x: np.ndarray) -> np.ndarray:
@@ -181,22 +190,18 @@ def _dot_function(module: ir.Module) -> ir.Function:
 
     def with_block(block: ir.Value, before: ir.Value) -> ir.Value:
         """The partial sums, and a block's products"""
-        scales, numbers = [], []
-        for row in function.args[:2]:
-            start = builder.gep(row, [builder.mul(block, word(SCALE + BLOCK))])
-            scale = builder.load(builder.bitcast(start, number.as_pointer()), align=1)
-            scales.append(_spread(builder, scale, LANES))
-            bytes_ = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
-            start = builder.bitcast(builder.gep(start, [word(SCALE)]), bytes_)
-            numbers.append(builder.load(start, align=1))
-        exact = builder.sitofp(_sums_of_four(builder, *numbers), vector)
+        (scale_x, x), (scale_y, y) = (_block_at(builder, row, block) for row in function.args[:2])
+        scale_x, scale_y = (_spread(builder, scale, LANES) for scale in (scale_x, scale_y))
+        exact = builder.sitofp(_sums_of_four(builder, x, y), vector)
         # The weights' scale first: with that of x, which knows no limit, it may be too large
-        return builder.call(fma, [builder.fmul(exact, scales[1]), scales[0], before])
+        return builder.call(fma, [builder.fmul(exact, scale_y), scale_x, before])
 
     builder.position_at_end(loop)
     block, *before = builder.phi(word), builder.phi(vector), builder.phi(vector)
     after = [with_block(builder.add(block, word(i)), before[i]) for i in (0, 1)]
     following = builder.add(block, word(2))
+    place = builder.mul(block, word(SCALE + BLOCK))
+    prefetch(builder, builder.gep(function.args[1], [builder.add(place, word(AHEAD))]))
     for phi, start, then in (
         (block, word(0), following), (before[0], nothing, after[0]), (before[1], nothing, after[1]),
     ):  # fmt: skip

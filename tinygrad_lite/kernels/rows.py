@@ -1,4 +1,4 @@
-"""Reductions of one row inside a kernel: `total`, `dot`, `largest`.
+"""Reductions of one row inside a kernel: `total`, `dot`, `streamed_dot`, `largest`.
 
 LLVM may vectorise a sum only if it may reorder it, and then reorders it as it likes: differently
 right after compiling and after loading from disk, and differently on other CPUs. These reductions
@@ -18,17 +18,30 @@ from numba.extending import intrinsic
 
 LANES = 16
 BLOCK = 1024  # numbers that are added in their own precision
+AHEAD = 4096  # bytes of a row from memory, or of the rows after it, that are on their way
 
 
-def _reduction(name: str, start: float, twin: Any, arguments: int) -> Any:
-    """A reduction of one or two rows of equal length, contiguous, to a number"""
+def prefetch(builder: ir.IRBuilder, place: ir.Value, to_write: bool = False) -> None:
+    """Ask for the cache line at an address, which may lie beyond an array"""
+    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    all_levels, data = flag(3), flag(1)
+    builder.call(function, [builder.bitcast(place, byte), flag(int(to_write)), all_levels, data])
+
+
+def _reduction(name: str, start: float, twin: Any, arguments: int, ahead: int = 0) -> Any:
+    """A reduction of one or two rows of equal length, contiguous, to a number; so many bytes of the
+    last row are fetched ahead"""
     if numba.config.DISABLE_JIT:
         return twin
 
     def generate(context, builder, sig, args):
         number, bits = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth
         halves = sig.args[-1].dtype == types.uint16
-        short = _reduction_function(builder.module, name, start, arguments, number, bits, halves)
+        short = _reduction_function(
+            builder.module, name, start, arguments, number, bits, halves, ahead
+        )
         rows = [context.make_array(t)(context, builder, a) for t, a in zip(sig.args, args)]  # noqa: B905
         given, n = [row.data for row in rows], rows[0].nitems
         if name == "largest":
@@ -64,9 +77,10 @@ def _reduction_function(
     number: ir.Type,
     bits: int,
     halves: bool,
+    ahead: int,
 ) -> ir.Function:
     """The LLVM function name(row, ..., n) in `module`; with halves, the last row holds bfloat16"""
-    full_name = f"tinygrad_lite_{name}_float{bits}{'_halves' * halves}"
+    full_name = f"tinygrad_lite_{name}_float{bits}{'_halves' * halves}{'_ahead' * (ahead > 0)}"
     if full_name in module.globals:
         return module.globals[full_name]
     word, vector, here = ir.IntType(64), ir.VectorType(number, LANES), number.as_pointer()
@@ -114,6 +128,9 @@ def _reduction_function(
     builder.position_at_end(wide)
     i, lanes = builder.phi(word), builder.phi(vector)
     next_lanes = combine(lanes, element(vector, i))
+    if ahead:
+        place = builder.bitcast(builder.gep(rows[-1], [i]), ir.IntType(8).as_pointer())
+        prefetch(builder, builder.gep(place, [word(ahead)]))
     next_i = builder.add(i, word(LANES))
     advance(i, (word(0), next_i), first, wide)
     advance(lanes, (nothing, next_lanes), first, wide)
@@ -190,5 +207,7 @@ def _dot_in_python(x, y):
 
 total = _reduction("total", 0.0, lambda x: x.sum(), 1)
 dot = _reduction("dot", 0.0, _dot_in_python, 2)
+# The same for a y that is read once, from memory
+streamed_dot = _reduction("dot", 0.0, _dot_in_python, 2, AHEAD)
 # A NaN is passed over here; it shows when the row is used.
 largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)

@@ -22,6 +22,7 @@ from tinygrad_lite.kernels.cpu import (
     columns_of,
     has_bfloat16,
 )
+from tinygrad_lite.kernels.rows import prefetch
 
 GROUP = 6  # rows of A found from one address
 LINE = 64  # bytes of a cache line
@@ -123,15 +124,6 @@ def _multiply_pairs(builder: ir.IRBuilder, total: ir.Value, a: ir.Value, b: ir.V
     return total
 
 
-def _prefetch_to_write(builder: ir.IRBuilder, place: ir.Value) -> None:
-    """Ask for the cache line at an address, which is needed when the sums are done"""
-    byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-    kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    write, all_levels, data = flag(1), flag(3), flag(1)
-    builder.call(prefetch, [builder.bitcast(place, byte), write, all_levels, data])
-
-
 def _aligned(module: ir.Module) -> Any:
     """Metadata of a loop whose code begins with a cache line, without which it may run at 0.9 of
     its speed (Zen 3). LLVM before 17 takes no notice."""
@@ -181,7 +173,7 @@ def _tile_function(
     for i in range(rows):
         for at in range(0, VECTORS * VECTOR_BYTES, LINE):
             place = builder.gep(c, [builder.add(builder.mul(ldc, word(i)), word(at * 8 // bits))])
-            _prefetch_to_write(builder, place)
+            prefetch(builder, place, to_write=True)  # needed when the sums are done
     builder.cbranch(builder.icmp_signed(">", depth, word(0)), loop, after)
 
     builder.position_at_end(loop)

@@ -21,11 +21,13 @@ SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 # text of which xz needs VERSE nats for a character, as of Shakespeare's. Of one that repeats itself
 # a larger model learns more.
 TOKENS, VERSE = 6, 2.1
-BEARS = 2700  # parameters without the embedding, times the root of the tokens of the text, at most
+# Parameters without the embedding that a text of so many training tokens bears at most. They grow
+# with the root of a longer text, and shrink with the fourth root of a shorter one
+BEARS, TEXT = 1_760_000, 427_000
 LONG = 150.0  # seconds from which more windows a step are worth their memory
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT costs more time than it gives
-KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 7.5, 0.05, 0.2
+KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 9.0, 0.05, 0.2
 # Weights that no gradient renews shrink to 1/e in so many passes over the text, but in no fewer
 # steps: Wang and Aitchison 2024, arXiv 2405.13698, found one number of passes for all texts. More
 # than MOST_DECAY was not measured
@@ -71,7 +73,7 @@ def for_time(
     why = {}
     if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
         wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
-        bearable = BEARS * math.sqrt(tokens)
+        bearable = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         sizes = [_resized(model, *size, given) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
 

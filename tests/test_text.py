@@ -310,6 +310,12 @@ def test_folders_patterns_and_long_names_from_the_command_line(tmp_path, monkeyp
     assert run(["eval", "v"]) == 0
     assert run(["train", "src/*.rs", *tiny]) == 2
     assert "a pattern must fit the names of files" in capsys.readouterr().err
+    assert run(["train", "src/notes.md", "--include", "*.py", *tiny, "--out", "w"]) == 2
+    assert "--include picks files of folders" in capsys.readouterr().err
+    twice = ["--validation-file", "src/notes.md", "--validation", "0.2"]
+    assert run(["train", "src/*.py", *twice, *tiny, "--out", "w"]) == 2
+    assert "texts of its own, or a share" in capsys.readouterr().err
+    assert not Path("w").exists()
 
 
 def test_characters_count_what_stands_between_documents(tmp_path):

@@ -263,8 +263,21 @@ def _source(args: Namespace, default: list[str]) -> Source:
         f"- with {distributed.size()} ranks",
         "a file",
     )
+    names = tuple(args.corpus or default)
+    require(
+        not args.include or any(Path(n).is_dir() for n in (*names, *(args.validation_file or ()))),
+        "train: --include picks files of folders, and there is none.",
+        f"{' '.join(names)} with --include {' '.join(args.include or ())}",
+        "the path of a folder, or no --include",
+    )
+    require(
+        not (args.validation and args.validation_file),
+        "train: validation has texts of its own, or a share of the others.",
+        f"--validation {args.validation} and --validation-file {args.validation_file}",
+        "one of them",
+    )
     return Source(
-        tuple(args.corpus or default),
+        names,
         tuple(args.include or ()),
         args.errors or "strict",
         tuple(args.validation_file or ()),

@@ -82,5 +82,7 @@ def save(rows: list[dict[str, Any]], path: Path) -> None:
         rows = [
             row for row in before if (row["text"], row["minutes"], row["what"]) not in measured
         ] + rows
-    path.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    whole = path.with_name(f"{path.name}.new")  # a sweep takes hours
+    whole.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    whole.replace(path)
     draw(rows, path.with_suffix(".png"))

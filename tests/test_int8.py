@@ -64,6 +64,8 @@ def test_products_of_int8_weights_are_those_of_rounded_weights(columns, count):
     y = tg.linear(tg.Tensor(x), tg.Tensor(packed)).numpy()
     few = from_int8(quantized(x)) if count <= 4 else x
     np.testing.assert_allclose(y, few @ rounded.T, rtol=2e-5, atol=2e-4)
+    for part in (packed[:, ::2], packed[::-1], packed[:, ::-1]):
+        np.testing.assert_array_equal(from_int8(part), from_int8(part.copy()))
     index = np.array([[0, 20], [7, 7]])
     np.testing.assert_array_equal(tg.embedding(index, tg.Tensor(packed)).numpy(), rounded[index])
     g = tg.Tensor(x, requires_grad=True)

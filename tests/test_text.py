@@ -312,6 +312,12 @@ def test_folders_patterns_and_long_names_from_the_command_line(tmp_path, monkeyp
     assert "a pattern must fit the names of files" in capsys.readouterr().err
     assert run(["train", "src/notes.md", "--include", "*.py", *tiny, "--out", "w"]) == 2
     assert "--include picks files of folders" in capsys.readouterr().err
+    Path("sample").mkdir()  # the name of the text that ships, all the same
+    for name in ("sample", "src/*.py"):
+        assert run(["train", name, "--include", "*.py", *tiny, "--out", "w"]) == 2
+        assert f"{name} with --include *.py" in capsys.readouterr().err
+    assert run(["train", "srcc", "--include", "*.py", *tiny, "--out", "w"]) == 2
+    assert "'srcc', which does not exist" in capsys.readouterr().err
     twice = ["--validation-file", "src/notes.md", "--validation", "0.2"]
     assert run(["train", "src/*.py", *twice, *tiny, "--out", "w"]) == 2
     assert "texts of its own, or a share" in capsys.readouterr().err

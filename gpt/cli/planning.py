@@ -14,7 +14,7 @@ from gpt.presets import DEFAULT_PRESET, TOKENIZERS, preset
 from gpt.size import describe
 from gpt.text.corpus import Corpus, Source, Survey
 from gpt.text.counts import COMPRESSED, xz_per_character
-from gpt.text.finding import is_known
+from gpt.text.finding import is_known, may_be_folder
 from gpt.text.named import gpt2_folder
 from gpt.text.tokenizer_files import build_tokenizer
 from gpt.text.tokenizers import CharTokenizer
@@ -265,15 +265,15 @@ def _source(args: Namespace, default: list[str]) -> Source:
     )
     names = tuple(args.corpus or default)
     require(
-        not args.include or any(Path(n).is_dir() for n in (*names, *(args.validation_file or ()))),
+        not args.include or any(map(may_be_folder, (*names, *(args.validation_file or ())))),
         "train: --include picks files of folders, and there is none.",
-        f"{' '.join(names)} with --include {' '.join(args.include or ())}",
+        f"{' '.join(names) or 'no CORPUS'} with --include {' '.join(args.include or ())}",
         "the path of a folder, or no --include",
     )
     require(
         not (args.validation and args.validation_file),
         "train: validation has texts of its own, or a share of the others.",
-        f"--validation {args.validation} and --validation-file {args.validation_file}",
+        f"--validation {args.validation} and {len(args.validation_file or ())} --validation-file",
         "one of them",
     )
     return Source(

@@ -70,6 +70,11 @@ def located(name: str) -> str:
     return str(Path(name).resolve())
 
 
+def may_be_folder(name: str) -> bool:
+    """Whether a name of a text is that of a folder, or leads nowhere, which finding it will say"""
+    return name not in ("-", *NAMES) and not _is_pattern(name) and not Path(name).is_file()
+
+
 def is_known(name: str) -> bool:
     """Whether a name of a text leads to something now"""
     return name == "-" or name in NAMES or os.path.exists(name) or bool(_matches(name))

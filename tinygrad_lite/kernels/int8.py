@@ -17,6 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.cpu import has_int8_products
 from tinygrad_lite.kernels.rows import AHEAD, folded, prefetch
@@ -143,6 +144,7 @@ def quantized(x: Any) -> Any:
 
 def from_int8(packed: Any) -> Any:
     """The numbers (D, C), float32, of what is stored"""
+    packed = contiguous(packed)
     x = np.empty(shape_of(packed), np.float32, like=packed)
     dequantize(x, packed)
     return x

@@ -1,6 +1,7 @@
 """Fused ops, forward and backward, beside PyTorch's eager and compiled ones.
 
-Bytes are what an op must read and write at least: inputs, outputs, and their gradients.
+Bytes are what an op must read and write at least: inputs, outputs, and their gradients. What is
+dropped is drawn differently by each, and not compared.
 """
 
 from collections.abc import Callable
@@ -19,9 +20,12 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "gelu": (2048, 1536),
     "cross_entropy": (256, 50304),
     "attention": (8, 6, 256, 64),
+    "dropout": (2048, 1536),
+    "attention_dropout": (8, 6, 256, 64),
     "adamw": (10_000_000,),
 }
-TRAFFIC = {"softmax": 5, "layernorm": 5, "gelu": 5, "cross_entropy": 3, "adamw": 7}
+TRAFFIC = {"softmax": 5, "layernorm": 5, "gelu": 5, "cross_entropy": 3, "dropout": 4, "adamw": 7}
+DROPS = 0.1
 
 
 def run(config: str, peers: list[str]) -> list[Row]:
@@ -42,6 +46,7 @@ def _inputs(config: str) -> list[np.ndarray]:
     more = {
         "layernorm": [np.ones(shape[-1:], np.float32), np.zeros(shape[-1:], np.float32)],
         "attention": [rng.standard_normal(shape, np.float32) for _ in range(2)],
+        "attention_dropout": [rng.standard_normal(shape, np.float32) for _ in range(2)],
         "adamw": [rng.standard_normal(shape, np.float32)],
     }
     return [x, *more.get(config, [])]
@@ -61,14 +66,20 @@ def ours(config: str) -> tuple[Callable[[], object], dict[str, np.ndarray]]:
         step()
         return step, {"w": w.numpy().copy()}
     targets = Tensor(_targets(config)) if config == "cross_entropy" else None
+    rng = np.random.default_rng(3)
     functions: dict[str, Callable[..., Tensor]] = {
         "softmax": tg.softmax,
         "layernorm": tg.layernorm,
         "gelu": tg.gelu,
         "cross_entropy": lambda x: tg.cross_entropy(x, targets),
         "attention": lambda q, k, v: tg.scaled_dot_product_attention(q, k, v, is_causal=True),
+        "dropout": lambda x: tg.dropout(x, DROPS, rng),
+        "attention_dropout": lambda q, k, v: tg.scaled_dot_product_attention(
+            q, k, v, is_causal=True, dropout_p=DROPS, seed=rng
+        ),
     }
-    return differentiated(functions[config], [x.numpy() for x in inputs], _gradient(config))
+    call, found = differentiated(functions[config], [x.numpy() for x in inputs], _gradient(config))
+    return call, {} if "dropout" in config else found
 
 
 def _gradient(config: str) -> np.ndarray:
@@ -122,8 +133,15 @@ def of_torch(
         "gelu": F.gelu,
         "cross_entropy": lambda x: F.cross_entropy(x, targets),
         "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+        "dropout": lambda x: F.dropout(x, DROPS),
+        "attention_dropout": lambda q, k, v: F.scaled_dot_product_attention(
+            q, k, v, dropout_p=DROPS, is_causal=True
+        ),
     }
-    return differentiated_by_torch(functions[config], _inputs(config), _gradient(config), kind)
+    call, found = differentiated_by_torch(
+        functions[config], _inputs(config), _gradient(config), kind
+    )
+    return call, {} if "dropout" in config else found
 
 
 def differentiated_by_torch(

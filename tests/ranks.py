@@ -40,7 +40,7 @@ def learn(recorded=True, reduce="float32", batch=7, steps=30, dropout=0.0, width
 
     def step(x, y):
         adam.zero_grad()
-        with tg.rows_drawn(rows.start, rows.stop, batch):
+        with tg.rows_drawn(rows.start, rows.stop):
             loss = tg.cross_entropy(model(x), y)
         loss = shares.backward(loss, weight)
         norm, factor = optim.clip_factor(shares.mine, 1.0, over_ranks=True)

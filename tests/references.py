@@ -58,6 +58,29 @@ def np_attention(q, k, v, causal, scale):
     return np.einsum("bhts,bhsd->bhtd", np_softmax(scores), v)
 
 
+def np_dropout(x, p, seed):
+    """Of a row, and of a column, bits by SplitMix64 and MurmurHash3, see kernels/random_bits.py"""
+
+    def mixed(x, *steps):
+        for shift, factor in steps:
+            x = x ^ (x >> x.dtype.type(shift))
+            x = x * x.dtype.type(factor)
+        return x
+
+    x = np.asarray(x)
+    rows, columns = (x.size, 1) if x.ndim < 2 else (math.prod(x.shape[:-1]), x.shape[-1])
+    key = np.random.default_rng(seed).integers(0, 1 << 64, dtype=np.uint64)
+    z = key + np.arange(1, rows + 1, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
+    z = mixed(z, (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+    z ^= z >> np.uint64(31)
+    lower, upper = z.astype(np.uint32), (z >> np.uint64(32)).astype(np.uint32)
+    bits = np.arange(columns, dtype=np.uint32) * np.uint32(0x9E3779B9) + lower
+    bits = mixed(bits, (16, 0x85EBCA6B)) ^ upper
+    bits = mixed(bits, (13, 0xC2B2AE35))
+    bits ^= bits >> np.uint32(16)
+    return x * (bits >= p * 2**32).reshape(x.shape) / (1 - p)
+
+
 def np_cross_entropy(x, t):
     log_p = x - np_logsumexp(x, -1, True)
     counted = t != -100

@@ -59,6 +59,7 @@ from references import (
     np_convolution,
     np_convolution_weights,
     np_cross_entropy,
+    np_dropout,
     np_gelu_tanh,
     np_gru,
     np_largest_finite,
@@ -134,7 +135,7 @@ ROWS: dict[str, Row] = {
     "relu_squared": Row(tg.relu_squared, lambda x: np.maximum(x, 0) ** 2, unary(gap=0.1)),
     "dropout": Row(
         lambda x: tg.dropout(x, 0.25, 7),
-        lambda x: x * (np.random.default_rng(7).random(x.shape, np.float32) >= 0.25) / 0.75,
+        lambda x: np_dropout(x, 0.25, 7),
         unary(),
     ),
     "deviation": Row(r._deviation, np.sqrt, unary(0.2, 3.0)),

@@ -10,7 +10,7 @@ from test_ops import EXAMPLES, is_operand, prepared
 
 import tinygrad_lite as tg
 from tinygrad_lite import Tensor, nn
-from tinygrad_lite.twins import LINEAR, ONCE, TWINS
+from tinygrad_lite.twins import ONCE, TWINS
 
 SMOOTH = [name for name, row in ROWS.items() if row.smooth]
 FEWER = settings(EXAMPLES, max_examples=6)
@@ -89,7 +89,7 @@ def test_an_op_with_a_first_derivative_only_says_so(name):
 
 
 def test_every_twin_is_of_an_op():
-    assert set(TWINS) | LINEAR | set(ONCE) <= set(tg.tensor.REGISTRY)
+    assert set(TWINS) | set(ONCE) <= set(tg.tensor.REGISTRY)
 
 
 def test_what_was_computed_outside_is_refused():

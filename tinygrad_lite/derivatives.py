@@ -39,7 +39,7 @@ from tinygrad_lite.tensor import (
     propagated,
     reachable,
 )
-from tinygrad_lite.twins import LINEAR, ONCE, TWINS
+from tinygrad_lite.twins import ONCE, TWINS
 
 
 @contextlib.contextmanager
@@ -174,9 +174,7 @@ def _vjp_of_tensors(node: Node, g: Tensor, needs: Sequence[bool]) -> list[Tensor
     function, args, settings = node.call
     twin = TWINS.get(node.name)
     vjp: Any
-    if node.name in LINEAR:
-        vjp = node.vjp
-    elif twin is not None:
+    if twin is not None:
         inputs = [_alias(a) if need else a for a, need in zip(args, needs, strict=True)]
         made = twin(*inputs, **settings)
         if isinstance(made, Tensor):  # of ops alone: the tape knows

@@ -15,6 +15,7 @@ from tinygrad_lite.fused import pooling
 from tinygrad_lite.fused.activations import _leaky_relu
 from tinygrad_lite.fused.activations import sigmoid as logistic
 from tinygrad_lite.fused.convolution import _convolution, _convolution_weights
+from tinygrad_lite.fused.dropout import _dropout
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.comparisons import gt, ne
 from tinygrad_lite.ops.elementwise import where
@@ -23,10 +24,8 @@ from tinygrad_lite.ops.joining import cat, chunk, stack
 from tinygrad_lite.ops.movement import causal_mask, expand
 from tinygrad_lite.ops.reductions import logsumexp
 from tinygrad_lite.ops.transcendental import erf, exp, logaddexp, tanh
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
-# Linear in their operands, with a vjp that multiplies by what was drawn
-LINEAR = {"dropout"}
 ONCE = {
     "multiplied": "scatter_reduce of logarithms with 'sum'",
     "extreme_at": "the largest of what is gathered",
@@ -103,9 +102,16 @@ def token_shift(x: Tensor, weight: Tensor) -> Tensor:
     return x + getitem(x.pad(widths), (..., slice(x.shape[-2]), slice(None))) * weight
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, is_causal: bool, scale: float) -> Tensor:
-    scores = q @ k.transpose() * scale
-    return softmax(causal_mask(scores) if is_causal else scores) @ v
+def dropout(x: Tensor, key: Any, p: float, first: int) -> tuple[Tensor, Callable]:
+    return x, lambda g: (_dropout(g, key, p=p, first=first), None)
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, key: Any, is_causal: bool, scale: float, p: float, first: int
+) -> Tensor:
+    scores = q @ as_tensor(k).transpose() * scale  # an array would turn all its axes around
+    weights = softmax(causal_mask(scores) if is_causal else scores)
+    return (_dropout(weights, key, p=p, first=first) if p else weights) @ v
 
 
 def cross_entropy(logits: Tensor, targets: Any, ignore_index: int = -100) -> Tensor:
@@ -239,7 +245,7 @@ def gru(x: Tensor, h: Tensor, w: Tensor, b: Tensor) -> Tensor:
 TWINS: dict[str, Callable] = {
     f.__name__: f
     for f in (relu, relu_squared, leaky_relu, sigmoid, silu, softplus, gelu_exact, gelu_tanh,
-              log_softmax, softmax, layernorm, rmsnorm, batchnorm, linear, token_shift, attention,
-              cross_entropy, embedding, rotary, prod, cumprod, logcumsumexp, max_pool, mean_pool,
-              mean_spread, convolution, convolution_weights, rnn, lstm, gru)
+              log_softmax, softmax, layernorm, rmsnorm, batchnorm, linear, token_shift, dropout,
+              attention, cross_entropy, embedding, rotary, prod, cumprod, logcumsumexp, max_pool,
+              mean_pool, mean_spread, convolution, convolution_weights, rnn, lstm, gru)
 }  # fmt: skip

@@ -114,7 +114,7 @@ def train_step(state: TrainState, training: TokenIds) -> tuple[float, float]:
     inputs, targets = batch(training, state.config, size, state.rng)
     rows, weight = distributed.part(len(inputs))
     several = distributed.size() > 1
-    drawn = rows_drawn(rows.start, rows.stop, len(inputs)) if several else contextlib.nullcontext()
+    drawn = rows_drawn(rows.start, rows.stop) if several else contextlib.nullcontext()
     state.model.zero_grad()  # a step that failed has left its gradients
     with precision(state.config.precision), drawn:
         *results, grad_scale = state.compute_gradients(inputs[rows], targets[rows], weight)

@@ -20,7 +20,7 @@ are the same on each; what differs is `rank()`. The rest of a program:
     tg.jit          around the loss, backward(), the step and gather() works as it does elsewhere
     printing        if distributed.rank() == 0: print(...)
     metrics         distributed.all_reduce([hits, count]), which are numbers of this rank's rows
-    dropout         with tg.rows_drawn(rows.start, rows.stop, len(x)): around the model, and ranks
+    dropout         with tg.rows_drawn(rows.start, rows.stop): around the model, and ranks
                     draw what one process would; without it, each draws the same for its own rows
     batch norm      sees the rows of its rank: another model than in one process, whose running
                     statistics differ between ranks. Layer norm and group norm do not mix rows

@@ -7,6 +7,9 @@ For each head, with queries Q (T, D), keys K (S, D) and values V (S, D):
     dV = P^T dO,  dP = dO V^T,  dS = P * (dP - delta) * scale,  delta = row sums of dO * O
     dQ = dS K,  dK = dS^T Q
 
+With dropout P V is (M * P) V, where M is 1 / (1 - p) or 0: then dV = (M * P)^T dO and
+dP = M * (dO V^T); the row sums of dP * P are those of dO * O still.
+
 As in FlashAttention (Dao and others 2022, arXiv:2205.14135) no (T, S) matrix is kept: queries are
 taken BLOCK at a time, the keys that a causal mask hides from the whole block are never touched,
 and the backward pass computes P again from the maximum and the sum of each row. The products run
@@ -20,17 +23,25 @@ import math
 
 import numpy as np
 
-from tinygrad_lite.fused.dropout import dropout
+from tinygrad_lite.fused.dropout import (
+    _dropout,
+    check_probability,
+    first_row,
+    key_of,
+    limit_and_scale,
+)
 from tinygrad_lite.fused.softmax import softmax
 from tinygrad_lite.kernels.arrays import contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel
 from tinygrad_lite.kernels.cpu import ROWS, columns_of
 from tinygrad_lite.kernels.gemm import BLOCK_ROWS, multiply
 from tinygrad_lite.kernels.pack import pack
+from tinygrad_lite.kernels.random_bits import drop
 from tinygrad_lite.kernels.rows import LANES, dot, largest, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.tasks import TAKEN, reset, take, workspace
 from tinygrad_lite.kernels.team import get_num_threads
+from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import add, mul, where
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask
@@ -40,9 +51,12 @@ BLOCK = 64  # queries at a time: their scores stay in the L2 cache
 
 
 @kernel
-def attention_forward(t, out, stats, q, k, v, scale, causal, counters, spaces):
+def attention_forward(
+    t, out, stats, q, k, v, scale, causal, key, first, limit, kept, counters, spaces
+):
     """out (B, T, H, D), stats (B, H, T, 2): for each row of scores its maximum, and 1 / the sum of
-    exp(score - maximum)"""
+    exp(score - maximum). Where the limit is not 0, weights (B, H, T, S) are dropped, see
+    dropout.py, and the others multiplied by `kept`; their rows are counted from `first`."""
     batch, time, heads, size = q.shape
     keys = k.shape[1]
     width = columns_of(q)
@@ -80,6 +94,8 @@ def attention_forward(t, out, stats, q, k, v, scale, causal, counters, spaces):
                 stats[b, h, i + r, 0], stats[b, h, i + r, 1] = shift, inverse
                 for j in range(visible):
                     p[j] *= inverse
+                if limit > 0:
+                    drop(p, p, key[0], first + (b * heads + h) * time + i + r, limit, kept)
                 space[row_at + visible : row_at + seen] = 0
             multiply(out_, q_at + i * row, row, space, scores, ld, 1, ROWS * ld,
                      space, values, keys * width, block, size, seen, False,
@@ -89,7 +105,9 @@ def attention_forward(t, out, stats, q, k, v, scale, causal, counters, spaces):
 
 
 @kernel
-def attention_backward(t, dq, dk, dv, g, q, k, v, out, stats, scale, causal, counters, spaces):
+def attention_backward(
+    t, dq, dk, dv, g, q, k, v, out, stats, scale, causal, key, first, limit, kept, counters, spaces
+):
     batch, time, heads, size = q.shape
     keys = k.shape[1]
     width = columns_of(q)
@@ -134,9 +152,14 @@ def attention_backward(t, dq, dk, dv, g, q, k, v, out, stats, scale, causal, cou
                 visible = min(seen, keys - time + i + r + 1) if causal else seen
                 p, ds = space[p_r : p_r + visible], space[ds_r : ds_r + visible]
                 shift, inverse = stats[b, h, i + r, 0], stats[b, h, i + r, 1]
+                number = first + (b * heads + h) * time + i + r
+                if limit > 0:
+                    drop(ds, ds, key[0], number, limit, kept)
                 for j in range(visible):
                     p[j] = exp(p[j] * scale - shift) * inverse
                     ds[j] = p[j] * (ds[j] - delta) * scale
+                if limit > 0:
+                    drop(p, p, key[0], number, limit, kept)
                 space[p_r + visible : p_r + seen] = 0
                 space[ds_r + visible : ds_r + seen] = 0
             pack(space, q_rows, q_, here, row, 1, block, size)
@@ -173,22 +196,24 @@ def _heads_inside(x, dtype):
 
 
 @op
-def _attention(q, k, v, is_causal, scale):
+def _attention(q, k, v, key, is_causal, scale, p, first):
     dtype = float_dtype(q, k, v)
     scale = dtype.type(scale)
+    dropping = key, first, *limit_and_scale(p, dtype)
     q, k, v = (_heads_inside(x, dtype) for x in (q, k, v))
     out = np.empty_like(q)
     stats = np.empty((q.shape[0], q.shape[2], q.shape[1], 2), dtype, like=q)
     spaces = _spaces(q, k.shape[1])
     attention_forward.run(len(spaces), len(spaces), out, stats, q, k, v, scale, is_causal,
-                          workspace().counters, spaces)  # fmt: skip
+                          *dropping, workspace().counters, spaces)  # fmt: skip
 
     def vjp(g):
         dq, dk, dv = np.empty_like(q), np.empty_like(k), np.empty_like(v)
         spaces = _spaces(q, k.shape[1])
         g = _heads_inside(g, dtype)
         attention_backward.run(len(spaces), len(spaces), dq, dk, dv, g, q, k, v, out, stats,
-                               scale, is_causal, workspace().counters, spaces)  # fmt: skip
+                               scale, is_causal, *dropping, workspace().counters,
+                               spaces)  # fmt: skip
         return tuple(np.swapaxes(d, 1, 2) for d in (dq, dk, dv))
 
     return np.swapaxes(out, 1, 2), vjp
@@ -210,8 +235,9 @@ def scaled_dot_product_attention(
     is_causal   a query sees the keys up to its own position; with S > T the last query sees all
     scale       1 / sqrt(D) unless given
     dropout_p   probability with which an attention weight is dropped; needs seed, a number or a
-                numpy.random.Generator, and takes the composed path, which keeps the weights
-    return_weights  also return the weights (B, H, T, S); the composed path
+                numpy.random.Generator
+    return_weights  also return the weights (B, H, T, S), before some are dropped; the composed
+                path, which keeps them
     attn_mask   broadcasts to (B, H, T, S): booleans, true where a query may look, or numbers that
                 are added to the scores; the composed path
 
@@ -226,11 +252,14 @@ def scaled_dot_product_attention(
             "  try x.reshape(B, T, H, D).transpose(1, 2)"
         )
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
-    if dropout_p == 0 and not return_weights and attn_mask is None:
-        return _attention(q, k, v, is_causal, scale)
+    check_probability(dropout_p)
+    key = key_of(seed) if dropout_p else constant(np.zeros(1, np.uint64))
+    first = first_row(q.shape) if dropout_p else 0
+    if not return_weights and attn_mask is None:
+        return _attention(q, k, v, key, is_causal=is_causal, scale=scale, p=dropout_p, first=first)
     weights = attention_weights(q, k, is_causal, scale, attn_mask)
-    dropped = dropout(weights, dropout_p, seed) if dropout_p else weights
-    out = matmul(dropped, v)
+    kept = _dropout(weights, key, p=dropout_p, first=first) if dropout_p else weights
+    out = matmul(kept, v)
     return (out, weights) if return_weights else out
 
 

@@ -1,4 +1,8 @@
-"""Dropout (Srivastava and others 2014): y = x * mask / (1 - p), each mask entry 1 with 1 - p."""
+"""Dropout (Srivastava and others 2014): y = x * mask / (1 - p), each mask entry 1 with 1 - p.
+
+Which entries are 1 follows from a key, drawn from the seed once a call, and from their places, see
+kernels/random_bits.py: the mask is never stored. The backward pass drops the same places of dy.
+"""
 
 import contextlib
 import math
@@ -7,7 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinygrad_lite.kernels.watch import constant, procedure
+from tinygrad_lite.kernels.arrays import contiguous, float_dtype
+from tinygrad_lite.kernels.compile import kernel, part_of
+from tinygrad_lite.kernels.random_bits import drop
+from tinygrad_lite.kernels.watch import constant, filled
 from tinygrad_lite.tensor import Tensor, op
 
 
@@ -20,7 +27,10 @@ def dropout(x, p, seed):
     [1.0, 1.0]
     """
     check_probability(p)
-    return x if p == 0 and isinstance(x, Tensor) else _dropout(x, p, seed)
+    if p == 0 and isinstance(x, Tensor):
+        return x
+    x = x if isinstance(x, Tensor) else Tensor(x)
+    return _dropout(x, key_of(seed), p=p, first=first_row(x.shape))
 
 
 def check_probability(p: float) -> None:
@@ -30,58 +40,78 @@ def check_probability(p: float) -> None:
         )
 
 
+def key_of(seed):
+    """(1,) uint64: what decides which places are dropped"""
+    return filled(_draw_key, (1,), np.uint64, seed)
+
+
+def _draw_key(key, seed):
+    key[0] = np.random.default_rng(seed).integers(0, 1 << 64, dtype=np.uint64)
+
+
+def limit_and_scale(p: float, dtype: np.dtype) -> tuple[np.uint32, np.number]:
+    """Bits below the limit drop a place; what stays is multiplied by the scale."""
+    return np.uint32(p * (1 << 32)), dtype.type(1 / (1 - p))
+
+
 @op
-def _dropout(x, p, seed):
-    mask = np.empty(x.shape, x.dtype, like=x)
-    _draw(mask, seed, p, _drawn.rows)
-    return x * mask, lambda g: (g * mask,)
+def _dropout(x, key, p, first):
+    """x (..., C) without the places that a key decides on, their rows counted from `first`"""
+    dtype = float_dtype(x)
+    limit, scale = limit_and_scale(p, dtype)
+
+    def of(x):
+        x = contiguous(x, dtype)
+        y = np.empty_like(x)
+        columns = x.shape[-1] if x.ndim > 1 else 1
+        rows = math.prod(x.shape[:-1]) if x.ndim > 1 else x.size
+        drop_rows(y.reshape(rows, columns), x.reshape(rows, columns), key, first, limit, scale)
+        return y
+
+    return of(x), lambda g: (of(g),)
 
 
-@procedure
-def _draw(mask, seed, p, rows):
-    rng = np.random.default_rng(seed)
-    drawn = rng.random(mask.shape, np.float32) if rows is None else _some(rng, mask.shape, rows)
-    mask[...] = (drawn >= p) * mask.dtype.type(1 / (1 - p))
+@kernel
+def drop_rows(chunk, y, x, key, first, limit, scale):
+    """y (N, C) from x (N, C), whose rows are those from `first` on of what the key is for"""
+    rows = part_of(len(x), chunk)
+    for n in range(rows.start, rows.stop):
+        drop(y[n], x[n], key[0], first + n, limit, scale)
 
 
 class _Drawn(threading.local):
-    rows: tuple[int, int, int] | None = None
+    rows: tuple[int, int] | None = None
 
 
 _drawn = _Drawn()
 
 
-def drawn_rows() -> tuple[int, int, int] | None:
+def drawn_rows() -> tuple[int, int] | None:
     return _drawn.rows
 
 
 @contextlib.contextmanager
-def rows_drawn(first: int, stop: int, total: int) -> Iterator[None]:
-    """Within this context what dropout is given are rows first, ..., stop - 1 of a batch of
-    `total`: they get the numbers that they would get in the whole batch, and the generator goes on
-    from where it would be after it."""
-    before, _drawn.rows = _drawn.rows, (first, stop, total)
+def rows_drawn(first: int, stop: int) -> Iterator[None]:
+    """Within this context what dropout is given are rows first, ..., stop - 1 of a batch: of them
+    is dropped what would be in the whole batch."""
+    before, _drawn.rows = _drawn.rows, (first, stop)
     try:
         yield
     finally:
         _drawn.rows = before
 
 
-def _some(rng: np.random.Generator, shape: tuple[int, ...], rows: tuple[int, int, int]):
-    first, stop, total = rows
-    if shape[0] != stop - first:
+def first_row(shape: tuple[int, ...]) -> int:
+    """The number of the first row (..., C) of a part of a batch (B, ..., C), within the batch"""
+    if _drawn.rows is None:
+        return 0
+    first, stop = _drawn.rows
+    if shape[:1] != (stop - first,):
         raise ValueError(
             "dropout: within rows_drawn the first axis is that of the batch.\n"
             f"  got shape {shape} for {stop - first} rows\n  try dropout of the whole batch"
         )
-    row, bits = math.prod(shape[1:]), rng.bit_generator
-    if row % 2 or not isinstance(bits, np.random.PCG64) or bits.state["has_uint32"]:
-        return rng.random((total, *shape[1:]), np.float32)[first:stop]
-    # Two numbers come from each 64 bits: others' are passed over
-    bits.advance(first * row // 2)
-    drawn = rng.random(shape, np.float32)
-    bits.advance((total - stop) * row // 2)
-    return drawn
+    return first * math.prod(shape[1:-1])
 
 
 def feature_dropout(x, p, seed):

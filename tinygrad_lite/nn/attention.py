@@ -63,11 +63,11 @@ class MultiheadAttention(Module):
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
         q, k, v = (self._heads(t, part) for part, t in enumerate((query, key, value)))
         drops = self.dropout if self.training else 0.0
-        plain = key_padding_mask is None and attn_mask is None and not drops
+        plain = key_padding_mask is None and attn_mask is None
         plain = plain and (not is_causal or q.shape[2] == k.shape[2])  # else masks differ
         weights = None
         if plain and not need_weights:
-            out = scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+            out = scaled_dot_product_attention(q, k, v, is_causal, None, drops, self.rng)
         else:
             scores = q @ k.transpose() / math.sqrt(q.shape[-1])
             if is_causal:

@@ -23,6 +23,7 @@ from gpt.training.clock import LEAST_STEPS, PASSES, Clock, fit
 from gpt.training.loop import StepRecord, train
 from gpt.training.plan import (
     BEARS,
+    CONTEXTS,
     LEAST_SHRINKS,
     MOST_DECAY,
     MOST_DROPOUT,
@@ -59,14 +60,20 @@ def test_a_small_text_is_read_less_often_and_with_dropout(tokens):
 
 
 def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
-    sizes, read, dropouts = [], [], []
+    sizes, contexts, in_step, read, dropouts = [], [], [], [], []
     for seconds in (1, 10, 60, 180, 600, 1800, 36_000):
         choice = for_time(MODEL, TRAIN, 2_000_000, set(), seconds, 1e11, VERSE)
         sizes.append(SIZES.index((choice.model.n_layer, choice.model.n_embd)))
-        read.append(choice.train.steps * choice.train.batch_size)
+        contexts.append(choice.model.block_size)
+        in_step.append(choice.train.batch_size * choice.model.block_size)
+        read.append(choice.train.steps * in_step[-1])
         dropouts.append(choice.model.dropout)
     assert sizes == sorted(sizes)
     assert len(set(sizes)) > 3
+    assert contexts == sorted(contexts)
+    assert set(contexts) == {MODEL.block_size * times for times in CONTEXTS}
+    assert in_step == sorted(in_step)
+    assert set(in_step) == {1024, 2048}
     assert read == sorted(read)
     assert dropouts == sorted(dropouts)
 
@@ -156,10 +163,25 @@ def test_a_text_that_is_learned_by_heart_wants_nothing_against_it():
 def test_a_text_that_is_read_as_often_as_is_good_keeps_small_batches():
     """Since more windows a step are fewer steps"""
     small, large = (
-        for_time(MODEL, TRAIN, tokens, set(), 600, 1e10, VERSE).train for tokens in (20_000, 10**7)
+        for_time(MODEL, TRAIN, tokens, {"block_size"}, 600, 1e11, VERSE).train
+        for tokens in (20_000, 10**7)
     )
     assert small.batch_size == TRAIN.batch_size
     assert large.batch_size == 2 * TRAIN.batch_size
+
+
+def test_a_context_is_no_longer_than_the_text_is_worth():
+    """Each window of it is one of many, and what is given stays"""
+    for tokens in (130, 1000, 20_000, 70_000, 10**6):
+        model = for_time(MODEL, TRAIN, tokens, set(), 10**5, 1e12, 0.1).model
+        assert model.block_size == MODEL.block_size or model.block_size < tokens // 40
+    given = {"block_size", "batch_size"}
+    choice = for_time(MODEL, TRAIN, 10**8, given, 10**5, 1e12, VERSE)
+    assert (choice.model.block_size, choice.train.batch_size) == (
+        MODEL.block_size,
+        TRAIN.batch_size,
+    )
+    assert not {"context", "batch"} & set(choice.why)
 
 
 def test_each_preset_says_its_weight_decay():
@@ -216,6 +238,7 @@ def test_a_little_more_time_changes_the_dropout_little():
 
 def test_what_is_given_stays():
     given = {"n_embd": 64, "n_head": 4, "dropout": 0.25, "batch_size": 3, "warmup": 7}
+    given["block_size"] = 8
     model = GPTConfig(**{**TINY, "n_embd": 64, "n_head": 4, "dropout": 0.25})
     config = TrainConfig(batch_size=3, warmup=7)
     choice = for_time(model, config, 1000, set(given), 600, 1e10, VERSE)

@@ -24,7 +24,10 @@ TOKENS, VERSE = 6, 2.1
 # Parameters without the embedding that a text of so many training tokens bears at most. They grow
 # with the root of a longer text, and shrink with the fourth root of a shorter one
 BEARS, TEXT = 1_760_000, 427_000
-LONG = 150.0  # seconds from which more windows a step are worth their memory
+# A context that is twice as long is worth its time where what is read feeds four times as many
+# parameters: CONTEXT of them for each pair of places in a window. Longer ones than these, in times
+# of the preset's, were worse where they were tried
+CONTEXTS, CONTEXT = (1, 2, 4), 4
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT costs more time than it gives
 KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 9.0, 0.05, 0.2
@@ -65,14 +68,14 @@ def for_time(
     speed: float,
     packed: float,
 ) -> Choice:
-    """The size, the batch, the steps, the dropout and the weight decay for so many seconds of
-    training on a machine that makes `speed` floating-point operations a second with such a model
+    """The size, the context, the batch, the steps, the dropout and the weight decay for so many
+    seconds of training on a machine that makes `speed` floating-point operations a second with such a model
 
     packed   nats a character in which xz, in its fast way, writes the text
     """
     why = {}
+    wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
     if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
-        wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
         bearable = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         sizes = [_resized(model, *size, given) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
@@ -89,10 +92,20 @@ def for_time(
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
-    long_enough = seconds >= LONG and read < PASSES * tokens
-    if "batch_size" not in given and train.batches == "random" and long_enough:
-        train = dataclasses.replace(train, batch_size=2 * train.batch_size)
-        why["batch"] = "larger products are faster, and the time is long enough for fewer steps"
+    if train.batches == "random":
+        fed = min(read, PASSES * tokens) / wanted
+        size = model.block_size
+        if "block_size" not in given:
+            possible = [size * n for n in CONTEXTS if CONTEXT * (size * n) ** 2 <= fed]
+            model = dataclasses.replace(model, block_size=max(possible, default=size))
+        if model.block_size > size:
+            why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
+            read = seconds * speed / describe(model, 1)["training_flops_per_token"]
+        if "batch_size" not in given and fed >= 4 * CONTEXT * size**2:
+            windows = max(2 * train.batch_size * size // model.block_size, 1)
+            train = dataclasses.replace(train, batch_size=windows)
+            why["batch"] = f"{windows * model.block_size:,} tokens: larger products are faster, and"
+            why["batch"] += " the time is long enough for fewer steps"
     step = windows_of(tokens, train, model.block_size) * model.block_size
     steps = min(max(1, round(read / step)), MOST)
     if steps > (most := most_steps(train, tokens, step)):

@@ -69,7 +69,8 @@ def for_time(
     packed: float,
 ) -> Choice:
     """The size, the context, the batch, the steps, the dropout and the weight decay for so many
-    seconds of training on a machine that makes `speed` floating-point operations a second with such a model
+    seconds of training on a machine that makes `speed` floating-point operations a second with such
+    a model
 
     packed   nats a character in which xz, in its fast way, writes the text
     """

@@ -45,7 +45,7 @@ from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.elementwise import add, mul, where
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.movement import causal_mask
-from tinygrad_lite.tensor import op
+from tinygrad_lite.tensor import as_tensor, op
 
 BLOCK = 64  # queries at a time: their scores stay in the L2 cache
 
@@ -269,7 +269,7 @@ def attention_weights(q, k, is_causal, scale, attn_mask=None):
     >>> tg.attention_weights(tg.ones(1, 1, 2, 4), tg.ones(1, 1, 2, 4), True, 0.5).tolist()
     [[[[1.0, 0.0], [0.5, 0.5]]]]
     """
-    scores = mul(matmul(q, k.transpose(-2, -1)), scale)
+    scores = mul(matmul(q, as_tensor(k).transpose(-2, -1)), scale)
     if attn_mask is not None:
         allowed = attn_mask.dtype.kind == "b"
         scores = where(attn_mask, scores, -np.inf) if allowed else add(scores, attn_mask)

@@ -112,8 +112,13 @@ def learned(args: argparse.Namespace) -> None:
 
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     text = args.text or shakespeare()
-    minutes = [float(m) for m in args.minutes.split(",")]
+    minutes = list(dict.fromkeys(float(m) for m in args.minutes.split(",")))
     if args.benchmark == "sweep":
+        if args.json:  # before hours are spent
+            try:
+                sweep.saved(args.json)
+            except ValueError as error:
+                sys.exit(str(error))
         names = [name for name in sweep.CONFIGS if args.config is None or name in args.config]
         for row in sweep.run(text, minutes, names):
             if args.json:  # a sweep takes hours: what is measured stays

@@ -74,14 +74,29 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
+def _run_of(row: dict[str, Any]) -> tuple:
+    return row["text"], row["minutes"], row["what"]
+
+
+def saved(path: Path) -> list[dict[str, Any]]:
+    """The rows that a file has; ValueError if it is not a sweep's"""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text("utf-8"))
+        set(map(_run_of, rows))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            "sweep: --json is a new file, or that of another sweep, to which rows are added.\n"
+            f"  got {path}: {error!r:.80}\n  try another name"
+        ) from error
+    return rows
+
+
 def save(rows: list[dict[str, Any]], path: Path) -> None:
     """The rows, with those of other runs that the file has, and a picture beside it"""
-    if path.exists():
-        measured = {(row["text"], row["minutes"], row["what"]) for row in rows}
-        before = json.loads(path.read_text("utf-8"))
-        rows = [
-            row for row in before if (row["text"], row["minutes"], row["what"]) not in measured
-        ] + rows
+    measured = set(map(_run_of, rows))
+    rows = [row for row in saved(path) if _run_of(row) not in measured] + rows
     whole = path.with_name(f"{path.name}.new")  # a sweep takes hours
     whole.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     whole.replace(path)

@@ -1,5 +1,6 @@
 """Does `gpt train --minutes` choose well? What it reaches beside ten fixed configurations that are
-given the same minutes, on one text: sizes from small to large, with and without dropout."""
+given the same minutes, on one text: sizes from small to large, each with a short context and no
+dropout, and with a longer one and dropout."""
 
 import json
 from collections.abc import Iterator
@@ -9,18 +10,19 @@ from typing import Any
 from benchmarks.learn import Curve, ours
 
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 256))
-DROPOUTS = (0.0, 0.2)
+# Context and dropout: nanoGPT, too, has a shorter and none, or 256 and 0.2, for Shakespeare
+CONTEXTS = ((128, 0.0), (256, 0.2))
 
 
 def fixed() -> dict[str, list[str]]:
     """Ten configurations by name: options of `gpt train`"""
     found = {}
     for layers, width in SIZES:
-        for dropout in DROPOUTS:
-            name = f"{layers}x{width} dropout {dropout:g}"
+        for context, dropout in CONTEXTS:
+            name = f"{layers}x{width} context {context} dropout {dropout:g}"
             found[name] = [
                 "--n-layer", f"{layers}", "--n-embd", f"{width}", "--n-head", f"{width // 32}",
-                "--dropout", f"{dropout:g}",
+                "--block-size", f"{context}", "--dropout", f"{dropout:g}",
             ]  # fmt: skip
     return found
 

@@ -138,12 +138,12 @@ def test_counts_are_smoothed_as_the_formula_says(order):
 def test_a_sweep_keeps_what_was_measured_before(tmp_path):
     text, path = tmp_path / "text.txt", tmp_path / "rows.json"
     text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(300)))
-    for config in ("chosen", "2x64 dropout 0"):
+    for config in ("chosen", "2x64 context 128 dropout 0"):
         done = run("sweep", "--text", str(text), "--minutes", "0.05", "--config", config,
                    "--json", str(path))  # fmt: skip
         assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())
-    assert [row["what"] for row in rows] == ["chosen", "2x64 dropout 0"]
+    assert [row["what"] for row in rows] == ["chosen", "2x64 context 128 dropout 0"]
     assert all(row["seconds"] > 1 and 0 < row["nats"] < 5 for row in rows)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     for other in ("{", "3", "[3]", '[{"text": "a"}]', '{"rows": []}'):

@@ -29,7 +29,7 @@ BEARS, TEXT = 1_760_000, 427_000
 # of the preset's, were worse where they were tried
 CONTEXTS, CONTEXT = (1, 2, 4), 4
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
-# this is e times as much, from none at KNOWN; less than LEAST_DROPOUT costs more time than it gives
+# this is e times as much, from none at KNOWN; less than LEAST_DROPOUT gave nothing
 KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 9.0, 0.05, 0.2
 # Weights that no gradient renews shrink to 1/e in so many passes over the text, but in no fewer
 # steps: Wang and Aitchison 2024, arXiv 2405.13698, found one number of passes for all texts. More

@@ -3,6 +3,7 @@ given the same minutes, on one text: sizes from small to large, each with a shor
 dropout, and with a longer one and dropout."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,13 @@ def _run_of(row: dict[str, Any]) -> tuple:
 
 
 def saved(path: Path) -> list[dict[str, Any]]:
-    """The rows that a file has; ValueError if it is not a sweep's"""
-    if not path.exists():
+    """The rows that a file has; ValueError if it is not a sweep's, or cannot be written"""
+    if not path.exists() and path.parent.is_dir():
         return []
     try:
         rows = json.loads(path.read_text("utf-8"))
+        if not isinstance(rows, list) or any(math.isnan(r["nats"]) for r in rows):
+            raise ValueError("not a list of runs")
         set(map(_run_of, rows))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(

@@ -146,11 +146,14 @@ def test_a_sweep_keeps_what_was_measured_before(tmp_path):
     assert [row["what"] for row in rows] == ["chosen", "2x64 context 128 dropout 0"]
     assert all(row["seconds"] > 1 and 0 < row["nats"] < 5 for row in rows)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    for other in ("{", "3", "[3]", '[{"text": "a"}]', '{"rows": []}'):
+    unfinished = '[{"text": "a", "minutes": 1, "what": "chosen"}]'
+    for other in ("{", "3", "{}", '""', "[3]", unfinished, '{"rows": []}'):
         path.write_text(other)
         refused = run("sweep", "--text", str(text), "--minutes", "0.05", "--json", str(path))
         assert "that of another sweep" in refused.stderr
         assert path.read_text() == other
+    refused = run("sweep", "--text", str(text), "--json", str(tmp_path / "none" / "rows.json"))
+    assert "that of another sweep" in refused.stderr
 
 
 @pytest.mark.parametrize("config", models.CONFIGS)

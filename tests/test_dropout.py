@@ -64,6 +64,13 @@ def test_layouts_make_no_difference():
     assert np.isnan(tg.dropout(Tensor([np.nan] * 50), 0.5, 0).numpy()).all()  # nothing is hidden
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_a_probability_of_any_kind_is_that_number(kind):
+    ones = np.ones((40, 50))
+    expected = np_dropout(ones, float(kind(0.1)), 3)
+    np.testing.assert_allclose(tg.dropout(Tensor(ones), kind(0.1), 3).numpy(), expected)
+
+
 def test_a_generator_goes_on_and_a_number_does_not():
     x, rng = tg.ones(200), np.random.default_rng(4)
     drawn = [tg.dropout(x, 0.5, rng).tolist() for _ in range(3)]
@@ -165,6 +172,14 @@ def test_threads_and_parts_of_a_batch_drop_the_same():
             pytest.raises(ValueError, match="first axis is that of the batch"),
         ):
             drops()
+    after, plain = (np.random.default_rng(1) for _ in range(2))
+    with tg.rows_drawn(0, 2), pytest.raises(ValueError, match="first axis"):
+        tg.dropout(tg.ones(4, 3), 0.5, after)
+    assert after.random() == plain.random()  # what was refused has drawn nothing
+    ones = tg.ones(100, 40, 3)
+    y = tg.dropout(ones, 0.5, 1).numpy()
+    with tg.rows_drawn(np.int8(98), np.int8(100)):
+        np.testing.assert_array_equal(tg.dropout(ones[98:], 0.5, 1).numpy(), y[98:])
 
 
 def test_one_axis_in_parts_drops_the_same():

@@ -182,6 +182,13 @@ def test_a_context_is_no_longer_than_the_text_is_worth():
         TRAIN.batch_size,
     )
     assert not {"context", "batch"} & set(choice.why)
+    contexts = []
+    for batch in (1, 8, 16, 32, 64, 256):  # a step that is large already has few to learn in
+        train = dataclasses.replace(TRAIN, batch_size=batch)
+        choice = for_time(MODEL, train, 10**6, {"batch_size"}, 180, 1e12, VERSE)
+        contexts.append(choice.model.block_size)
+        assert choice.train.batch_size == batch
+    assert contexts == [512, 512, 256, 128, 128, 128]
 
 
 def test_each_preset_says_its_weight_decay():

@@ -28,6 +28,7 @@ BEARS, TEXT = 1_760_000, 427_000
 # parameters: CONTEXT of them for each pair of places in a window. Longer ones than these, in times
 # of the preset's, were worse where they were tried
 CONTEXTS, CONTEXT = (1, 2, 4), 4
+GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT gave nothing
 KNOWN, LEAST_DROPOUT, MOST_DROPOUT = 9.0, 0.05, 0.2
@@ -98,6 +99,8 @@ def for_time(
         size = model.block_size
         if "block_size" not in given:
             possible = [size * n for n in CONTEXTS if CONTEXT * (size * n) ** 2 <= fed]
+            if "batch_size" in given:
+                possible = [c for c in possible if train.batch_size * c <= GIVEN]
             model = dataclasses.replace(model, block_size=max(possible, default=size))
         if model.block_size > size:
             why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"

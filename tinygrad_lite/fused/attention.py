@@ -253,8 +253,8 @@ def scaled_dot_product_attention(
         )
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     check_probability(dropout_p)
+    first = first_row(q.shape) if dropout_p else 0  # before anything is drawn: it may refuse
     key = key_of(seed) if dropout_p else constant(np.zeros(1, np.uint64))
-    first = first_row(q.shape) if dropout_p else 0
     if not return_weights and attn_mask is None:
         return _attention(q, k, v, key, is_causal=is_causal, scale=scale, p=dropout_p, first=first)
     weights = attention_weights(q, k, is_causal, scale, attn_mask)

@@ -30,7 +30,8 @@ def dropout(x, p, seed):
     if p == 0 and isinstance(x, Tensor):
         return x
     x = x if isinstance(x, Tensor) else Tensor(x)
-    return _dropout(x, key_of(seed), p=p, first=first_row(x.shape))
+    first = first_row(x.shape)  # before anything is drawn: it may refuse
+    return _dropout(x, key_of(seed), p=p, first=first)
 
 
 def check_probability(p: float) -> None:
@@ -51,6 +52,7 @@ def _draw_key(key, seed):
 
 def limit_and_scale(p: float, dtype: np.dtype) -> tuple[np.uint32, np.number]:
     """Bits below the limit drop a place; what stays is multiplied by the scale."""
+    p = float(p)  # float16 knows no 2^32
     return np.uint32(p * (1 << 32)), dtype.type(1 / (1 - p))
 
 
@@ -94,7 +96,7 @@ def drawn_rows() -> tuple[int, int] | None:
 def rows_drawn(first: int, stop: int) -> Iterator[None]:
     """Within this context what dropout is given are rows first, ..., stop - 1 of a batch: of them
     is dropped what would be in the whole batch."""
-    before, _drawn.rows = _drawn.rows, (first, stop)
+    before, _drawn.rows = _drawn.rows, (int(first), int(stop))
     try:
         yield
     finally:

@@ -172,7 +172,7 @@ class TrainConfig(_Checked):
                 0 <= value <= MOST_NUMBER,
                 f"TrainConfig: {name} must be finite and not negative, at most {MOST_NUMBER:.0e}.",
                 f"{name}={short(value)}",
-                f"{name}=0",
+                f"{name}={int(name == 'minutes')}",  # without a clock a run may be long
             )
         for name in ("muon_momentum", "beta1", "beta2"):
             value = getattr(self, name)

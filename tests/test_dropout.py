@@ -83,7 +83,7 @@ def test_a_generator_goes_on_and_a_number_does_not():
     assert [recorded(x).tolist() for _ in range(3)] == drawn
 
 
-@pytest.mark.parametrize("p", [-0.1, 1.0, np.nan])
+@pytest.mark.parametrize("p", [-0.1, 1.0, np.nan, "0.1", None])
 def test_probabilities_are_checked(p):
     x = tg.ones(1, 1, 2, 4)
     with pytest.raises(ValueError, match="probability"):

@@ -35,9 +35,9 @@ def dropout(x, p, seed):
 
 
 def check_probability(p: float) -> None:
-    if not 0 <= p < 1:
+    if not (isinstance(p, int | float | np.number) and 0 <= p < 1):
         raise ValueError(
-            f"dropout: the probability must lie in [0, 1).\n  got {p}\n  try a value such as 0.1"
+            f"dropout: the probability must lie in [0, 1).\n  got {p!r}\n  try a value such as 0.1"
         )
 
 

@@ -5,9 +5,9 @@ import itertools
 import numba
 import numpy as np
 import pytest
+from references import np_dropout
 
 import tinygrad_lite as tg
-from tests.references import np_dropout
 from tinygrad_lite import Tensor
 
 RNG = np.random.default_rng(0)

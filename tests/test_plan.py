@@ -244,11 +244,10 @@ def test_a_little_more_time_changes_the_dropout_little():
 
 
 def test_what_is_given_stays():
-    given = {"n_embd": 64, "n_head": 4, "dropout": 0.25, "batch_size": 3, "warmup": 7}
-    given["block_size"] = 8
+    given = {"n_embd", "n_head", "block_size", "dropout", "batch_size", "warmup"}
     model = GPTConfig(**{**TINY, "n_embd": 64, "n_head": 4, "dropout": 0.25})
     config = TrainConfig(batch_size=3, warmup=7)
-    choice = for_time(model, config, 1000, set(given), 600, 1e10, VERSE)
+    choice = for_time(model, config, 1000, given, 600, 1e10, VERSE)
     assert choice.model == model
     assert (choice.train.batch_size, choice.train.warmup) == (3, 7)
     assert choice.train.steps != config.steps

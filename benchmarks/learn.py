@@ -23,6 +23,7 @@ from gpt.model import GPT
 from gpt.presets import PRESETS
 from gpt.text.tokenizers import CharTokenizer
 from gpt.training.evaluate import bits
+from gpt.training.setup import Setup
 
 matplotlib.use("agg")
 POINTS = 10  # evaluations in a run
@@ -30,14 +31,15 @@ ORDER = 5  # tokens that are counted together
 Curve = list[tuple[float, float]]  # seconds since the start of the process, nats
 
 
-def ours(text: Path, minutes: float, *options: str) -> Curve:
-    """`gpt train TEXT --minutes M`, in a process of its own"""
+def ours(text: Path, minutes: float, *options: str) -> tuple[Curve, str]:
+    """`gpt train TEXT --minutes M`, in a process of its own: its losses, and what it trained"""
     with tempfile.TemporaryDirectory() as folder:
         out, start = Path(folder) / "run", time.monotonic()
         command = ["train", str(text), "--minutes", f"{minutes}", "--out", str(out), *options]
         subprocess.run([sys.executable, "-m", "gpt", *command], check=True, capture_output=True)
         end = time.monotonic() - start
         records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        chosen = Setup.read(out)
         told = subprocess.run(
             [sys.executable, "-m", "gpt", "eval", str(out), "--json"],
             check=True, capture_output=True, text=True,
@@ -48,7 +50,10 @@ def ours(text: Path, minutes: float, *options: str) -> Curve:
         spent += record.get("ms", 0) / 1000
         if "val_loss" in record:
             curve.append((spent, record["val_loss"]))
-    return [*curve[:-1], (end, json.loads(told.stdout)["val_loss"])]
+    model, train = chosen.model, chosen.train
+    what = f"{model.n_layer} x {model.n_embd}, {records[-1]['step']:,} steps of {train.batch_size} x"
+    what += f" {model.block_size} tokens, dropout {model.dropout:g}"
+    return [*curve[:-1], (end, json.loads(told.stdout)["val_loss"])], what
 
 
 def nanogpt(text: Path, minutes: float, threads: int) -> Curve:
@@ -125,7 +130,7 @@ def race(text: Path, minutes: list[float], threads: int, peers: list[str]) -> di
     for name, nats in found["levels"].items():
         print(f"learn   {text.name}: {name} {nats:.4f} nats, {bits(nats):.3f} bits per character")
     for m in minutes:
-        curves = {"ours": ours(text, m, "--threads", str(threads))}
+        curves = {"ours": ours(text, m, "--threads", str(threads))[0]}
         if "torch" in peers:
             curves["nanoGPT in PyTorch"] = nanogpt(text, m, threads)
         for name, curve in curves.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.learn import Curve, ours
+from benchmarks.learn import ours
 
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 256))
 # Context and dropout: nanoGPT, too, has a shorter and none, or 256 and 0.2, for Shakespeare
@@ -35,13 +35,13 @@ def run(text: Path, minutes: list[float], names: list[str]) -> Iterator[dict[str
     """A row a run: seconds of the whole process, nats of its best weights on the whole split"""
     for m in minutes:
         for name, options in ((name, CONFIGS[name]) for name in names):
-            curve: Curve = ours(text, m, *options)
+            curve, trained = ours(text, m, *options)
             seconds, nats = curve[-1]
             off = seconds / (60 * m) - 1
             print(f"sweep   {text.name}, {m:g} minutes: {name} {nats:.4f} nats in {seconds:.1f} s"
-                  f" ({off:+.1%})", flush=True)  # fmt: skip
-            yield {"text": text.name, "minutes": m, "what": name, "seconds": seconds,
-                   "nats": nats, "curve": curve}  # fmt: skip
+                  f" ({off:+.1%}; {trained})", flush=True)  # fmt: skip
+            yield {"text": text.name, "minutes": m, "what": name, "trained": trained,
+                   "seconds": seconds, "nats": nats, "curve": curve}  # fmt: skip
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

@@ -18,16 +18,16 @@ HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 # Tokens that are read for each parameter, where no other size learns more in the same time, in a
-# text of which xz needs VERSE nats for a character, as of Shakespeare's. Of one that repeats itself
-# a larger model learns more.
-TOKENS, VERSE = 6, 2.1
+# text of which xz needs VERSE nats for a character, as of Shakespeare's. In one that repeats itself
+# there is more to learn from each, so that it wants a larger model, and a longer context
+TOKENS, VERSE = 14, 2.1
 # Parameters without the embedding that a text of so many training tokens bears at most. They grow
 # with the root of a longer text, and shrink with the fourth root of a shorter one
 BEARS, TEXT = 1_760_000, 427_000
-# A context that is twice as long is worth its time where what is read feeds four times as many
-# parameters: CONTEXT of them for each pair of places in a window. Longer ones than these, in times
-# of the preset's, were worse where they were tried
-CONTEXTS, CONTEXT = (1, 2, 4), 4
+# A context that is twice as long is worth its time where four times as much is read: CONTEXT tokens
+# of such verse for each pair of places in a window. Longer ones than these, in times of the
+# preset's, were worse where they were tried
+CONTEXTS, CONTEXT = (1, 2, 4), 24
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT gave nothing
@@ -76,7 +76,8 @@ def for_time(
     packed   nats a character in which xz, in its fast way, writes the text
     """
     why = {}
-    wanted = TOKENS * min(max(packed / VERSE, 0.5), 1.0) ** 2
+    verse = min(max(packed / VERSE, 0.5), 1.0)
+    wanted = TOKENS * math.sqrt(verse)
     if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
         bearable = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         sizes = [_resized(model, *size, given) for size in SIZES]
@@ -95,17 +96,17 @@ def for_time(
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     if train.batches == "random":
-        fed = min(read, PASSES * tokens) / wanted
+        worth = min(read, PASSES * tokens) / verse**2
         size = model.block_size
         if "block_size" not in given:
-            possible = [size * n for n in CONTEXTS if CONTEXT * (size * n) ** 2 <= fed]
+            possible = [size * n for n in CONTEXTS if CONTEXT * (size * n) ** 2 <= worth]
             if "batch_size" in given:
                 possible = [c for c in possible if train.batch_size * c <= GIVEN]
             model = dataclasses.replace(model, block_size=max(possible, default=size))
         if model.block_size > size:
             why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
-        if "batch_size" not in given and fed >= 4 * CONTEXT * size**2:
+        if "batch_size" not in given and worth >= 4 * CONTEXT * size**2:
             windows = max(2 * train.batch_size * size // model.block_size, 1)
             train = dataclasses.replace(train, batch_size=windows)
             why["batch"] = f"{windows * model.block_size:,} tokens: larger products are faster, and"

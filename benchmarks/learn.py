@@ -51,9 +51,9 @@ def ours(text: Path, minutes: float, *options: str) -> tuple[Curve, str]:
         if "val_loss" in record:
             curve.append((spent, record["val_loss"]))
     model, train = chosen.model, chosen.train
-    what = f"{model.n_layer} x {model.n_embd}, {records[-1]['step']:,} steps of {train.batch_size} x"
-    what += f" {model.block_size} tokens, dropout {model.dropout:g}"
-    return [*curve[:-1], (end, json.loads(told.stdout)["val_loss"])], what
+    trained = f"{model.n_layer} x {model.n_embd}, {records[-1]['step']:,} steps of"
+    trained += f" {train.batch_size} x {model.block_size} tokens, dropout {model.dropout:g}"
+    return [*curve[:-1], (end, json.loads(told.stdout)["val_loss"])], trained
 
 
 def nanogpt(text: Path, minutes: float, threads: int) -> Curve:

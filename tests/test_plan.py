@@ -29,6 +29,7 @@ from gpt.training.plan import (
     MOST_DROPOUT,
     SHRINKS,
     SIZES,
+    STEP,
     TEXT,
     VERSE,
     for_text,
@@ -71,9 +72,9 @@ def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
     assert sizes == sorted(sizes)
     assert len(set(sizes)) > 3
     assert contexts == sorted(contexts)
-    assert set(contexts) == {MODEL.block_size * times for times in CONTEXTS}
+    assert set(contexts) == set(CONTEXTS)
     assert in_step == sorted(in_step)
-    assert set(in_step) == {1024, 2048}
+    assert set(in_step) == {STEP, 2 * STEP}
     assert read == sorted(read)
     assert dropouts == sorted(dropouts)
 
@@ -102,6 +103,19 @@ def test_a_small_text_bears_no_large_model():
         _, width = SIZES[size]
         bears = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         assert 12 * SIZES[size][0] * width**2 < 1.1 * bears
+
+
+def test_a_text_that_is_read_as_often_as_is_good_takes_the_largest_model_that_does_so():
+    choices = [
+        for_time(MODEL, TRAIN, 18_000, set(), seconds, 7e10, VERSE)
+        for seconds in (5, 20, 40, 60, 120, 600)
+    ]
+    sizes = [SIZES.index((c.model.n_layer, c.model.n_embd)) for c in choices]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (0, 2)
+    whole = [c for c in choices if "largest" in c.why["model"]]
+    assert whole
+    assert all("steps" in c.why for c in whole)  # which end before their time
 
 
 def test_xz_sees_what_repeats_itself_far_apart():
@@ -172,6 +186,19 @@ def test_a_text_that_is_read_as_often_as_is_good_keeps_small_batches():
     )
     assert small.batch_size == TRAIN.batch_size
     assert large.batch_size == 2 * TRAIN.batch_size
+
+
+@pytest.mark.parametrize("block_size", [16, 64, 128, 256, 1024, 2048])
+def test_a_step_has_as_many_tokens_whatever_the_context_that_is_given(block_size):
+    model = dataclasses.replace(MODEL, block_size=block_size)
+    for seconds, in_step in ((1, STEP), (600, 2 * STEP)):
+        choice = for_time(model, TRAIN, 10**7, {"block_size"}, seconds, 1e11, VERSE)
+        assert choice.model.block_size == block_size
+        assert choice.train.batch_size * block_size == max(in_step, block_size)
+
+
+def test_the_default_recipe_is_where_the_rule_begins():
+    assert (MODEL.block_size, TRAIN.batch_size * MODEL.block_size) == (CONTEXTS[0], STEP)
 
 
 def test_a_context_is_no_longer_than_the_text_is_worth():

@@ -18,16 +18,16 @@ HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
 # Tokens that are read for each parameter, where no other size learns more in the same time, in a
-# text of which xz needs VERSE nats for a character, as of Shakespeare's. In one that repeats itself
-# there is more to learn from each, so that it wants a larger model, and a longer context
+# text of which xz needs VERSE nats for a character, as of Shakespeare's. One that repeats itself
+# wants a larger model, by the root of these nats
 TOKENS, VERSE = 14, 2.1
 # Parameters without the embedding that a text of so many training tokens bears at most. They grow
 # with the root of a longer text, and shrink with the fourth root of a shorter one
 BEARS, TEXT = 1_760_000, 427_000
-# A context that is twice as long is worth its time where four times as much is read: CONTEXT tokens
-# of such verse for each pair of places in a window. Longer ones than these, in times of the
-# preset's, were worse where they were tried
-CONTEXTS, CONTEXT = (1, 2, 4), 24
+# A context that is twice as long is worth its time where four times as much is read, CONTEXT tokens
+# for each pair of places in a window. A longer one than these was worse where it was tried
+CONTEXTS, CONTEXT = (128, 256, 512), 24
+STEP = 1024  # tokens of a step; of a long run twice as many, since larger products are faster
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT gave nothing
@@ -76,41 +76,46 @@ def for_time(
     packed   nats a character in which xz, in its fast way, writes the text
     """
     why = {}
-    verse = min(max(packed / VERSE, 0.5), 1.0)
-    wanted = TOKENS * math.sqrt(verse)
+    wanted = TOKENS * math.sqrt(min(max(packed / VERSE, 0.5), 1.0))
     if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
         bearable = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         sizes = [_resized(model, *size, given) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
 
+        def reads(one: GPTConfig) -> float:
+            return seconds * speed / describe(one, 1)["training_flops_per_token"]
+
         def distance(one: GPTConfig) -> float:
-            size = describe(one, 1)
-            read = seconds * speed / size["training_flops_per_token"]
-            return abs(math.log(max(read, 1) / size["parameters"] / wanted))
+            return abs(math.log(max(reads(one), 1) / describe(one, 1)["parameters"] / wanted))
 
         model = min(borne, key=distance)
-        if model == min(sizes, key=distance):
+        whole = [size for size in borne if reads(size) >= PASSES * tokens]
+        if whole and _inside(whole[-1]) > _inside(model):
+            model = whole[-1]
+            why["model"] = f"the largest for which there is time to read the text {PASSES} times"
+        elif model == min(sizes, key=distance):
             why["model"] = f"a size that reads about {wanted:.0f} tokens for each parameter in the"
             why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     if train.batches == "random":
-        worth = min(read, PASSES * tokens) / verse**2
-        size = model.block_size
+        pairs = min(read, PASSES * tokens) / CONTEXT  # of places that a window may have
         if "block_size" not in given:
-            possible = [size * n for n in CONTEXTS if CONTEXT * (size * n) ** 2 <= worth]
+            possible = [c for c in CONTEXTS if c**2 <= pairs]
             if "batch_size" in given:
                 possible = [c for c in possible if train.batch_size * c <= GIVEN]
-            model = dataclasses.replace(model, block_size=max(possible, default=size))
-        if model.block_size > size:
+            model = dataclasses.replace(model, block_size=max(possible, default=CONTEXTS[0]))
+        if "block_size" not in given and model.block_size > CONTEXTS[0]:
             why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
-        if "batch_size" not in given and worth >= 4 * CONTEXT * size**2:
-            windows = max(2 * train.batch_size * size // model.block_size, 1)
+        if "batch_size" not in given:
+            long = pairs >= CONTEXTS[1] ** 2
+            windows = max(STEP * (1 + long) // model.block_size, 1)
             train = dataclasses.replace(train, batch_size=windows)
-            why["batch"] = f"{windows * model.block_size:,} tokens: larger products are faster, and"
-            why["batch"] += " the time is long enough for fewer steps"
+            if long:
+                why["batch"] = f"{windows * model.block_size:,} tokens: larger products are faster,"
+                why["batch"] += " and the time is long enough for fewer steps"
     step = windows_of(tokens, train, model.block_size) * model.block_size
     steps = min(max(1, round(read / step)), MOST)
     if steps > (most := most_steps(train, tokens, step)):

@@ -17,16 +17,17 @@ from gpt.training.loop import windows_of
 HEAD = 32  # channels of an attention head
 # Layers and width, from small to large
 SIZES = ((2, 64), (3, 96), (4, 128), (4, 192), (6, 192), (6, 256), (6, 384))
-# Tokens that are read for each parameter, where no other size learns more in the same time, in a
-# text of which xz needs VERSE nats for a character, as of Shakespeare's. One that repeats itself
-# wants a larger model, by the root of these nats
-TOKENS, VERSE = 14, 2.1
+# A model reads TOKENS times the root of its parameters where no other size learns more in the same
+# time, in a text of which xz needs VERSE nats for a character, as of Shakespeare's. One that
+# repeats itself wants a larger model, by the root of these nats
+TOKENS, VERSE = 7_800, 2.1
 # Parameters without the embedding that a text of so many training tokens bears at most. They grow
 # with the root of a longer text, and shrink with the fourth root of a shorter one
 BEARS, TEXT = 1_760_000, 427_000
-# A context that is twice as long is worth its time where four times as much is read, CONTEXT tokens
-# for each pair of places in a window. A longer one than these was worse where it was tried
-CONTEXTS, CONTEXT = (128, 256, 512), 24
+# A context that is twice as long is worth its time where four times as much is read, and in a wider
+# model earlier: CONTEXT tokens where a window is as long as the model is wide. A longer one than
+# these was worse where it was tried
+CONTEXTS, CONTEXT = (128, 256, 512), 280_000
 STEP = 1024  # tokens of a step; of a long run twice as many, since larger products are faster
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
@@ -76,8 +77,8 @@ def for_time(
     packed   nats a character in which xz, in its fast way, writes the text
     """
     why = {}
-    wanted = TOKENS * math.sqrt(min(max(packed / VERSE, 0.5), 1.0))
     if not {"n_head", "d_ff"} & given and not {"n_layer", "n_embd"} <= given:
+        novelty = min(max(packed / VERSE, 0.5), 1.0)
         bearable = BEARS * (tokens / TEXT) ** (0.5 if tokens > TEXT else 0.25)
         sizes = [_resized(model, *size, given) for size in SIZES]
         borne = [size for size in sizes if _inside(size) <= bearable] or sizes[:1]
@@ -86,7 +87,8 @@ def for_time(
             return seconds * speed / describe(one, 1)["training_flops_per_token"]
 
         def distance(one: GPTConfig) -> float:
-            return abs(math.log(max(reads(one), 1) / describe(one, 1)["parameters"] / wanted))
+            wanted = TOKENS * math.sqrt(novelty * describe(one, 1)["parameters"])
+            return abs(math.log(max(reads(one), 1) / wanted))
 
         model = min(borne, key=distance)
         whole = [size for size in borne if reads(size) >= PASSES * tokens]
@@ -94,15 +96,16 @@ def for_time(
             model = whole[-1]
             why["model"] = f"the largest for which there is time to read the text {PASSES} times"
         elif model == min(sizes, key=distance):
-            why["model"] = f"a size that reads about {wanted:.0f} tokens for each parameter in the"
+            read = reads(model) / describe(model, 1)["parameters"]
+            why["model"] = f"a size that reads about {read:.0f} tokens for each parameter in the"
             why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     if train.batches == "random":
-        pairs = min(read, PASSES * tokens) / CONTEXT  # of places that a window may have
+        longest = model.n_embd * math.sqrt(min(read, PASSES * tokens) / CONTEXT)
         if "block_size" not in given:
-            possible = [c for c in CONTEXTS if c**2 <= pairs]
+            possible = [c for c in CONTEXTS if c <= longest]
             if "batch_size" in given:
                 possible = [c for c in possible if train.batch_size * c <= GIVEN]
             model = dataclasses.replace(model, block_size=max(possible, default=CONTEXTS[0]))
@@ -110,7 +113,7 @@ def for_time(
             why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
         if "batch_size" not in given:
-            long = pairs >= CONTEXTS[1] ** 2
+            long = longest >= CONTEXTS[1]
             windows = max(STEP * (1 + long) // model.block_size, 1)
             train = dataclasses.replace(train, batch_size=windows)
             if long:

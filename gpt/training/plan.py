@@ -28,7 +28,7 @@ BEARS, TEXT = 1_760_000, 427_000
 # model earlier: CONTEXT tokens where a window is as long as the model is wide. A longer one than
 # these was worse where it was tried
 CONTEXTS, CONTEXT = (128, 256, 512), 280_000
-STEP = 1024  # tokens of a step; of a long run twice as many, since larger products are faster
+STEP, LONG = 1024, 1_400_000  # tokens of a step; twice as many where LONG are read or more
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
 # this is e times as much, from none at KNOWN; less than LEAST_DROPOUT gave nothing
@@ -103,7 +103,8 @@ def for_time(
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     if train.batches == "random":
-        longest = model.n_embd * math.sqrt(min(read, PASSES * tokens) / CONTEXT)
+        seen = min(read, PASSES * tokens)
+        longest = model.n_embd * math.sqrt(seen / CONTEXT)
         if "block_size" not in given:
             possible = [c for c in CONTEXTS if c <= longest]
             if "batch_size" in given:
@@ -113,7 +114,7 @@ def for_time(
             why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
         if "batch_size" not in given:
-            long = longest >= CONTEXTS[1]
+            long = seen >= LONG
             windows = max(STEP * (1 + long) // model.block_size, 1)
             train = dataclasses.replace(train, batch_size=windows)
             if long:

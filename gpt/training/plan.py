@@ -27,7 +27,7 @@ BEARS, TEXT = 1_760_000, 427_000
 # A context that is twice as long is worth its time where four times as much is read, and in a wider
 # model earlier: CONTEXT tokens where a window is as long as the model is wide. A longer one than
 # these was worse where it was tried
-CONTEXTS, CONTEXT = (128, 256, 512), 280_000
+CONTEXTS, CONTEXT = (128, 256, 512), 350_000
 STEP, LONG = 1024, 1_400_000  # tokens of a step; twice as many where LONG are read or more
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that

@@ -222,6 +222,33 @@ def test_a_context_is_no_longer_than_the_text_is_worth():
     assert contexts == [512, 512, 256, 128, 128, 128]
 
 
+@pytest.mark.parametrize("width", [384, 2048, 4096])
+@pytest.mark.parametrize("tokens", [200, 1000, 5000, 18_000])
+def test_a_wide_model_that_is_given_takes_no_context_beyond_its_text(width, tokens):
+    model = dataclasses.replace(MODEL, n_embd=width, n_head=width // 32, n_layer=1)
+    given = {"n_embd", "n_head", "n_layer"}
+    model = for_time(model, TRAIN, tokens, given, 600, 1e12, VERSE).model
+    assert model.block_size == CONTEXTS[0] or model.block_size <= tokens // 40
+
+
+@pytest.mark.parametrize("block_size", [8, 16, 64])
+def test_a_short_context_that_is_given_reads_a_small_text_no_more_often(block_size):
+    model = dataclasses.replace(MODEL, block_size=block_size)
+    for tokens in (500, 1000, 3000, 7000):
+        train = for_time(model, TRAIN, tokens, {"block_size"}, 600, 1e11, VERSE).train
+        least = LEAST_STEPS * TRAIN.batch_size * block_size
+        assert train.steps * train.batch_size * block_size <= 1.01 * max(PASSES * tokens, least)
+
+
+def test_a_text_that_is_read_without_a_limit_takes_the_size_for_the_time():
+    train = dataclasses.replace(TRAIN, validation=0.0)
+    choice = for_time(MODEL, train, 20_000, set(), 60, 7e10, VERSE)
+    assert choice.model.n_layer < 4
+    assert "largest" not in choice.why["model"]
+    small = for_time(MODEL, TRAIN, 1000, set(), 1.3, 7e10, VERSE)  # no time for 300 steps
+    assert (small.model.n_layer, small.model.n_embd) == (2, 64)
+
+
 def test_each_preset_says_its_weight_decay():
     """What it does not say is chosen for the text"""
     assert all("weight_decay" in chosen.train for chosen in PRESETS.values())

@@ -28,6 +28,7 @@ BEARS, TEXT = 1_760_000, 427_000
 # model earlier: CONTEXT tokens where a window is as long as the model is wide. A longer one than
 # these was worse where it was tried
 CONTEXTS, CONTEXT = (128, 256, 512), 350_000
+WIDEST, WINDOWS = 192, 40  # that this was measured for; windows of a longer one in a text at least
 STEP, LONG = 1024, 1_400_000  # tokens of a step; twice as many where LONG are read or more
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
@@ -91,22 +92,23 @@ def for_time(
             return abs(math.log(max(reads(one), 1) / wanted))
 
         model = min(borne, key=distance)
-        whole = [size for size in borne if reads(size) >= PASSES * tokens]
+        most = max(PASSES * tokens, LEAST_STEPS * STEP)
+        whole = [size for size in borne if reads(size) >= most and train.validation]
         if whole and _inside(whole[-1]) > _inside(model):
             model = whole[-1]
             why["model"] = f"the largest for which there is time to read the text {PASSES} times"
         elif model == min(sizes, key=distance):
-            read = reads(model) / describe(model, 1)["parameters"]
-            why["model"] = f"a size that reads about {read:.0f} tokens for each parameter in the"
+            read = min(reads(model), most) / describe(model, 1)["parameters"]
+            why["model"] = f"a size that reads about {read:.2g} tokens for each parameter in the"
             why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]
     if train.batches == "random":
         seen = min(read, PASSES * tokens)
-        longest = model.n_embd * math.sqrt(seen / CONTEXT)
+        longest = min(model.n_embd, WIDEST) * math.sqrt(seen / CONTEXT)
         if "block_size" not in given:
-            possible = [c for c in CONTEXTS if c <= longest]
+            possible = [c for c in CONTEXTS if c <= min(longest, tokens / WINDOWS)]
             if "batch_size" in given:
                 possible = [c for c in possible if train.batch_size * c <= GIVEN]
             model = dataclasses.replace(model, block_size=max(possible, default=CONTEXTS[0]))
@@ -115,9 +117,12 @@ def for_time(
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
         if "batch_size" not in given:
             long = seen >= LONG
-            windows = max(STEP * (1 + long) // model.block_size, 1)
+            short = max(STEP // model.block_size, 1)
+            windows = max(2 * STEP // model.block_size, 1) if long else short
+            few = PASSES * tokens // (LEAST_STEPS * model.block_size)  # of a text that is short
+            windows = min(windows, max(train.batch_size, few))
             train = dataclasses.replace(train, batch_size=windows)
-            if long:
+            if windows > short:
                 why["batch"] = f"{windows * model.block_size:,} tokens: larger products are faster,"
                 why["batch"] += " and the time is long enough for fewer steps"
     step = windows_of(tokens, train, model.block_size) * model.block_size

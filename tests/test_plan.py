@@ -60,7 +60,7 @@ def test_a_small_text_is_read_less_often_and_with_dropout(tokens):
     assert (kept.model, kept.train, kept.why) == (MODEL, TRAIN, {})
 
 
-def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
+def test_more_time_never_chooses_a_smaller_model():
     sizes, contexts, in_step, read, dropouts = [], [], [], [], []
     for seconds in (1, 10, 60, 180, 600, 1800, 36_000):
         choice = for_time(MODEL, TRAIN, 2_000_000, set(), seconds, 1e11, VERSE)
@@ -75,7 +75,7 @@ def test_more_time_never_chooses_a_smaller_model_nor_less_reading():
     assert set(contexts) == set(CONTEXTS)
     assert in_step == sorted(in_step)
     assert set(in_step) == {STEP, 2 * STEP}
-    assert all(a < c for a, c in zip(read, read[2:], strict=False))  # a larger model reads slower
+    assert all(a < c for a, c in zip(read, read[2:], strict=False))  # a larger one reads slower
     assert dropouts == sorted(dropouts)
 
 

@@ -25,10 +25,9 @@ TOKENS, VERSE = 7_800, 2.1
 # with the root of a longer text, and shrink with the fourth root of a shorter one
 BEARS, TEXT = 1_760_000, 427_000
 # A context that is twice as long is worth its time where four times as much is read, and in a wider
-# model earlier: CONTEXT tokens where a window is as long as the model is wide. A longer one than
-# these was worse where it was tried
-CONTEXTS, CONTEXT = (128, 256, 512), 350_000
-WIDEST, WINDOWS = 192, 40  # that this was measured for; windows of a longer one in a text at least
+# model earlier: CONTEXT tokens where a window is as long as the model is wide, but no wider than
+# WIDEST, as far as was measured. A text has at least WINDOWS of a context that is not the shortest
+CONTEXTS, CONTEXT, WIDEST, WINDOWS = (128, 256, 512), 350_000, 192, 40
 STEP, LONG = 1024, 1_400_000  # tokens of a step; twice as many where LONG are read or more
 GIVEN = 4096  # tokens of a step beyond which a batch that is given makes no longer context worth it
 # Dropout grows with the logarithm of how well a text can be known by heart, a tenth each time that
@@ -92,13 +91,13 @@ def for_time(
             return abs(math.log(max(reads(one), 1) / wanted))
 
         model = min(borne, key=distance)
-        most = max(PASSES * tokens, LEAST_STEPS * STEP)
-        whole = [size for size in borne if reads(size) >= most and train.validation]
-        if whole and _inside(whole[-1]) > _inside(model):
+        enough = max(PASSES * tokens, LEAST_STEPS * STEP)
+        whole = [size for size in borne if reads(size) >= enough]
+        if train.validation and whole and _inside(whole[-1]) > _inside(model):
             model = whole[-1]
             why["model"] = f"the largest for which there is time to read the text {PASSES} times"
         elif model == min(sizes, key=distance):
-            read = min(reads(model), most) / describe(model, 1)["parameters"]
+            read = min(reads(model), enough) / describe(model, 1)["parameters"]
             why["model"] = f"a size that reads about {read:.2g} tokens for each parameter in the"
             why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
         else:
@@ -112,8 +111,8 @@ def for_time(
             if "batch_size" in given:
                 possible = [c for c in possible if train.batch_size * c <= GIVEN]
             model = dataclasses.replace(model, block_size=max(possible, default=CONTEXTS[0]))
-        if "block_size" not in given and model.block_size > CONTEXTS[0]:
-            why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
+            if model.block_size > CONTEXTS[0]:
+                why["context"] = f"{model.block_size} tokens: the time is enough to learn from them"
             read = seconds * speed / describe(model, 1)["training_flops_per_token"]
         if "batch_size" not in given:
             long = seen >= LONG

@@ -254,6 +254,15 @@ def test_a_mistake_is_told_once(tmp_path, words, said):
 
 
 @needs_mpi
+def test_a_mistake_is_told_by_a_first_rank_that_is_the_last_to_find_it(tmp_path):
+    """mpirun ends all ranks with the first that fails: none may do so before the word is said."""
+    mistake = f"{sys.executable} -m gpt train --bogus"
+    late = ["sh", "-c", f"sleep 1.5; exec {mistake}"]
+    _, err = mpirun(1, *late, ":", "-n", "1", *mistake.split(), cwd=tmp_path, status=2)
+    assert err.count("the unknown argument --bogus") == 1
+
+
+@needs_mpi
 def test_the_forecast_is_what_a_slow_link_takes():
     """Within 15 %, of one rank and of two, over links of 200 and 1,000 Mbit that are made slow by
     sleeping; once of three times, since others use the machine too"""

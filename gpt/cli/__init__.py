@@ -18,6 +18,8 @@ from gpt.cli.grammar import parse
 from gpt.cli.parser import UsageError
 from gpt.errors import Interrupted, NonFiniteError
 
+FIRST_SPEAKS = 5.0  # seconds that others leave to the first rank, for a mistake that all make
+
 # The function NAME_command of each is in a module of its own, which is imported when needed.
 COMMANDS = {
     "train": "train",
@@ -116,6 +118,9 @@ def _fail(error: Exception, message: str) -> None:
         number = os.environ.get("OMPI_COMM_WORLD_RANK", os.environ.get("PMI_RANK", "0"))
         if number == "0":  # all have made the same mistake
             console.complain(message)
+        else:  # mpirun ends all as soon as one has failed, and the first may not have spoken yet
+            with contextlib.suppress(KeyboardInterrupt):
+                time.sleep(FIRST_SPEAKS)
         return
     from gpt.cli import ranks
 

@@ -22,7 +22,7 @@ from gpt.training.setup import Setup
 from tinygrad_lite import distributed, get_num_threads
 
 TOGETHER = ("train", "eval", "generate")  # commands of which each rank does a part
-FIRST_SPEAKS = 1.0  # seconds that other ranks wait before they tell of an error, which all may have
+PATIENCE = 1.0  # seconds that other ranks wait before they tell of an error, which all may have
 
 
 def begin(args: Namespace) -> None:
@@ -80,7 +80,7 @@ def failed(message: str) -> None:
         return
     if distributed.rank():
         with contextlib.suppress(KeyboardInterrupt):
-            time.sleep(FIRST_SPEAKS)
+            time.sleep(PATIENCE)
         console.errors.quiet = False
         message += "\n  (each rank reads the same files: they must be on each machine)"
     console.complain(f"rank {distributed.rank()} on {distributed.host()}: {message}")

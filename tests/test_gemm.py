@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_lite as tg
-from tinygrad_lite.kernels import cpu, pack, tasks, tile
+from tinygrad_lite.kernels import amx, cpu, pack, tasks, tile
 from tinygrad_lite.kernels import gemm as g
 
 SIZES = st.sampled_from([0, 1, 2, 5, 7, 15, 17, 64, 97, 129, 260])
@@ -63,8 +63,9 @@ def test_several_panels_and_depths(transposed):
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)  # numbers are about 30
 
 
-@pytest.mark.parametrize("shape", [(65, 129, 300), (1, 500, 64)])
-def test_threads_do_not_change_a_bit(shape):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(65, 129, 300), (1, 500, 64), (500, 777, 900)])
+def test_threads_do_not_change_a_bit(shape, precision):
     m, n, k = shape
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(s).astype(np.float32) for s in ((1, m, k), (1, k, n)))
@@ -73,7 +74,8 @@ def test_threads_do_not_change_a_bit(shape):
     try:
         for threads in {1, before}:
             tg.set_num_threads(threads)
-            results.append(g.gemm(np.empty((1, m, n), np.float32), a, b))
+            with tg.precision(precision):
+                results.append(g.gemm(np.empty((1, m, n), np.float32), a, b))
     finally:
         tg.set_num_threads(before)
     assert all((r == results[0]).all() for r in results)
@@ -83,6 +85,23 @@ def to_bfloat16(x):
     """The nearest number with 8 bits of mantissa, ties to even"""
     mantissa, exponent = np.frexp(x.astype(np.float64))
     return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
+def test_a_part_of_a_product_in_bfloat16_has_its_bits():
+    """However many rows and columns C has, and wherever it is cut into tiles"""
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(s).astype(np.float32) for s in ((1, 130, 900), (1, 900, 150)))
+    before = rng.standard_normal((1, 130, 150)).astype(np.float32)
+    for accumulate in (False, True):
+        found = []
+        for m, n in ((130, 150), (130, 64), (97, 33), (16, 150), (1, 1)):
+            out, left = before[:, :m, :n].copy(), np.ascontiguousarray(a[:, :m])
+            with tg.precision("bfloat16"):
+                g.gemm(out, left, np.ascontiguousarray(b[..., :n]), accumulate=accumulate)
+            found.append(out)
+        for part in found:
+            _, m, n = part.shape
+            np.testing.assert_array_equal(part, found[0][:, :m, :n])
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -143,6 +162,64 @@ def test_nan_and_infinity_stay_visible():
     assert np.isfinite(out[0, :5]).all()
 
 
+def pairs(x):
+    """The words of two bfloat16 numbers in a row of x"""
+    bits = to_bfloat16(x).astype(np.float32).view(np.uint32) >> 16
+    return bits[:, ::2] | bits[:, 1::2] << 16
+
+
+@pytest.mark.parametrize("down", [1, amx.DOWN])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_tiles_of_amx(down, accumulate):
+    rng, tile, depth, ldc = np.random.default_rng(0), cpu.TILE, 96, 40
+    a, b = (rng.standard_normal((n, depth)).astype(np.float32) for n in (down * tile, 2 * tile))
+    before = rng.standard_normal((down * tile, ldc)).astype(np.float32)
+    tiles = pairs(a).reshape(down, tile, -1, tile).swapaxes(1, 2).flatten()
+    strip = pairs(b).T.flatten()
+    expected = before.copy()
+    expected[:, 3 : 3 + 2 * tile] = (
+        to_bfloat16(a) @ to_bfloat16(b).T + accumulate * before[:, 3 : 3 + 2 * tile]
+    )
+
+    def run(multiply):
+        c = before.flatten()
+        multiply(c, 3, ldc, tiles, 0, strip, 0, depth // 2, down, accumulate)
+        np.testing.assert_allclose(c.reshape(before.shape), expected, rtol=1e-5, atol=1e-4)
+
+    run(amx.tiles_in_python)
+    if cpu.has_amx() and not numba.config.DISABLE_JIT:
+
+        @numba.njit
+        def compiled(c, c_at, ldc, a, a_at, b, b_at, words, down, accumulate):
+            amx.begin(a)
+            amx.tiles(c, c_at, ldc, a, a_at, b, b_at, words, down, accumulate)
+            amx.end(a)
+
+        run(compiled)
+
+
+WITHOUT_TILES = """
+import numpy as np
+from tinygrad_lite import precision
+from tinygrad_lite.kernels import cpu
+cpu._may_use_tiles = lambda: False
+from tinygrad_lite.kernels.gemm import gemm
+assert not cpu.has_amx()
+a = np.arange(40 * 70, dtype=np.float32).reshape(1, 40, 70) % 7
+with precision("bfloat16"):
+    out = gemm(np.empty((1, 40, 40), np.float32), a, a, transpose_b=True)
+assert (out == a @ a.swapaxes(1, 2)).all()
+"""
+
+
+def test_where_the_system_keeps_tile_registers_back_kernels_do_without():
+    """Those that were compiled with them, and are on disk, would end the process."""
+    a = np.ones((1, 40, 70), np.float32)
+    with tg.precision("bfloat16"):  # as others do, into the same folder
+        g.gemm(np.empty((1, 40, 40), np.float32), a, a, transpose_b=True)
+    subprocess.run([sys.executable, "-c", WITHOUT_TILES], check=True)
+
+
 def test_the_python_twins_say_the_same():
     rng = np.random.default_rng(0)
     width, depth, ldc = cpu.COLUMNS_FLOAT64, 5, 40
@@ -187,6 +264,8 @@ def test_packing_by_vectors_and_by_numbers_say_the_same(dtypes):
 COMPILE = """
 import numba, sys
 from numba import types
+from tinygrad_lite.kernels import cpu
+cpu._may_use_tiles = lambda: True
 from tinygrad_lite.kernels.gemm import gemm_kernel
 from tinygrad_lite.kernels.launch import entry_function
 from tinygrad_lite.kernels.team import team
@@ -211,6 +290,13 @@ AVX512 = f"{AVX2},+avx512f,+avx512bw,+avx512vl"
     ("machine", "name", "features", "single", "pairs"),
     [
         ("x86_64", "sapphirerapids", f"{AVX512},+avx512bf16", "vfmadd231ps.*zmm", "vdpbf16ps.*zmm"),
+        (
+            "x86_64",
+            "sapphirerapids",
+            f"{AVX512},+avx512bf16,+amx-tile,+amx-bf16",
+            "vfmadd231ps.*zmm",
+            "tdpbf16ps",
+        ),
         ("x86_64", "skylake-avx512", AVX512, "vfmadd231ps.*zmm", "vfmadd.*zmm"),
         ("x86_64", "haswell", AVX2, "vfmadd231ps.*ymm", "vfmadd.*ymm"),
         ("aarch64", "generic", "+neon", r"fmla\s+v\d+\.4s", r"fmla\s+v\d+\.4s"),
@@ -223,10 +309,10 @@ def test_other_cpus_get_their_instructions(machine, name, features, single, pair
     done = subprocess.run([sys.executable, "-c", COMPILE], env={**os.environ, **settings},
                           capture_output=True, text=True, check=True)  # fmt: skip
     if llvm.llvm_version_info < (20,):  # has no type for bfloat16: in software
-        pairs = pairs.replace("vdpbf16ps", "vfmadd")
+        pairs = pairs.replace("vdpbf16ps", "vfmadd").replace("tdpbf16ps", "vfmadd")
     of_single, of_pairs, _ = done.stdout.split("=" * 9)
     assert len(re.findall(single, of_single)) >= cpu.VECTORS * 6
-    assert len(re.findall(pairs, of_pairs)) >= cpu.VECTORS * 6
+    assert len(re.findall(pairs, of_pairs)) >= (6 if "amx" in features else cpu.VECTORS * 6)
     assert "bf16" not in of_single
     if machine == "x86_64":  # beside the arithmetic: loads, three or four steps, and the end
         loops = re.findall(r"\n\.LBB\w+:((?:\n\t[^.j].*)+)\n\tj", of_single)

@@ -54,6 +54,7 @@ def examine(seconds: float = 10.0) -> Iterator[Finding]:
     yield _threads()
     width = {64: "AVX-512", 32: "AVX2", 16: "SSE or NEON"}[cpu.VECTOR_BYTES]
     half = "bfloat16 products" if cpu.has_bfloat16() else "no bfloat16 products"
+    half += " by AMX" if cpu.has_amx() else ""
     yield Finding(
         "processor", cpu.VECTOR_BYTES > 16 or cpu.IS_ARM,
         f"{platform.machine()}, {width}, {half}; tiles of {cpu.ROWS} x {cpu.COLUMNS_FLOAT32}",

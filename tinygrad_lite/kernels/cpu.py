@@ -1,7 +1,10 @@
 """The CPU that Numba compiles for: its vector registers, and the tile of the matrix product that
 fills them."""
 
+import ctypes
+import functools
 import platform
+import sys
 
 import llvmlite.binding as llvm
 import numba
@@ -24,6 +27,32 @@ def has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 numbers (AVX512-BF16), and LLVM has a type for them, as
     from Numba 0.62 on: else it is done in software."""
     return "+avx512bf16" in _features() and llvm.llvm_version_info >= (20,)
+
+
+@functools.cache
+def has_amx() -> bool:
+    """Whether the CPU multiplies tiles of bfloat16 numbers (AMX-BF16), and this process may: Linux
+    keeps the tile registers only of processes that have asked for them."""
+    wanted = {"+amx-tile", "+amx-bf16"}
+    return has_bfloat16() and wanted <= set(_features().split(",")) and _may_use_tiles()
+
+
+def _may_use_tiles() -> bool:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return False
+    arch_prctl, request, tile_data = 158, 0x1023, 18  # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return ctypes.CDLL(None).syscall(arch_prctl, request, tile_data) == 0
+
+
+# Intel's, of which AVX512-BF16 products are 0.6 times as fast as float32 ones
+SLOW_PAIRS = ("cooperlake", "sapphirerapids", "emeraldrapids", "graniterapids")
+
+
+def prefers_bfloat16() -> bool:
+    """Whether products are faster in bfloat16 than in float32: with AMX, and with AVX512-BF16 on
+    AMD's"""
+    name = numba.config.CPU_NAME or llvm.get_host_cpu_name()
+    return has_amx() or (has_bfloat16() and not name.startswith(SLOW_PAIRS))
 
 
 def has_int8_products() -> bool:
@@ -49,6 +78,7 @@ ROWS = 12 if _REGISTERS == 32 else 6
 VECTORS = 2  # vectors in a row of a tile
 FEW_ROWS = 4  # the last rows of a block that is no multiple of ROWS go in fours, then singly
 SQUARE = VECTOR_BYTES // 4  # side of the squares that are transposed in registers
+TILE = 16  # rows of a tile register of AMX, and words in a row
 COLUMNS_FLOAT32 = VECTORS * VECTOR_BYTES // 4
 COLUMNS_FLOAT64 = VECTORS * VECTOR_BYTES // 8
 

@@ -26,23 +26,30 @@ Matrix Multiplication", 2008, and the BLIS papers):
    does not depend on the threads.
 
 In bfloat16 (see `precision`), A and B are rounded while they are packed, two numbers of k and k + 1
-to a word of 32 bits, and `tile` multiplies pairs; sums are float32.
+to a word of 32 bits, and `tile` multiplies pairs, or AMX tiles of them (kernels/amx.py); sums are
+float32.
 
     C (batch, M, N), A (batch, M, K) or (batch, K, M), B (batch, K, N) or (batch, N, K)
 """
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
+from tinygrad_lite.kernels import amx
 from tinygrad_lite.kernels.compile import kernel
-from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, columns_of
+from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, columns_of, has_amx
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.pack import (
     in_strips,
+    in_tiles,
     numbers_in,
     pack,
+    pack_tiles,
     pack_transposed_rows,
     pair_rows,
     pairs_or_numbers,
+    rows_of_strip,
     words_of,
 )
 from tinygrad_lite.kernels.precision import get_precision
@@ -102,6 +109,55 @@ def multiply(c, c_at, ldc, a, a_at, a_row, a_column, a_strip, b, b_at, b_strip, 
                         c[c_ij + r * ldc + s] = value
 
 
+def multiply_block(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns, depth,
+                   accumulate, edge):  # fmt: skip
+    """C (+)= A B for at most BLOCK_ROWS rows of A, A[i, k] = a[a_at + i * a_row + k * a_column], of
+    which one step is 1, and a B that is packed at space[b_at]. An A that must be packed goes to
+    space[a_to]."""
+    by = _by_amx if in_tiles(space) else _by_vectors
+    by(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns, depth, accumulate,
+      edge)  # fmt: skip
+
+
+@inlined
+def _by_vectors(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns, depth,
+                 accumulate, edge):  # fmt: skip
+    words = words_of(space, depth)
+    strip = words * columns_of(c)
+    if a_column != 1:
+        pack_transposed_rows(space, a_to, a, a_at, a_column, rows, depth)
+        multiply(c, c_at, ldc, space, a_to, 1, ROWS, ROWS * words, space, b_at, strip, rows,
+                 columns, words, accumulate, edge)  # fmt: skip
+    else:
+        at, row = a_at, a_row
+        if numbers_in(space) == 2:
+            pair_rows(space, a_to, a, a_at, a_row, rows, depth)
+            at, row = a_to, words
+        multiply(c, c_at, ldc, pairs_or_numbers(space, a), at, row, 1, ROWS * row, space, b_at,
+                 strip, rows, columns, words, accumulate, edge)  # fmt: skip
+
+
+@inlined
+def _by_amx(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns, depth,
+            accumulate, edge):  # fmt: skip
+    pack_tiles(space, a_to, a, a_at, a_row, a_column, rows, depth)
+    amx.multiply(c, c_at, ldc, space, a_to, space, b_at, rows, columns, rows_of_strip(space, depth),
+                 accumulate, edge)  # fmt: skip
+
+
+@overload(multiply_block)
+def _overload_multiply_block(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows,
+                             columns, depth, accumulate, edge):  # fmt: skip
+    by = _by_amx if space.dtype == types.uint32 and has_amx() else _by_vectors
+
+    def multiply_block(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns,
+                       depth, accumulate, edge):  # fmt: skip
+        by(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns, depth,
+           accumulate, edge)  # fmt: skip
+
+    return multiply_block
+
+
 @kernel
 def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_rows, task_columns,
                 panel, counters, edges, spaces):  # fmt: skip
@@ -113,11 +169,12 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
     batch, m, n = c3.shape
     depth_all = a3.shape[1] if transpose_a else a3.shape[2]
     c, a, b, edge, space = c3.reshape(-1), a3.reshape(-1), b3.reshape(-1), edges[t], spaces[t]
-    width, pairs = columns_of(c), numbers_in(space) == 2
+    a_row, a_column = (1, m) if transpose_a else (depth_all, 1)
     packed_b, packed_a = 0, panel * DEPTH
     b_row, b_column = (1, depth_all) if transpose_b else (n, 1)
     tasks_down = (m + task_rows - 1) // task_rows
     tasks_each = tasks_down * ((n + task_columns - 1) // task_columns)
+    amx.begin(space)
     task = take(counters, TAKEN)
     while task < batch * tasks_each:
         which, rest = task // tasks_each, task % tasks_each
@@ -131,9 +188,8 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
                     to[s] = row[s]
         for k in range(0, max(1, depth_all), DEPTH * numbers_in(space)):
             depth = min(DEPTH * numbers_in(space), depth_all - k)
-            words = words_of(space, depth)
             add = accumulate or bias.size > 0 or k > 0
-            a_at = which * m * depth_all + (k * m + i_0 if transpose_a else i_0 * depth_all + k)
+            a_at = which * m * depth_all + i_0 * a_row + k * a_column
             for j in range(j_0, j_end, panel):
                 columns = min(panel, j_end - j)
                 b_at = which * depth_all * n + k * b_row + j * b_column
@@ -141,20 +197,11 @@ def gemm_kernel(t, c3, a3, b3, bias, transpose_a, transpose_b, accumulate, task_
                 c_at = which * m * n + i_0 * n + j
                 for i in range(0, rows, BLOCK_ROWS):
                     block = min(BLOCK_ROWS, rows - i)
-                    if transpose_a:
-                        pack_transposed_rows(space, packed_a, a, a_at + i, m, block, depth)
-                        multiply(c, c_at + i * n, n, space, packed_a, 1, ROWS, ROWS * words,
-                                 space, packed_b, words * width, block, columns, words, add,
-                                 edge)  # fmt: skip
-                    else:
-                        at, row = a_at + i * depth_all, depth_all
-                        if pairs:
-                            pair_rows(space, packed_a, a, at, depth_all, block, depth)
-                            at, row = packed_a, words
-                        multiply(c, c_at + i * n, n, pairs_or_numbers(space, a), at, row, 1,
-                                 ROWS * row, space, packed_b, words * width, block, columns,
-                                 words, add, edge)  # fmt: skip
+                    multiply_block(c, c_at + i * n, n, a, a_at + i * a_row, a_row, a_column, space,
+                                   packed_a, packed_b, block, columns, depth, add,
+                                   edge)  # fmt: skip
         task = take(counters, TAKEN)
+    amx.end(space)
     reset(counters, len(spaces))
 
 
@@ -180,7 +227,8 @@ def gemm(
     threads = get_num_threads() if batch * m * n * depth > SERIAL_WORK else 1
     pairs = out.dtype == np.float32 and get_precision() == "bfloat16"
     width, packs_a = columns_of(out), transpose_a or pairs
-    rows, columns = _task_size(batch, m, n, width, threads, packs_a)
+    step = amx.ROWS if pairs and has_amx() else ROWS
+    rows, columns = _task_size(batch, m, n, step, width, threads, packs_a)
     panel = -(-(columns if packs_a else min(columns, PANEL)) // width) * width  # whole strips
     gemm_kernel.run(
         threads, threads, out, a, b, _NO_BIAS[out.dtype] if bias is None else bias,
@@ -193,9 +241,10 @@ def gemm(
 
 
 def _task_size(
-    batch: int, m: int, n: int, width: int, threads: int, packs_a: bool
+    batch: int, m: int, n: int, step: int, width: int, threads: int, packs_a: bool
 ) -> tuple[int, int]:
-    """Rows and columns of C in a task: some tasks for each thread where C is large enough.
+    """Rows and columns of C in a task, multiples of `step` and `width`: some tasks for each thread
+    where C is large enough.
 
     Each task packs its part of B for itself, and its part of an A that is transposed or rounded:
     then the longer side is halved, down to SMALL_TASK. With an A in place, columns are cut first:
@@ -207,10 +256,10 @@ def _task_size(
         few = tasks < TASKS * threads and not (packs_a and rows * columns <= SMALL_TASK)
         if not (few or tasks < threads or (packs_a and columns > MOST_COLUMNS)):
             return rows, columns
-        can_columns, can_rows = columns > width, rows > 4 * ROWS
+        can_columns, can_rows = columns > width, rows > 4 * step
         if can_columns and (not packs_a or columns > rows or not can_rows):
             columns = -(-columns // (2 * width)) * width
         elif can_rows:
-            rows = -(-rows // (2 * ROWS)) * ROWS
+            rows = -(-rows // (2 * step)) * step
         else:
             return rows, columns

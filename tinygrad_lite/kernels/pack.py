@@ -4,7 +4,8 @@ reads them.
 A strip is a list of rows of words, one row for each step of `tile`. In float32 and float64 a word
 is a number, and there is a row for each k. In bfloat16 a word has 32 bits and holds the rounded
 numbers of k and k + 1, the first in its lower half; where k + 1 is absent, 0. The dtype of the
-packed array says which: uint32 means pairs.
+packed array says which: uint32 means pairs. For AMX, which multiplies TILE rows of words at once,
+rows of zeros follow, and A is packed by `pack_tiles`.
 
 Whole strips are copied by vectors (`copy_strips`, `turn_strip`, `pair_row`, with twins in Python
 that say the same), edges number by number.
@@ -23,8 +24,10 @@ from tinygrad_lite.kernels.cpu import (
     FEW_ROWS,
     ROWS,
     SQUARE,
+    TILE,
     VECTORS,
     columns_of,
+    has_amx,
     has_bfloat16,
 )
 from tinygrad_lite.kernels.functions import inlined
@@ -58,6 +61,24 @@ def _overload_pairs_or_numbers(packed, x):
 def words_of(packed, depth):
     """Rows of words in a strip of `depth` numbers"""
     return (depth + numbers_in(packed) - 1) // numbers_in(packed)
+
+
+def in_tiles(packed):
+    """Whether AMX multiplies what is packed there"""
+    return packed.dtype == np.uint32 and has_amx()
+
+
+@overload(in_tiles)
+def _overload_in_tiles(packed):
+    tiled = packed.dtype == types.uint32 and has_amx()
+    return lambda packed: tiled
+
+
+@inlined
+def rows_of_strip(packed, depth):
+    """The same with the rows of zeros, after which a strip ends"""
+    words = words_of(packed, depth)
+    return max(TILE, (words + TILE - 1) // TILE * TILE) if in_tiles(packed) else words
 
 
 @inlined
@@ -113,7 +134,7 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
     """
     width, words = columns_of(packed), words_of(packed, depth)
     strips, whole = columns // width, depth // numbers_in(packed)
-    strip = words * width
+    strip = rows_of_strip(packed, depth) * width
     if b_column == 1:
         copy_columns(packed, at, strip, b, b_at, b_row, strips, whole)
     else:
@@ -126,6 +147,8 @@ def pack(packed, at, b, b_at, b_row, b_column, depth, columns):
     rest, source = columns - strips * width, b_at + strips * width * b_column
     if rest:
         pack_edge(packed, at + strips * strip, width, b, source, b_row, b_column, 0, depth, rest)
+    for s in range(strips + (rest > 0)):
+        packed[at + s * strip + words * width : at + (s + 1) * strip] = 0
 
 
 @inlined
@@ -157,8 +180,35 @@ def pair_rows(packed, at, a, a_at, lda, rows, depth):
     """Copy rows of A, A[i, k] = a[a_at + i * lda + k], to rows of words."""
     words, whole = words_of(packed, depth), depth // (2 * SQUARE) * SQUARE
     for i in range(rows):
-        pair_row(packed, at + i * words, a, a_at + i * lda, whole)
+        pair_row(packed, at + i * words, SQUARE, a, a_at + i * lda, whole // SQUARE)
         pack_edge(packed, at + i * words, 1, a, a_at + i * lda, 1, 0, whole, depth, 1)
+
+
+@inlined
+def pack_tiles(packed, at, a, a_at, a_row, a_column, rows, depth):
+    """Copy `rows` rows of A, A[i, k] = a[a_at + i * a_row + k * a_column], to tiles of TILE rows of
+    TILE words: all tiles of the first rows, then those of the next. Zeros follow the last k; what
+    is below the last row is left as it is."""
+    words, across = words_of(packed, depth), rows_of_strip(packed, depth) // TILE
+    size, whole = TILE * TILE, depth // (2 * TILE)
+    turned = rows // TILE if a_column != 1 else 0
+    for w in range(whole if a_column != 1 else 0):
+        for i in range(turned):
+            source = a_at + i * TILE + 2 * w * TILE * a_column
+            turn_tile(packed, at + (i * across + w) * size, a, source, a_column)
+    if a_column == 1:
+        for i in range(rows):
+            to = at + i // TILE * across * size + i % TILE * TILE
+            pair_row(packed, to, size, a, a_at + i * a_row, whole)
+    for i in range(rows):
+        first = whole if a_column == 1 or i < turned * TILE else 0
+        for w in range(first * TILE, across * TILE):
+            to = at + (i // TILE * across + w // TILE) * size + i % TILE * TILE + w % TILE
+            if w < words:
+                source = a_at + i * a_row + 2 * w * a_column
+                packed[to] = word(packed, a[source:], a_column, depth - 2 * w)
+            else:
+                packed[to] = 0
 
 
 def copy_in_python(width_of: Any) -> Any:
@@ -181,9 +231,17 @@ def turn_strip_in_python(packed, at, b, b_at, b_column, words):
     pack_edge(packed, at, width, b, b_at, 1, b_column, 0, depth, width)
 
 
-def pair_row_in_python(packed, at, x, x_at, words):
-    """Words of pairs of numbers that follow each other; their number is a multiple of SQUARE"""
-    pack_edge(packed, at, 1, x, x_at, 1, 0, 0, 2 * words, 1)
+def pair_row_in_python(packed, at, step, x, x_at, count):
+    """Words of pairs of numbers that follow each other: `count` times SQUARE words, each `step`
+    words after the one before"""
+    for n in range(count):
+        pack_edge(packed, at + n * step, 1, x, x_at + n * 2 * SQUARE, 1, 0, 0, 2 * SQUARE, 1)
+
+
+def turn_tile_in_python(packed, at, a, a_at, a_column):
+    """TILE rows of TILE words of an A that lies transposed, A[i, k] = a[a_at + i + k * a_column]"""
+    for i in range(TILE):
+        pack_edge(packed, at + i * TILE, 1, a, a_at + i, a_column, 0, 0, 2 * TILE, 1)
 
 
 class _Vectors:
@@ -249,6 +307,20 @@ class _Vectors:
             return self.load(offset, SQUARE)
         numbers = self.narrow(self.load(offset, 2 * SQUARE))
         return self.builder.bitcast(numbers, ir.VectorType(self.word, SQUARE))
+
+    def transposed(self, rows: list[ir.Value]) -> list[ir.Value]:
+        """A square: in each round, pairs of rows exchange halves of their blocks of 1, 2, 4, ...
+        words."""
+        rows, size = list(rows), 1
+        while size < len(rows):
+            for i in range(len(rows)):
+                if not i & size:
+                    pair = rows[i], rows[i + size]
+                    rows[i], rows[i + size] = (
+                        self.shuffle(*pair, picks) for picks in _exchange(size)
+                    )
+            size *= 2
+        return rows
 
 
 _WORD = ir.IntType(64)
@@ -327,8 +399,7 @@ def _copy_parts_in_llvm(typing, packed, at, step, x, x_at, x_row, count, parts):
 
 @intrinsic
 def _turn_strip_in_llvm(typing, packed, at, b, b_at, b_column, words):
-    """Squares of SQUARE x SQUARE words are transposed in registers: in each round, pairs of rows
-    exchange halves of their blocks of 1, 2, 4, ... words."""
+    """Squares of SQUARE x SQUARE words are transposed in registers."""
 
     def generate(context, builder, sig, args):
         vectors, width = _Vectors(context, builder, sig, args), columns_of(sig.args[0])
@@ -341,16 +412,7 @@ def _turn_strip_in_llvm(typing, packed, at, b, b_at, b_column, words):
                     vectors.words_along(builder.add(builder.mul(b_column, _WORD(group + i)), k))
                     for i in range(SQUARE)
                 ]
-                size = 1
-                while size < SQUARE:
-                    for i in range(SQUARE):
-                        if not i & size:
-                            pair = rows[i], rows[i + size]
-                            rows[i], rows[i + size] = (
-                                vectors.shuffle(*pair, picks) for picks in _exchange(size)
-                            )
-                    size *= 2
-                for i, transposed in enumerate(rows):
+                for i, transposed in enumerate(vectors.transposed(rows)):
                     to = builder.mul(builder.add(row, _WORD(i)), _WORD(width))
                     vectors.store(transposed, builder.add(to, _WORD(group)))
         return context.get_dummy_value()
@@ -368,22 +430,38 @@ def _exchange(size: int) -> tuple[list[int], list[int]]:
 
 
 @intrinsic
-def _pair_row_in_llvm(typing, packed, at, x, x_at, words):
+def _pair_row_in_llvm(typing, packed, at, step, x, x_at, count):
     def generate(context, builder, sig, args):
         vectors = _Vectors(context, builder, sig, args)
-        with cgutils.for_range(builder, builder.udiv(args[4], _WORD(SQUARE))) as block:
-            to = builder.mul(block.index, _WORD(SQUARE))
-            vectors.store(vectors.words_along(builder.mul(to, _WORD(2))), to)
+        with cgutils.for_range(builder, args[5]) as block:
+            source = builder.mul(block.index, _WORD(2 * SQUARE))
+            vectors.store(vectors.words_along(source), builder.mul(block.index, args[2]))
         return context.get_dummy_value()
 
-    return types.void(packed, _i64, x, _i64, _i64), generate
+    return types.void(packed, _i64, _i64, x, _i64, _i64), generate
+
+
+@intrinsic
+def _turn_tile_in_llvm(typing, packed, at, a, a_at, a_column):
+    def generate(context, builder, sig, args):
+        vectors, rows = _Vectors(context, builder, sig, args), []
+        for k in range(0, 2 * TILE, 2):
+            low, high = (
+                vectors.load(builder.mul(args[4], _WORD(k + half)), TILE) for half in (0, 1)
+            )
+            rows.append(vectors.words_across(low, high))
+        for i, row in enumerate(vectors.transposed(rows)):
+            vectors.store(row, _WORD(i * TILE))
+        return context.get_dummy_value()
+
+    return types.void(packed, _i64, a, _i64, _i64), generate
 
 
 if numba.config.DISABLE_JIT:
     copy_columns, copy_rows = copy_in_python(columns_of), copy_in_python(lambda array: ROWS)
-    turn_strip, pair_row = turn_strip_in_python, pair_row_in_python
+    turn_strip, pair_row, turn_tile = turn_strip_in_python, pair_row_in_python, turn_tile_in_python
     copy_vectors, copy_parts = copy_vectors_in_python, copy_parts_in_python
 else:
     copy_columns, copy_rows = _copy_in_llvm(columns_of), _copy_in_llvm(lambda array: ROWS)
-    turn_strip, pair_row = _turn_strip_in_llvm, _pair_row_in_llvm
+    turn_strip, pair_row, turn_tile = _turn_strip_in_llvm, _pair_row_in_llvm, _turn_tile_in_llvm
     copy_vectors, copy_parts = _copy_vectors_in_llvm, _copy_parts_in_llvm

@@ -139,9 +139,26 @@ def test_precision_is_a_context():
         assert tg.get_precision() == "bfloat16"
     assert tg.get_precision() == "float32"
     with tg.precision("auto"):
-        assert tg.get_precision() == ("bfloat16" if tg.has_bfloat16() else "float32")
+        assert tg.get_precision() == ("bfloat16" if cpu.prefers_bfloat16() else "float32")
     with pytest.raises(ValueError, match="got 'half'"), tg.precision("half"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("name", "tiles", "expected"),
+    [
+        ("znver5", False, True),
+        ("sapphirerapids", True, True),
+        ("sapphirerapids", False, False),  # its AVX512-BF16 is slower than float32
+        ("cooperlake", False, False),
+    ],
+)
+def test_auto_is_bfloat16_where_it_is_faster(monkeypatch, name, tiles, expected):
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(cpu, "has_amx", lambda: tiles)
+    monkeypatch.setattr(numba.config, "CPU_NAME", name)
+    with tg.precision("auto"):
+        assert tg.get_precision() == ("bfloat16" if expected else "float32")
 
 
 def test_products_in_several_python_threads_at_once():

@@ -215,6 +215,17 @@ def test_tiles_of_amx(down, accumulate):
         run(compiled)
 
 
+def test_scratch_memory_begins_with_a_cache_line():
+    """Tiles of AMX that lie across lines take five times as long."""
+    scratch = tasks.Workspace()
+    for dtype in (np.float32, np.float64, np.uint32):
+        array = scratch.get("some", np.dtype(dtype), 3, 1001)
+        assert array.flags.c_contiguous
+        assert array.shape[1] >= 1001
+        assert all(row.ctypes.data % 64 == 0 for row in array)
+        assert scratch.get("some", np.dtype(dtype), 3, 900) is array
+
+
 WITHOUT_TILES = """
 import numpy as np
 from tinygrad_lite import precision

@@ -20,6 +20,7 @@ import numpy as np
 from tinygrad_lite.jit.traced import ABOUT, CHANGING, EMPTY, FIXED, PURE, SHAPING, Traced
 from tinygrad_lite.kernels.chain import Chain
 from tinygrad_lite.kernels.compile import Kernel
+from tinygrad_lite.kernels.memory import empty_aligned
 from tinygrad_lite.kernels.tables import Table
 from tinygrad_lite.kernels.tasks import Workspace
 from tinygrad_lite.kernels.watch import Watcher, attribute_changes
@@ -70,7 +71,7 @@ class Recording(Watcher):
         if size == 0:
             return Traced(np.empty(shape, dtype), None, self)
         known = self.free.get(size)
-        buffer = known.pop() if known else np.empty(size, np.uint8)
+        buffer = known.pop() if known else empty_aligned(size, np.uint8)
         return Traced(buffer.view(dtype).reshape(shape), _Owner(buffer, self.free), self)
 
     def plain(self, x: Any, user: str = "an op") -> Any:

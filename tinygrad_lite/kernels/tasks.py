@@ -13,6 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tinygrad_lite.kernels.functions import inlined
+from tinygrad_lite.kernels.memory import LINE, empty_aligned
 
 TAKEN, LEFT, COUNTERS = 0, 8, 16  # counters that threads share, each in a cache line of its own
 
@@ -53,10 +54,13 @@ class Workspace:
         self.counters = np.zeros(COUNTERS, np.int64)
 
     def get(self, name: str, dtype: np.dtype, rows: int, size: int) -> np.ndarray:
-        """An array (rows, at least `size`), its contents arbitrary."""
+        """An array (rows, at least `size`), its contents arbitrary; each row begins with a cache
+        line."""
         array = self.arrays.get((name, dtype))
         if array is None or array.shape[0] != rows or array.shape[1] < size:
-            array = self.arrays[name, dtype] = np.empty((rows, size), dtype)
+            numbers = LINE // dtype.itemsize
+            shape = rows, -(-size // numbers) * numbers
+            array = self.arrays[name, dtype] = empty_aligned(shape, dtype)
         return array
 
 

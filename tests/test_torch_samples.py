@@ -99,7 +99,7 @@ JUSTIFIED = {
         **{"nn.functional.interpolate.bicubic value": 13},
     },
     "of sums in float32 the last digits: both are as far from float64": {
-        **{f"{op} gradient": 1 for op in ("cov", "cdist", "linalg.cond")},
+        **{f"{op} gradient": 1 for op in ("cov", "cdist", "linalg.cond", "matrix_exp")},
         **{"nn.functional.grid_sample gradient": 1},
     },
     "integers between two limits: NumPy rounds down, PyTorch towards 0": {
@@ -120,7 +120,8 @@ def expected() -> dict[str, Counter]:
 
 
 EXPECTED = expected()
-BY_PROCESSOR = {"nn.functional.gelu value"}  # PyTorch's numbers differ between processors
+# PyTorch's numbers differ between processors
+BY_PROCESSOR = {"nn.functional.gelu value", "linalg.cond gradient", "matrix_exp gradient"}
 
 
 def test_every_method_is_judged():

@@ -79,6 +79,38 @@ def test_more_time_never_chooses_a_smaller_model():
     assert dropouts == sorted(dropouts)
 
 
+# Training tokens, and what xz needs, of the texts of the sweep in benchmarks/README.md
+SHAKESPEARE, GERMAN, PYTHON = (1_003_854, 2.097), (900_000, 1.131), (360_000, 1.228)
+AVX2, AVX512 = 6.3e10, 2e11  # operations a second, about, of the machines that it ran on
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes", "speed", "layers", "width", "context", "in_step"),
+    [
+        (SHAKESPEARE, 0.2, AVX2, 2, 64, 128, STEP),
+        (SHAKESPEARE, 1, AVX2, 2, 64, 128, 2 * STEP),
+        (SHAKESPEARE, 3, AVX2, 3, 96, 256, 2 * STEP),
+        (GERMAN, 1, AVX2, 3, 96, 128, 2 * STEP),
+        (GERMAN, 3, AVX2, 3, 96, 256, 2 * STEP),
+        (PYTHON, 3, AVX2, 3, 96, 256, 2 * STEP),
+        (SHAKESPEARE, 0.2, AVX512, 2, 64, 128, 2 * STEP),
+        (SHAKESPEARE, 1, AVX512, 3, 96, 256, 2 * STEP),
+        (SHAKESPEARE, 3, AVX512, 4, 128, 512, 2 * STEP),
+        (SHAKESPEARE, 10, AVX512, 4, 192, 512, 2 * STEP),
+        (GERMAN, 3, AVX512, 4, 128, 512, 2 * STEP),
+        (PYTHON, 3, AVX512, 4, 128, 512, 2 * STEP),
+    ],
+)
+def test_what_was_measured_to_learn_well_is_chosen(
+    text, minutes, speed, layers, width, context, in_step
+):
+    tokens, packed = text
+    choice = for_time(MODEL, TRAIN, tokens, set(), 60 * minutes - 3, speed, packed)
+    model = choice.model
+    assert (model.n_layer, model.n_embd, model.block_size) == (layers, width, context)
+    assert choice.train.batch_size * context == in_step
+
+
 def size_for(tokens, seconds, packed):
     model = for_time(MODEL, TRAIN, tokens, set(), seconds, 1e11, packed).model
     return SIZES.index((model.n_layer, model.n_embd))

@@ -110,7 +110,8 @@ def learned(args: argparse.Namespace) -> None:
     from benchmarks import learn
     from gpt.text.named import shakespeare
 
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    about = machine()
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
     text = args.text or shakespeare()
     minutes = list(dict.fromkeys(float(m) for m in args.minutes.split(",")))
     if args.benchmark == "sweep":
@@ -122,7 +123,7 @@ def learned(args: argparse.Namespace) -> None:
         names = [name for name in sweep.CONFIGS if args.config is None or name in args.config]
         for row in sweep.run(text, minutes, names):
             if args.json:  # a sweep takes hours: what is measured stays
-                sweep.save([row], args.json)
+                sweep.save([{**row, "machine": about}], args.json)
         if args.json:
             print(args.json.with_suffix(".png"))
         return

@@ -15,6 +15,7 @@ import numpy as np
 
 import tinygrad_lite as tg
 from gpt.training.measure import peak_memory_mb
+from tinygrad_lite.kernels.cpu import has_amx
 from tinygrad_lite.kernels.peak import bandwidth_gb_s, peak_gflops, reading_gb_s
 
 
@@ -183,13 +184,19 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "threads": tg.get_num_threads(),
         "cores": numba.config.NUMBA_NUM_THREADS,
-        "bfloat16": "in hardware" if tg.has_bfloat16() else "in software, not raced",
+        "bfloat16": _bfloat16(),
         "peak_gflops": round(peak_gflops()),
         "bandwidth_gb_s": round(bandwidth_gb_s(), 1),
         "reading_gb_s": round(reading_gb_s(), 1),
         "commit": _commit(),
         **versions,
     }
+
+
+def _bfloat16() -> str:
+    if has_amx():
+        return "in hardware by AMX"
+    return "in hardware" if tg.has_bfloat16() else "in software, not raced"
 
 
 def _commit() -> str:

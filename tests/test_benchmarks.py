@@ -145,6 +145,7 @@ def test_a_sweep_keeps_what_was_measured_before(tmp_path):
     rows = json.loads(path.read_text())
     assert [row["what"] for row in rows] == ["chosen", "2x64 context 128 dropout 0"]
     assert all(row["seconds"] > 1 and 0 < row["nats"] < 5 for row in rows)
+    assert all({"cpu", "commit", "peak_gflops"} <= set(row["machine"]) for row in rows)
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     unfinished = '[{"text": "a", "minutes": 1, "what": "chosen"}]'
     for other in ("{", "3", "{}", '""', "[3]", unfinished, '{"rows": []}'):

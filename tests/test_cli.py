@@ -146,6 +146,8 @@ def test_without_network_the_default_is_the_sample(monkeypatch, capsys, tmp_path
 MISTAKES = {
     "got argument COMMAND: invalid choice: 'trian'.*try train": ["trian"],
     "the unknown argument --pressset.*try --preset": ["train", "--pressset", "baby"],
+    "the unknown argument --colour.*try gpt train --help": ["train", "--colour", "red"],
+    "invalid int value: 'abc'.*try gpt generate --help": ["generate", "run", "--tokens", "abc"],
     "invalid int value: 'many'": ["train", "--steps", "many"],
     "there are presets named.*try baby": ["train", "--preset", "babi"],
     "which does not exist": ["train", "nothing.txt"],

@@ -358,6 +358,15 @@ def readings(monkeypatch):
     return now
 
 
+def test_a_warmup_longer_than_half_of_a_run_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny = ["train", "sample", "--n-layer", "1", "--n-embd", "8", "--n-head", "1", "--d-ff", "8",
+            "--block-size", "8", "--steps", "6", "--sample-tokens", "0", "--force"]  # fmt: skip
+    for warmup, told in (("4", 1), ("3", 0)):
+        assert run([*tiny, "--warmup", warmup]) == 0
+        assert capsys.readouterr().out.count("3 steps, half of all, not the 4") == told
+
+
 @pytest.mark.parametrize("steps", [1, 50, 10**6])
 def test_a_run_by_the_clock_ends_in_time_with_its_schedule(monkeypatch, steps):
     """However many steps were planned"""

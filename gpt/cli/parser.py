@@ -27,12 +27,17 @@ class Parser(argparse.ArgumentParser):
         )
 
     def _suggestion(self, message: str) -> str:
+        """What is most like an option, or a choice, that is not known"""
         words = [w.strip("':,") for w in message.replace("=", " ").split()]
         known = [o for action in self._actions for o in action.option_strings]
-        known += [c for action in self._actions for c in action.choices or [] if isinstance(c, str)]
+        if "invalid choice" in message:
+            known += [c for a in self._actions for c in a.choices or [] if isinstance(c, str)]
+        bare = {name.lstrip("-"): name for name in known}
         for word in words:
-            if word not in known and (match := difflib.get_close_matches(word, known, n=1)):
-                return match[0]
+            may_be = word.startswith("-") or "invalid choice" in message
+            match = difflib.get_close_matches(word.lstrip("-"), bare, n=1)
+            if word not in known and may_be and match:
+                return bare[match[0]]
         return f"{self.prog} --help"
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:

@@ -75,7 +75,7 @@ def new(args: Namespace) -> Plan:
         setup = dataclasses.replace(setup, model=choice.model, train=choice.train)
     plan = _planned(run, setup, corpus, survey, name, tokens)
     plan.why = choice.why if choice is not None else {}
-    return plan
+    return _with_warmup_told(args, plan)
 
 
 def _adapts(args: Namespace) -> bool:
@@ -183,7 +183,15 @@ def tuned(args: Namespace) -> Plan:
     setup = Setup(GPTConfig(**options), config, tokenizer, source, survey.sha256)
     plan = _planned(run, setup, corpus, survey, name)
     plan.weights = weights
-    return _with_less_decay(args, plan)
+    return _with_warmup_told(args, _with_less_decay(args, plan))
+
+
+def _with_warmup_told(args: Namespace, plan: Plan) -> Plan:
+    """Learning rates rise in no more than half of the steps, also where more were asked for"""
+    given, steps = _given(args, TrainConfig).get("warmup", 0), plan.setup.train.steps
+    if given > steps // 2:
+        plan.why["warmup"] = f"{steps // 2} steps, half of all, not the {given:,} that are given"
+    return plan
 
 
 def _with_less_decay(args: Namespace, plan: Plan) -> Plan:

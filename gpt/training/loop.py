@@ -62,12 +62,13 @@ def windows_of(tokens: int, config: TrainConfig, block_size: int) -> int:
 def check_lengths(training: int, validation: int, block_size: int) -> None:
     """ValueError unless a window fits into a training split of so many tokens, and something is
     left to predict."""
+    shorter = f", or --block-size {training // 4}" if validation > 0 and training > 3 else ""
     require(
         training > block_size and validation > 0,
         "train: the training split must be longer than a block, and a tenth of the text is"
         " kept for validation.",
         f"{training} + {validation} tokens with block_size={block_size}",
-        f"--block-size {max(1, training // 4)}, or a longer text",
+        f"a longer text{shorter}",
     )
 
 

@@ -99,7 +99,7 @@ def for_time(
         elif model == min(sizes, key=distance):
             read = min(reads(model), enough) / describe(model, 1)["parameters"]
             why["model"] = f"a size that reads about {read:.2g} tokens for each parameter in the"
-            why["model"] += f" time: xz writes the text in {packed:.2f} nats a character"
+            why["model"] += f" time: xz, in its fast way, writes {packed:.2f} nats a character"
         else:
             why["model"] = f"a larger one would know {tokens:,} tokens by heart in the time"
     read = seconds * speed / describe(model, 1)["training_flops_per_token"]

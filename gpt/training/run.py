@@ -276,7 +276,7 @@ class Run:
             self.weights.is_file() or not self.checkpoint.is_file(),
             "run: a run has a model when it has been evaluated once.",
             f"{self.folder}, where no best weights are",
-            f"gpt train --resume {self.folder}",
+            f"gpt train --resume {self.folder}, as far as its first evaluation",
         )
         check_room(describe(setup.model, 1)["inference_mb"], f"the model in {self.folder}")
         with damaged(self.weights):

@@ -138,7 +138,7 @@ class TrainConfig(_Checked):
     eval_tokens: int = option(20_000, "validation tokens at each evaluation; at the end all")
     seed: int = option(1337, "of initial weights, batches and dropout")
     precision: str = option(
-        "auto", "of matrix products; auto: what the CPU has", "float32", "bfloat16", "auto"
+        "auto", "of matrix products; auto: what is faster", "float32", "bfloat16", "auto"
     )
     reduce: str = option(
         "float32", "how gradients travel between ranks, where there are some", "float32", "bfloat16"

@@ -216,7 +216,7 @@ def test_tiles_of_amx(down, accumulate):
 
 
 def test_scratch_memory_begins_with_a_cache_line():
-    """Tiles of AMX that lie across lines take five times as long."""
+    """Tiles of AMX that lie across lines take longer to load."""
     scratch = tasks.Workspace()
     for dtype in (np.float32, np.float64, np.uint32):
         array = scratch.get("some", np.dtype(dtype), 3, 1001)
@@ -226,26 +226,45 @@ def test_scratch_memory_begins_with_a_cache_line():
         assert scratch.get("some", np.dtype(dtype), 3, 900) is array
 
 
-WITHOUT_TILES = """
+PRODUCT = """
+import sys
 import numpy as np
-from tinygrad_lite import precision
+from tinygrad_lite import on_compile, precision
 from tinygrad_lite.kernels import cpu
-cpu._may_use_tiles = lambda: False
+compiled = []
+on_compile(lambda: compiled.append(1))
+if sys.argv[1] == "refused":
+    cpu._may_use_tiles = lambda: False
+    assert not cpu.has_amx()
 from tinygrad_lite.kernels.gemm import gemm
-assert not cpu.has_amx()
 a = np.arange(40 * 70, dtype=np.float32).reshape(1, 40, 70) % 7
 with precision("bfloat16"):
     out = gemm(np.empty((1, 40, 40), np.float32), a, a, transpose_b=True)
 assert (out == a @ a.swapaxes(1, 2)).all()
+print(bool(compiled))
 """
 
 
-def test_where_the_system_keeps_tile_registers_back_kernels_do_without():
-    """Those that were compiled with them, and are on disk, would end the process."""
-    a = np.ones((1, 40, 70), np.float32)
-    with tg.precision("bfloat16"):  # as others do, into the same folder
-        g.gemm(np.empty((1, 40, 40), np.float32), a, a, transpose_b=True)
-    subprocess.run([sys.executable, "-c", WITHOUT_TILES], check=True)
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_where_the_system_keeps_tile_registers_back_kernels_do_without(tmp_path):
+    """Those that were compiled with them, and are on disk, would end the process; and both stay."""
+    said = []
+    for kind in ("free", "refused", "free", "refused"):
+        done = subprocess.run(
+            [sys.executable, "-c", PRODUCT, kind], check=True, capture_output=True, text=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        )  # fmt: skip
+        said.append(done.stdout.strip())
+    assert said == ["True", str(cpu.has_amx()), "False", "False"]
+
+
+@pytest.mark.parametrize(
+    "features", ["+avx,+avx2,+fma,+avx512bf16,+amx-tile,+amx-bf16", "+amx-tile,+amx-bf16"]
+)
+def test_tiles_are_packed_by_the_largest_vectors_only(monkeypatch, features):
+    monkeypatch.setattr(cpu, "_features", lambda: features)
+    monkeypatch.setattr(cpu, "_may_use_tiles", lambda: True)
+    assert not cpu.has_amx.__wrapped__()
 
 
 def test_the_python_twins_say_the_same():

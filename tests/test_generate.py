@@ -11,6 +11,7 @@ from numba import types
 
 import tinygrad_lite as tg
 from gpt.cli import run
+from gpt.cli.common import writing_precision
 from gpt.config import GPTConfig
 from gpt.model import GPT
 from gpt.training.run import load
@@ -312,3 +313,14 @@ def test_receipts_of_each_token(hello, capsys):
         others = [entry["id"] for entry in token["alternatives"]]
         assert sorted([*others, token["id"]]) == list(range(5))
         ids.append(token["id"])
+
+
+def test_weights_are_written_with_in_half_the_memory_where_products_in_it_are_slow(monkeypatch):
+    """Some CPUs have products in bfloat16 that are slower than those in float32"""
+    monkeypatch.setattr("tinygrad_lite.kernels.precision.prefers_bfloat16", lambda: False)
+    for has, stored in ((True, np.uint16), (False, np.float32)):
+        monkeypatch.setattr("gpt.cli.common.has_bfloat16", lambda has=has: has)
+        model = GPT(GPTConfig(vocab_size=7, n_layer=1, n_head=1, n_embd=32, block_size=8))
+        with writing_precision(model, "auto"):
+            assert tg.get_precision() == "float32"
+            assert model.blocks[0].mlp.up.weight.dtype == stored

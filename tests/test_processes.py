@@ -128,6 +128,22 @@ def test_damaged_kernels_on_disk_are_compiled_anew(tmp_path):
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+def test_a_kernel_for_other_arguments_under_its_name_is_compiled_anew(tmp_path):
+    """Two processes that compile at once may leave the index of one, and the data of the other."""
+    code = """
+import numpy as np, tinygrad_lite as tg
+print([tg.softmax(tg.Tensor(np.ones((2, 4), t))).tolist() for t in ("float32", "float64")])
+"""
+    expected = python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    one, other = sorted(tmp_path.rglob("softmax.softmax_forward*.nbc"))
+    of_one, of_other = one.read_bytes(), other.read_bytes()
+    one.write_bytes(of_other)
+    other.write_bytes(of_one)
+    assert python(code, NUMBA_CACHE_DIR=str(tmp_path)) == expected
+    assert {one.read_bytes()[:32], other.read_bytes()[:32]} != {of_one[:32], of_other[:32]}
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 def test_kernels_that_cannot_be_kept_are_compiled_in_memory(tmp_path):
     expected = python(SOFTMAX, NUMBA_CACHE_DIR=str(tmp_path / "good"))
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"

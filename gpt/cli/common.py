@@ -17,7 +17,7 @@ from gpt.text.tokenizers import CharTokenizer, Tokenizer
 from gpt.text.tokens import Tokens, tokenized
 from gpt.training.run import Run
 from gpt.writing.sampling import Sampling
-from tinygrad_lite import distributed, get_precision, on_compile, precision
+from tinygrad_lite import distributed, get_precision, has_bfloat16, on_compile, precision
 
 
 def announce_compilation() -> None:
@@ -138,7 +138,8 @@ def writing_precision(model: GPT, wanted: str) -> Iterator[None]:
     with precision("auto" if wanted == "int8" else wanted):
         if wanted == "int8":
             model.int8()
-        elif get_precision() == "bfloat16":  # what is read for each token is half as much
+        elif get_precision() == "bfloat16" or (wanted == "auto" and has_bfloat16()):
+            # what is read for each token is half as much, in whatever the products are faster
             model.bfloat16()
         yield
 

@@ -2,8 +2,9 @@
 
 Such a register holds TILE rows of TILE words of 32 bits. One instruction, TDPBF16PS, adds to a tile
 of C (float32) the product of a tile of A, whose words are numbers of k and k + 1, and one of B, as
-`pack` leaves it: 16 times the arithmetic of a float32 instruction on vectors. Of eight registers
-four hold a block of C, 2 x 2 tiles, two those of A and two those of B.
+`pack` leaves it: in 16 cycles, 16 times the arithmetic of float32 instructions on vectors. Of eight
+registers four hold a block of C, 2 x 2 tiles, two those of A and two those of B. What is smaller
+than the smallest normal float32, 1.2e-38, counts as 0, also in C.
 
     A (rows, words) lies in tiles one after the other: all of the first TILE rows, then of the next.
     B (words, COLUMNS) is a strip, its words a multiple of TILE, the last ones zeros.

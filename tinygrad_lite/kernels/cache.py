@@ -1,7 +1,8 @@
 """Compiled kernels on disk: Numba's cache, in files that are sealed with a SHA-256.
 
-A file that is damaged counts as missing, and one that cannot be written is done without: then the
-kernel is compiled in memory. Numba itself would unpickle what it finds, and run it.
+A file that is damaged counts as missing, and so does one for other arguments, which two processes
+that compile at the same time may leave under one name. One that cannot be written is done without:
+then the kernel is compiled in memory. Numba itself would unpickle what it finds, and run it.
 """
 
 import contextlib
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from tinygrad_lite.kernels.cpu import has_amx
 
 SEAL = hashlib.sha256().digest_size
 
@@ -27,6 +30,13 @@ class SealedFiles(IndexDataCacheFile):
 
     def _save_index(self, overloads: dict[Any, str]) -> None:
         self._seal(self._index_path, self._dump((self._version, self._source_stamp, overloads)))
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (key, data))
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key)
+        return found[1] if found is not None and found[0] == key else None
 
     def _load_data(self, name: str) -> Any:
         return pickle.loads(self._unsealed(self._data_path(name)))
@@ -55,6 +65,10 @@ class KernelCache(FunctionCache):
         files: Any = self._cache_file
         name = f"{self._impl.filename_base}.sealed"  # Numba would stumble over such files
         self._cache_file: Any = SealedFiles(self._cache_path, name, (*files._source_stamp, *stamp))
+
+    def _index_key(self, *of: Any) -> tuple:
+        """Numba knows the CPU, and not whether this process may use all of it."""
+        return (*super()._index_key(*of), has_amx())
 
     @contextlib.contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:

@@ -33,8 +33,9 @@ def has_bfloat16() -> bool:
 def has_amx() -> bool:
     """Whether the CPU multiplies tiles of bfloat16 numbers (AMX-BF16), and this process may: Linux
     keeps the tile registers only of processes that have asked for them."""
-    wanted = {"+amx-tile", "+amx-bf16"}
-    return has_bfloat16() and wanted <= set(_features().split(",")) and _may_use_tiles()
+    wanted = {"+amx-tile", "+amx-bf16"} <= set(_features().split(","))
+    vectors, _ = _vector_bytes_and_registers()  # of which tiles are packed
+    return wanted and has_bfloat16() and vectors == 64 and _may_use_tiles()
 
 
 def _may_use_tiles() -> bool:

@@ -9,8 +9,6 @@ from typing import Any
 import numba
 from numba.core import event
 
-from tinygrad_lite.kernels.cpu import has_amx
-
 # Only what cannot change a result but the sign of a zero. With freedom to reorder sums or to fuse a
 # multiplication and an addition, LLVM uses it differently right after compiling and after loading
 # from disk, and the first run of a program would not give the bits of later ones. Sums that must
@@ -55,8 +53,7 @@ def dispatcher(entry: Callable) -> Any:
 
         # Numba's disk cache watches only the file that holds the kernel. What is shared from this
         # folder is compiled into every kernel: a change here must make them all stale.
-        # Numba knows the CPU, and not whether this process may use all of it.
-        compiled._cache = KernelCache(entry, (*_SHARED_STAMP, has_amx()))
+        compiled._cache = KernelCache(entry, _SHARED_STAMP)
     except RuntimeError as error:  # in no folder can be written
         _warn_once(f"kernels are compiled anew in each process: {error}; try NUMBA_CACHE_DIR")
     except (ImportError, AttributeError, TypeError):

@@ -1,7 +1,7 @@
 """Where arrays lie, and that freed memory stays with the process.
 
 What kernels work on begins with a cache line where it can: NumPy's own arrays begin anywhere, and
-vectors that lie across two lines take twice the time, tiles of AMX up to five times.
+vectors, and rows of a tile of AMX, that lie across two lines take longer to load.
 
 A training step frees and allocates the same megabytes again and again. By default glibc gives
 them back to the system each time, and the first touch of each new page then costs more than the

@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, TILE, has_amx
+from tinygrad_lite.kernels.cpu import COLUMNS_FLOAT32, TILE, in_tiles
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.rows import prefetch
 
@@ -113,14 +113,14 @@ def _release(typing):
 
 @overload(begin)
 def _overload_begin(packed):
-    if packed.dtype == types.uint32 and has_amx():
+    if in_tiles(packed):
         return lambda packed: _configure()
     return lambda packed: None
 
 
 @overload(end)
 def _overload_end(packed):
-    if packed.dtype == types.uint32 and has_amx():
+    if in_tiles(packed):
         return lambda packed: _release()
     return lambda packed: None
 

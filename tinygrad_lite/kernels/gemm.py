@@ -33,16 +33,14 @@ float32.
 """
 
 import numpy as np
-from numba import types
 from numba.extending import overload
 
 from tinygrad_lite.kernels import amx
 from tinygrad_lite.kernels.compile import kernel
-from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, columns_of, has_amx
+from tinygrad_lite.kernels.cpu import FEW_ROWS, ROWS, columns_of, has_amx, in_tiles
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.pack import (
     in_strips,
-    in_tiles,
     numbers_in,
     pack,
     pack_tiles,
@@ -148,7 +146,7 @@ def _by_amx(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, col
 @overload(multiply_block)
 def _overload_multiply_block(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows,
                              columns, depth, accumulate, edge):  # fmt: skip
-    by = _by_amx if space.dtype == types.uint32 and has_amx() else _by_vectors
+    by = _by_amx if in_tiles(space) else _by_vectors
 
     def multiply_block(c, c_at, ldc, a, a_at, a_row, a_column, space, a_to, b_at, rows, columns,
                        depth, accumulate, edge):  # fmt: skip

@@ -27,8 +27,8 @@ from tinygrad_lite.kernels.cpu import (
     TILE,
     VECTORS,
     columns_of,
-    has_amx,
     has_bfloat16,
+    in_tiles,
 )
 from tinygrad_lite.kernels.functions import inlined
 from tinygrad_lite.kernels.tile import BFloat16
@@ -63,20 +63,9 @@ def words_of(packed, depth):
     return (depth + numbers_in(packed) - 1) // numbers_in(packed)
 
 
-def in_tiles(packed):
-    """Whether AMX multiplies what is packed there"""
-    return packed.dtype == np.uint32 and has_amx()
-
-
-@overload(in_tiles)
-def _overload_in_tiles(packed):
-    tiled = packed.dtype == types.uint32 and has_amx()
-    return lambda packed: tiled
-
-
 @inlined
 def rows_of_strip(packed, depth):
-    """The same with the rows of zeros, after which a strip ends"""
+    """Rows of words in a strip, with the rows of zeros after which it ends"""
     words = words_of(packed, depth)
     return max(TILE, (words + TILE - 1) // TILE * TILE) if in_tiles(packed) else words
 

@@ -297,6 +297,23 @@ def test_attention_refuses_masks_of_other_shapes_and_kinds():
     assert (weights[:, mask[0]] == 0).all()
 
 
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize(
+    ("keys", "values"), [((4, 5, 8), (4, 6, 8)), ((1, 6, 8), (1, 6, 8)), ((3, 6, 8), (3, 6, 8))]
+)
+def test_attention_refuses_keys_without_values_and_other_batches(keys, values, need_weights):
+    query, key, value = map(tg.zeros, ((4, 6, 8), keys, values))
+    attention = nn.MultiheadAttention(8, 2, batch_first=True, rng=0)
+    with pytest.raises(ValueError, match="each key has a value"):
+        attention(query, key, value, need_weights=need_weights)
+    for some in ((query[0], key, value), (query, key[0], value[0])):  # of a batch, and without
+        with pytest.raises(ValueError, match="each key has a value"):
+            attention(*some, need_weights=need_weights)
+    attention = nn.MultiheadAttention(8, 2, rng=0)  # the batch is the second axis
+    with pytest.raises(ValueError, match="each key has a value"):
+        attention(query, *(t.transpose(0, -2) for t in (key, value)), need_weights=need_weights)
+
+
 def test_lbfgs_refuses_what_is_no_closure():
     p = tg.Tensor([1.0, 2.0], requires_grad=True)
 

@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_lite.broadcasting import unbroadcast
 from tinygrad_lite.functional.products import cross as cross
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.ops.joining import cat
 from tinygrad_lite.ops.matmul import matmul, product
@@ -81,15 +81,18 @@ def solve(a: Tensor, b: Tensor, left: bool = True) -> Tensor:
     >>> tg.linalg.solve(Tensor([[2.0, 0.0], [0.0, 4.0]]), Tensor([2.0, 2.0])).tolist()
     [1.0, 0.5]
     """
-    a = _square("solve", a)
+    a, b = _square("solve", a), as_tensor(b)
+    return _solved(a, b, left, b.ndim == 1 or b.shape == a.shape[:-1])
+
+
+def _solved(a: Tensor, b: Tensor, left: bool, vector: bool) -> Tensor:
+    """`solve` for vectors or matrices b"""
     if not left:
-        if b.ndim == 1:
-            return solve(a.transpose(), b)
-        return solve(a.transpose(), b.transpose()).transpose()
-    b = as_tensor(b)
+        if vector:
+            return _solved(a.transpose(), b, True, vector)
+        return _solved(a.transpose(), b.transpose(), True, vector).transpose()
     dtype = np.result_type(a.dtype, b.dtype) if b.dtype.kind == "f" else a.dtype
     a, b = (t if t.dtype == dtype else t.astype(dtype) for t in (a, b))
-    vector = b.ndim == 1 or (b.ndim == a.ndim - 1 and b.shape == a.shape[:-1])
     columns = b.unsqueeze(-1) if vector else b
     if columns.shape[-2] != a.shape[-1]:
         raise ValueError(
@@ -104,16 +107,18 @@ def solve_triangular(
     a: Tensor, b: Tensor, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
     """`solve` by the upper or the lower triangle of a alone, with ones on its diagonal where
-    unitriangular
+    unitriangular; b is a matrix, matrices, or one vector
 
     >>> tg.linalg.solve_triangular(Tensor([[2.0, 0.0], [2.0, 1.0]]), Tensor([[2.0], [3.0]]),
     ... upper=False).tolist()
     [[1.0], [1.0]]
     """
-    a = _square("solve_triangular", a)
+    a, b = _square("solve_triangular", a), as_tensor(b)
     if unitriangular:
-        return solve((triu(a, 1) if upper else tril(a, -1)) + _one(a), b, left)
-    return solve(triu(a) if upper else tril(a), b, left)
+        a = (triu(a, 1) if upper else tril(a, -1)) + _one(a)
+    else:
+        a = triu(a) if upper else tril(a)
+    return _solved(a, b, left, b.ndim == 1)
 
 
 def lstsq(a: Tensor, b: Tensor) -> Tensor:
@@ -452,7 +457,7 @@ def matrix_norm(
     >>> tg.linalg.matrix_norm(Tensor([[3.0, 0.0], [0.0, 4.0]])).tolist()
     5.0
     """
-    first, second = (a % x.ndim for a in axis)
+    first, second = (place_of(a, x.ndim) for a in axis)
     x = x if x.dtype.kind == "f" else x.float()
     if ord == "fro":
         return vector_norm(x, 2, (first, second), keepdim)

@@ -148,7 +148,7 @@ def threshold(x: Any, threshold: float, value: float) -> Tensor:
     >>> tg.threshold([0.5, 2], 1, 0).tolist()
     [0.0, 2.0]
     """
-    return where(gt(x, threshold), x, value)
+    return where(le(x, threshold), value, x)
 
 
 def prelu(x: Tensor, weight: Tensor) -> Tensor:

@@ -50,6 +50,29 @@ def _pair(name: str, x: Any, target: Any) -> tuple[Tensor, Tensor]:
     return x, target
 
 
+def weighted(losses: Tensor, weight: Any) -> Tensor:
+    """Losses times weights, if there are any; ValueError unless these can be expanded to them"""
+    if weight is None:
+        return losses
+    shape = np.shape(weight)
+    if np.broadcast_shapes(losses.shape, shape) != losses.shape:
+        raise ValueError(
+            "loss: there is a weight for each loss, or for each place of its last axes.\n"
+            f"  got weights {shape} for {losses.shape}\n  try weight.reshape{losses.shape}"
+        )
+    return losses * weight
+
+
+def of_classes(weight: Any, classes: int) -> Any:
+    """The weights of classes; ValueError unless there is one for each"""
+    if np.shape(weight) != (classes,):
+        raise ValueError(
+            "loss: there is one weight for each class.\n"
+            f"  got weights {np.shape(weight)} for {classes} classes\n  try shape ({classes},)"
+        )
+    return weight
+
+
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> Tensor:
     """(x - target)^2
 
@@ -132,8 +155,7 @@ def binary_cross_entropy(
     """
     x, target = _pair("binary_cross_entropy", x, target)
     _check_probabilities(x.data)
-    losses = _binary_cross_entropy(x, target)
-    return reduced(losses if weight is None else losses * weight, reduction)
+    return reduced(weighted(_binary_cross_entropy(x, target), weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -148,9 +170,9 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         losses = softplus(x) - x * target
     else:
-        factor = target * (pos_weight - 1) + 1
+        factor = weighted(target, pos_weight - 1) + 1
         losses = x * (1 - target) - factor * logsigmoid(x)
-    return reduced(losses if weight is None else losses * weight, reduction)
+    return reduced(weighted(losses, weight), reduction)
 
 
 def cross_entropy(
@@ -184,13 +206,14 @@ def cross_entropy(
                 f"  got logits {logits.shape} and targets {targets.shape}\n  try integer targets"
             )
         share = targets * (1 - label_smoothing) + label_smoothing / classes
-        terms = share * log_p if weight is None else share * log_p * weight
+        terms = share * log_p
+        terms = terms if weight is None else terms * of_classes(weight, classes)
         return reduced(-terms.sum(-1), reduction)
     hard = nll_loss(log_p, targets, weight, ignore_index, reduction)
     if not label_smoothing:
         return hard
     counts = ne(targets, ignore_index)
-    spread = -(log_p if weight is None else log_p * weight).sum(-1)
+    spread = -(log_p if weight is None else log_p * of_classes(weight, classes)).sum(-1)
     spread = where(counts, spread, 0)
     if reduction == "mean":
         spread = spread.sum() / _weights(targets, weight, ignore_index, log_p).sum()
@@ -241,7 +264,7 @@ def _weights(targets: Tensor, weight: Any, ignore_index: int, like: Tensor) -> T
     counts = ne(targets, ignore_index)
     if weight is None:
         return counts.astype(like.dtype)
-    weight = as_tensor(weight)
+    weight = as_tensor(of_classes(weight, like.shape[-1]))
     return where(counts, getitem(weight, where(counts, targets, 0).astype(np.int64)), 0)
 
 
@@ -280,6 +303,15 @@ def poisson_nll_loss(
     return reduced(losses, reduction)
 
 
+@procedure
+def _check_variance(var):
+    if var.size and np.min(var) < 0:
+        raise ValueError(
+            "gaussian_nll_loss: a variance is not negative.\n"
+            f"  got {np.min(var)}\n  try log_var.exp()"
+        )
+
+
 def gaussian_nll_loss(
     x: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
     reduction: str = "mean",
@@ -291,7 +323,14 @@ def gaussian_nll_loss(
     """
     x, target = _pair("gaussian_nll_loss", x, target)
     var = as_tensor(var)
-    var = var.unsqueeze(-1) if var.ndim == x.ndim - 1 else var
+    var = var.unsqueeze(-1) if x.ndim and var.shape == x.shape[:-1] else var
+    others = [n for n, m in zip(var.shape, x.shape, strict=False) if n != m]
+    if var.ndim and (var.ndim != x.ndim or others not in ([], [1])):
+        raise ValueError(
+            "gaussian_nll_loss: there is a variance for each prediction, each row, or all.\n"
+            f"  got {var.shape} for {x.shape}\n  try var.reshape{x.shape}"
+        )
+    _check_variance(var.data)
     kept = var + maximum(eps - var, 0).detach()
     losses = (log(kept) + (x - target).square() / kept) * 0.5
     return reduced(losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_lite.functional.losses import _pair, reduced
+from tinygrad_lite.functional.losses import _pair, of_classes, reduced, weighted
 from tinygrad_lite.fused.activations import softplus
 from tinygrad_lite.kernels.arrays import as_array
 from tinygrad_lite.ops.axes import takes_axis
@@ -12,7 +12,7 @@ from tinygrad_lite.ops.elementwise import clip, maximum, minimum, where
 from tinygrad_lite.ops.indexing import gather, index_select
 from tinygrad_lite.ops.movement import broadcast_tensors
 from tinygrad_lite.ops.reductions import norm
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 @takes_axis
@@ -137,10 +137,16 @@ def multi_margin_loss(
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: p is 1 or 2.\n  got {p}\n  try 1")
     rows = x.reshape(1, -1) if x.ndim < 2 else x
+    if target.shape not in ([(), (1,)] if x.ndim < 2 else [x.shape[:1]]):
+        raise ValueError(
+            "multi_margin_loss: x is (N, C), and there is one target for each row.\n"
+            f"  got {x.shape} and targets {target.shape}\n  try targets {x.shape[:-1]}"
+        )
     places = target.reshape(-1, 1)
     losses = clip(margin - gather(rows, 1, places) + rows, min=0.0)
     losses = losses if p == 1 else losses * losses
     if weight is not None:
+        weight = as_tensor(of_classes(weight, rows.shape[1]))
         losses = losses * index_select(weight, 0, places.reshape(-1)).unsqueeze(1)
     others = places.squeeze(1).one_hot(rows.shape[1]) == 0
     total = where(others, losses, 0).sum(1) / rows.shape[1]
@@ -155,6 +161,11 @@ def multilabel_margin_loss(x: Tensor, target: Any, reduction: str = "mean") -> T
     0.15
     """
     target = target if isinstance(target, Tensor) else Tensor(as_array(target))
+    if target.shape != x.shape:
+        raise ValueError(
+            "multilabel_margin_loss: x and its targets have one shape, (N, C) or (C,).\n"
+            f"  got {x.shape} and {target.shape}\n  try to fill rows of targets with -1"
+        )
     rows, places = (t.reshape(1, -1) if t.ndim < 2 else t for t in (x, target))
     classes = rows.shape[1]
     listed = (ne(places, -1).long().cumprod(1)) == 1  # those before the first -1
@@ -177,5 +188,4 @@ def multilabel_soft_margin_loss(
     """
     x, target = _pair("multilabel_soft_margin_loss", x, target)
     losses = target * softplus(-x) + (1 - target) * softplus(x)
-    losses = losses if weight is None else losses * weight
-    return reduced(losses.mean(-1), reduction)
+    return reduced(weighted(losses, weight).mean(-1), reduction)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.indexing import getitem, index_select
 from tinygrad_lite.ops.joining import cat, stack
 from tinygrad_lite.ops.matmul import matmul
@@ -54,7 +54,7 @@ def tensordot(a: Tensor, b: Tensor, axis: Any = 2) -> Tensor:
     if isinstance(axis, int):
         axis = [range(a.ndim - axis, a.ndim), range(axis)]
     ours, theirs = ([*given] if isinstance(given, Sequence) else [given] for given in axis)
-    ours, theirs = [i % a.ndim for i in ours], [i % b.ndim for i in theirs]
+    ours, theirs = [place_of(i, a.ndim) for i in ours], [place_of(i, b.ndim) for i in theirs]
     if [a.shape[i] for i in ours] != [b.shape[i] for i in theirs]:
         raise ValueError(
             "tensordot: axes along which products are added have the same lengths.\n"
@@ -215,6 +215,12 @@ def block_diag(*matrices: Any) -> Tensor:
     [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     given = [m if isinstance(m, Tensor) else Tensor(m) for m in matrices]
+    for m in given:
+        if m.ndim > 2:
+            raise ValueError(
+                "block_diag: each part is a matrix, a vector or a number.\n"
+                f"  got shape {m.shape}\n  try block_diag(*x)"
+            )
     wide = [m if m.ndim == 2 else reshape(m, 1, -1) for m in given]
     columns, rows, before = sum(m.shape[1] for m in wide), [], 0
     for m in wide:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.comparisons import eq, isinf
 from tinygrad_lite.ops.elementwise import lerp, minimum, where
 from tinygrad_lite.ops.indexing import gather, getitem
@@ -215,7 +215,7 @@ def diff(x: Tensor, n: int = 1, axis: int = -1, prepend: Any = None, append: Any
     parts = [t for t in (prepend, x, append) if t is not None]
     x = cat(parts, axis) if len(parts) > 1 else x
     for _ in range(n):
-        before = (slice(None),) * (axis % x.ndim)
+        before = (slice(None),) * place_of(axis, x.ndim)
         after = getitem(x, (*before, slice(1, None)))
         ahead = getitem(x, (*before, slice(None, -1)))
         x = after ^ ahead if x.dtype.kind == "b" else after - ahead
@@ -243,13 +243,13 @@ def cumulative_trapezoid(y: Tensor, x: Any = None, dx: Any = 1, axis: int = -1) 
 
 
 def _trapezia(y: Tensor, x: Any, dx: Any, axis: int) -> Tensor:
-    before = (slice(None),) * (axis % y.ndim)
+    before = (slice(None),) * place_of(axis, y.ndim)
     pairs = getitem(y, (*before, slice(1, None))) + getitem(y, (*before, slice(None, -1)))
     if x is None:
         return pairs * (dx * 0.5) if y.dtype.kind == "f" else pairs * dx / 2
     x = as_tensor(x)
     if x.ndim == 1:
-        x = reshape(x, *[-1 if i == axis % y.ndim else 1 for i in range(y.ndim)])
+        x = reshape(x, *[-1 if i == place_of(axis, y.ndim) else 1 for i in range(y.ndim)])
     return pairs * diff(x, 1, axis) / 2
 
 
@@ -260,7 +260,7 @@ def renorm(x: Tensor, p: float, axis: int, maxnorm: float) -> Tensor:
     >>> tg.renorm(Tensor([[3.0, 4.0]]), 2, 0, 1.0).tolist()
     [[0.6, 0.8]]
     """
-    axes = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
+    axes = tuple(i for i in range(x.ndim) if i != place_of(axis, x.ndim))
     norms = norm(x, p, axes, True)
     return x * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
 

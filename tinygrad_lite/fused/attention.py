@@ -269,6 +269,11 @@ def attention_weights(q, k, is_causal, scale, attn_mask=None):
     >>> tg.attention_weights(tg.ones(1, 1, 2, 4), tg.ones(1, 1, 2, 4), True, 0.5).tolist()
     [[[[1.0, 0.0], [0.5, 0.5]]]]
     """
+    if attn_mask is not None and attn_mask.dtype.kind not in "bf":
+        raise TypeError(
+            "attention: a mask is of booleans, true where a query may look, or of fractions that"
+            f" are added to the scores.\n  got {attn_mask.dtype}\n  try mask.astype(bool)"
+        )
     scores = mul(matmul(q, as_tensor(k).transpose(-2, -1)), scale)
     if attn_mask is not None:
         allowed = attn_mask.dtype.kind == "b"

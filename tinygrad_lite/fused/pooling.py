@@ -364,7 +364,14 @@ def _unpool(axes: int, x: Tensor, indices: Tensor, kernel: Sizes, stride: Sizes 
     given = x.shape[x.ndim - axes :]
     size = [(n - 1) * s - 2 * p + k for n, s, p, k in
             zip(given, steps, edges, kernels, strict=True)]  # fmt: skip
-    size = list(output_size)[-axes:] if output_size is not None else size
+    if output_size is not None:
+        wanted = list(output_size)[-axes:]
+        if any(not n - s < m < n + s for n, m, s in zip(size, wanted, steps, strict=True)):
+            raise ValueError(
+                f"max_unpool{axes}d: the output is what was pooled, larger or smaller by less than"
+                f" a stride.\n  got output_size={wanted}\n  try {size}"
+            )
+        size = wanted
     empty = Tensor(constant(np.zeros((*before, math.prod(size)), x.dtype)))
     rows = (t.reshape(*before, math.prod(given)) for t in (indices, x))
     return scatter(empty, -1, *rows).reshape(*before, *size)

@@ -8,6 +8,7 @@ from tinygrad_lite.functional import activations as composed
 from tinygrad_lite.fused import activations as fused
 from tinygrad_lite.fused.softmax import log_softmax, softmax
 from tinygrad_lite.nn.module import Module, Parameter
+from tinygrad_lite.ops.axes import axis_named
 from tinygrad_lite.ops.transcendental import tanh
 from tinygrad_lite.tensor import Tensor
 
@@ -18,6 +19,7 @@ class _Activation(Module):
     function: Callable
 
     def __init__(self, *args: Any, **settings: Any):
+        settings = axis_named(type(self).__name__, settings)
         bound = inspect.signature(type(self).function).bind(None, *args, **settings)
         for name, value in list(bound.arguments.items())[1:]:
             setattr(self, name, value)

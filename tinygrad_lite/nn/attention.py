@@ -57,6 +57,7 @@ class MultiheadAttention(Module):
         """
         query, key, value = map(as_tensor, (query, key, value))
         alone = query.ndim == 2
+        _check_inputs(query, key, value, 0 if self.batch_first else 1)
         if alone:
             query, key, value = (t.unsqueeze(0) for t in (query, key, value))
         elif not self.batch_first:
@@ -100,6 +101,23 @@ class MultiheadAttention(Module):
         bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
         made = linear(x, self.in_proj_weight[rows], bias)
         return made.reshape(*made.shape[:2], self.num_heads, -1).transpose(1, 2)
+
+
+def _check_inputs(query: Tensor, key: Tensor, value: Tensor, batch: int) -> None:
+    """ValueError unless there is a value for each key, and all have one batch, which is this axis
+    of three"""
+    dims = {query.ndim, key.ndim, value.ndim}
+    fits = dims in ({2}, {3}) and key.shape[:-1] == value.shape[:-1]
+    if not fits or (dims == {3} and query.shape[batch] != key.shape[batch]):
+        axes = (
+            "(T, B, C) and (S, B, C), or batch_first=True" if batch else "(B, T, C) and (B, S, C)"
+        )
+        raise ValueError(
+            "MultiheadAttention: each key has a value, and queries, keys and values have one"
+            " batch, or none.\n"
+            f"  got {query.shape}, {key.shape} and {value.shape}\n"
+            f"  try {axes}"
+        )
 
 
 def _mask(name: str, mask: Tensor, shapes: Sequence[tuple[int, ...]]) -> Tensor:

@@ -4,8 +4,9 @@ from typing import Any
 
 from tinygrad_lite.functional import losses as f
 from tinygrad_lite.functional import margins as m
+from tinygrad_lite.kernels.arrays import as_array
 from tinygrad_lite.nn.module import Buffer, Module
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 
 class _Loss(Module):
@@ -79,10 +80,12 @@ class BCEWithLogitsLoss(_Loss):
 
 
 class _ClassLoss(_Loss):
-    def forward(self, x: Tensor, target: Tensor) -> Tensor:
+    def forward(self, x: Any, target: Any) -> Tensor:
+        x = as_tensor(x)
+        target = target if isinstance(target, Tensor) else Tensor(as_array(target))
         if x.ndim > 2:  # (B, C, ...)
             x = x.movedim(1, -1)
-            if isinstance(target, Tensor) and target.ndim == x.ndim:  # probabilities
+            if target.ndim == x.ndim:  # probabilities
                 target = target.movedim(1, -1)
         return super().forward(x, target)
 

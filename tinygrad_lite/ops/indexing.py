@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_lite.broadcasting import is_array, unbroadcast
 from tinygrad_lite.kernels.watch import constant, procedure
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.tensor import Tensor, as_tensor, is_grad_enabled, op
 
 
@@ -29,10 +29,13 @@ def getitem(x, index):
 def _parts(index):
     """An index as a tuple of numbers, slices and arrays, which nobody changes before backward"""
     parts = index if isinstance(index, tuple) else (index,)
-    return tuple(
-        i.data if isinstance(i, Tensor) else i.copy() if isinstance(i, np.ndarray) else i
-        for i in parts
-    )
+    return tuple(i.data if isinstance(i, Tensor) else _copied(i) for i in parts)
+
+
+def _copied(part):
+    if isinstance(part, list):
+        return [_copied(i) for i in part]
+    return part.copy() if isinstance(part, np.ndarray) else part
 
 
 def _fits(x, values, name):
@@ -172,7 +175,7 @@ def _own(index: Any) -> Tensor:
 def _grid(x: Tensor, axis: int, index: Any) -> tuple:
     """The places (i, index[i, j, k], k), ... that `index` names along an axis of x"""
     grid: list[Any] = [constant(a) for a in np.ogrid[tuple(slice(n) for n in index.shape)]]
-    grid[axis % x.ndim] = index
+    grid[place_of(axis, x.ndim)] = index
     return tuple(grid)
 
 
@@ -193,11 +196,17 @@ def _checked(name: str, x: Tensor, axis: int, index: Any) -> Tensor:
 
 @takes_axis
 def index_select(x: Tensor, axis: int, index: Any) -> Tensor:
-    """The slices of x along an axis that `index` (n,) names
+    """The slices of x along an axis that `index` (n,), of integers, names
 
     >>> tg.index_select(Tensor([1, 2, 3]), 0, Tensor([2, 0])).tolist()
     [3, 1]
     """
+    index = index if isinstance(index, Tensor) or is_array(index) else constant(np.asarray(index))
+    if index.ndim > 1 or index.dtype.kind not in "iu":
+        raise ValueError(
+            "index_select: the index is a row of integers.\n"
+            f"  got {index.dtype} {index.shape}\n  try x[index]"
+        )
     return getitem(x, _along(x, axis, index))
 
 
@@ -218,13 +227,24 @@ def take(x: Tensor, index: Any) -> Tensor:
     return getitem(x.reshape(-1), index)
 
 
+def check_mask(name: str, mask: Any) -> Tensor:
+    """The mask as a Tensor; TypeError for numbers, which would be places"""
+    mask = as_tensor(mask)
+    if mask.dtype.kind != "b":
+        raise TypeError(
+            f"{name}: a mask says yes or no for each element.\n"
+            f"  got a mask of {mask.dtype}\n  try mask.bool(), or x[index] for places"
+        )
+    return mask
+
+
 def masked_select(x: Tensor, mask: Any) -> Tensor:
     """The elements of x where the mask is true, one behind the other
 
     >>> tg.masked_select(Tensor([1, 2, 3]), Tensor([True, False, True])).tolist()
     [1, 3]
     """
-    mask = as_tensor(mask)
+    mask = check_mask("masked_select", mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     return getitem(x.expand(shape), mask.expand(shape))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.broadcasting import unified
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.indexing import getitem
 from tinygrad_lite.ops.movement import atleast_3d, reshape, unsqueeze
 from tinygrad_lite.tensor import Tensor, op
@@ -79,7 +79,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     if isinstance(sizes, int):
         if sizes < 1:
             raise ValueError(f"split: a part has at least one element.\n  got {sizes}\n  try 1")
-        parts = [min(sizes, n - start) for start in range(0, n, sizes)]
+        parts = [min(sizes, n - start) for start in range(0, max(n, 1), sizes)]
     else:
         parts = list(sizes)
         if sum(parts) != n:
@@ -88,7 +88,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
                 f"  got {parts}, together {sum(parts)}, for {n}\n  try split(size, axis)"
             )
     ends = np.cumsum([0, *parts])
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * place_of(axis, x.ndim)
     return [getitem(x, (*before, slice(int(a), int(b)))) for a, b in itertools.pairwise(ends)]
 
 
@@ -101,7 +101,8 @@ def chunk(x: Tensor, chunks: int, axis: int = 0) -> list[Tensor]:
     """
     if chunks < 1:
         raise ValueError(f"chunk: at least one chunk is needed.\n  got {chunks}\n  try 1")
-    return split(x, max(1, -(-x.shape[axis] // chunks)), axis)
+    n = x.shape[axis]
+    return split(x, -(-n // chunks) if n else [0] * chunks, axis)
 
 
 @takes_axis
@@ -117,7 +118,7 @@ def tensor_split(x: Tensor, parts: int | Sequence[int], axis: int = 0) -> list[T
         ends = list(itertools.accumulate(sizes))[:-1]
     else:
         ends = list(parts)
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * place_of(axis, x.ndim)
     edges = itertools.pairwise([0, *ends, n])
     return [getitem(x, (*before, slice(a, b))) for a, b in edges]
 
@@ -129,7 +130,7 @@ def unbind(x: Tensor, axis: int = 0) -> tuple[Tensor, ...]:
     >>> [y.tolist() for y in Tensor([[1, 2], [3, 4]]).unbind()]
     [[1, 2], [3, 4]]
     """
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * place_of(axis, x.ndim)
     return tuple(getitem(x, (*before, i)) for i in range(x.shape[axis]))
 
 
@@ -147,7 +148,7 @@ def narrow(x: Tensor, axis: int, start: int, length: int) -> Tensor:
             "narrow: the part lies within the axis.\n"
             f"  got {length} from {start} on, of {n}\n  try narrow(axis, 0, {n})"
         )
-    return getitem(x, (*[slice(None)] * (axis % x.ndim), slice(start, start + length)))
+    return getitem(x, (*[slice(None)] * place_of(axis, x.ndim), slice(start, start + length)))
 
 
 @takes_axis
@@ -157,7 +158,7 @@ def select(x: Tensor, axis: int, index: int) -> Tensor:
     >>> Tensor([[1, 2], [3, 4]]).select(0, 1).tolist()
     [3, 4]
     """
-    return getitem(x, (*[slice(None)] * (axis % x.ndim), index))
+    return getitem(x, (*[slice(None)] * place_of(axis, x.ndim), index))
 
 
 def dstack(tensors: Sequence[Any]) -> Tensor:

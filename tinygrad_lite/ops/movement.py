@@ -4,6 +4,7 @@ A view of the data where NumPy can give one. Shapes and axes may be given one by
 `x.reshape(2, 3)` and `x.reshape((2, 3))`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from tinygrad_lite.broadcasting import unbroadcast
 from tinygrad_lite.kernels.arrays import contiguous
 from tinygrad_lite.kernels.watch import constant
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.elementwise import where
 from tinygrad_lite.ops.indexing import _placed, getitem
 from tinygrad_lite.tensor import Tensor, op
@@ -65,6 +66,11 @@ def expand(x, *shape):
     """
     shape = _numbers(shape)
     extra = len(shape) - np.ndim(x)
+    if -1 in shape[: max(extra, 0)]:
+        raise ValueError(
+            "expand: -1 keeps the size of an axis that x has; new axes come first.\n"
+            f"  got {shape} for shape {np.shape(x)}\n  try the sizes of the new axes"
+        )
     shape = tuple(np.shape(x)[i - extra] if n == -1 else n for i, n in enumerate(shape))
     return np.broadcast_to(x, shape), lambda g: (unbroadcast(g, np.shape(x)),)
 
@@ -80,6 +86,13 @@ def flip(x, axis):
     return np.flip(x, axis), lambda g: (np.flip(g, axis),)
 
 
+def _check_matrices(name, x):
+    if np.ndim(x) < 2:
+        raise ValueError(
+            f"{name}: x has two axes or more.\n  got shape {np.shape(x)}\n  try x.diag_embed()"
+        )
+
+
 @op
 def tril(x, diagonal=0):
     """The lower triangle of the last two axes; zeros above the diagonal
@@ -87,6 +100,7 @@ def tril(x, diagonal=0):
     >>> tg.tril(tg.ones(2, 2)).tolist()
     [[1.0, 0.0], [1.0, 1.0]]
     """
+    _check_matrices("tril", x)
     return np.tril(x, diagonal), lambda g: (np.tril(g, diagonal),)
 
 
@@ -97,6 +111,7 @@ def triu(x, diagonal=0):
     >>> tg.triu(tg.ones(2, 2)).tolist()
     [[1.0, 1.0], [0.0, 1.0]]
     """
+    _check_matrices("triu", x)
     return np.triu(x, diagonal), lambda g: (np.triu(g, diagonal),)
 
 
@@ -133,7 +148,12 @@ def flatten(x: Tensor, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     """
     if x.ndim == 0:
         return reshape(x, 1)
-    start, end = start_axis % x.ndim, end_axis % x.ndim
+    start, end = place_of(start_axis, x.ndim), place_of(end_axis, x.ndim)
+    if start > end:
+        raise ValueError(
+            "flatten: the axes that are joined are in their order.\n"
+            f"  got {start_axis} to {end_axis} of shape {x.shape}\n  try flatten({end}, {start})"
+        )
     joined = int(np.prod(x.shape[start : end + 1], dtype=int))
     return reshape(x, *x.shape[:start], joined, *x.shape[end + 1 :])
 
@@ -149,6 +169,8 @@ def repeat(x: Tensor, *repeats: Any) -> Tensor:
     split_shape = [n for size in shape for n in (1, size)]
     spread = [n for count, size in zip(times, shape, strict=True) for n in (count, size)]
     joined = [count * size for count, size in zip(times, shape, strict=True)]
+    if math.prod(times) == 1:  # what is repeated is a copy, also once
+        return clone(reshape(x, *joined))
     return reshape(expand(reshape(x, *split_shape), *spread), *joined)
 
 
@@ -234,7 +256,7 @@ def movedim(x: Tensor, source: int | Sequence[int], destination: int | Sequence[
     order = np.moveaxis(np.empty([1] * x.ndim), source, destination)  # which checks them
     given = source if isinstance(source, tuple | list) else (source,)
     to = destination if isinstance(destination, tuple | list) else (destination,)
-    places = {t % x.ndim: g % x.ndim for t, g in zip(to, given, strict=True)}
+    places = {place_of(t, x.ndim): place_of(g, x.ndim) for t, g in zip(to, given, strict=True)}
     rest = iter(i for i in range(order.ndim) if i not in places.values())
     return permute(x, *[places[i] if i in places else next(rest) for i in range(x.ndim)])
 
@@ -347,6 +369,10 @@ def trace(x: Tensor) -> Tensor:
     >>> Tensor([[1, 2], [3, 4]]).trace().tolist()
     5
     """
+    if x.ndim != 2:
+        raise ValueError(
+            f"trace: x is a matrix.\n  got shape {x.shape}\n  try x.diagonal(0, -2, -1).sum(-1)"
+        )
     return diagonal(x).sum()
 
 
@@ -356,13 +382,13 @@ def rot90(x: Tensor, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     >>> Tensor([[1, 2], [3, 4]]).rot90().tolist()
     [[2, 4], [1, 3]]
     """
-    first, second = (axis % x.ndim for axis in axes)
+    first, second = (place_of(axis, x.ndim) for axis in axes)
     if first == second:
         raise ValueError(f"rot90: two axes are needed.\n  got {axes}\n  try (0, 1)")
     if k % 4 == 2:
         return flip(x, (first, second))
     if k % 2 == 0:
-        return x
+        return clone(x)
     turned = transpose(x, first, second)
     return flip(turned, first if k % 4 == 1 else second)
 
@@ -423,7 +449,8 @@ def sum_to_size(x: Tensor, *shape: Any) -> Tensor:
 
 @op
 def _summed_to(x, shape):
-    return unbroadcast(x, shape), lambda g: (np.broadcast_to(g, x.shape),)
+    y = unbroadcast(x, shape)
+    return x.copy() if y is x else y, lambda g: (np.broadcast_to(g, x.shape),)
 
 
 def flipud(x: Tensor) -> Tensor:

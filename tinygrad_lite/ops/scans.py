@@ -4,7 +4,7 @@ import numpy as np
 
 from tinygrad_lite.kernels import sums
 from tinygrad_lite.kernels.scans import reversed_products
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.elementwise import floating
 from tinygrad_lite.ops.indexing import gather
 from tinygrad_lite.ops.sorting import Ordered
@@ -38,7 +38,7 @@ def cumprod(x, axis=0):
         if x.ndim == 0:
             return (g,)
         before = np.ones_like(y)
-        cut = (slice(None),) * (axis % x.ndim)
+        cut = (slice(None),) * place_of(axis, x.ndim)
         before[(*cut, slice(1, None))] = y[(*cut, slice(None, -1))]
         return (before * reversed_products(g, x, axis),)
 
@@ -77,7 +77,7 @@ def _running(x: Tensor, axis: int, largest: bool) -> Ordered:
 def _running_places(x, axis, largest):
     """Where the extreme of x[0] to x[i] is; NaN is more extreme than all numbers."""
     extremes = (np.maximum if largest else np.minimum).accumulate(x, axis=axis)
-    shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+    shape = [-1 if i == place_of(axis, x.ndim) else 1 for i in range(x.ndim)]
     places = np.broadcast_to(np.arange(x.shape[axis], like=x).reshape(shape), x.shape)
     there = np.logical_or(np.equal(x, extremes), np.not_equal(x, x))
     return np.maximum.accumulate(np.where(there, places, 0), axis=axis), None
@@ -93,7 +93,7 @@ def logcumsumexp(x, axis=0):
     """
     x = floating(x)
     if x.ndim == 0:
-        return x, lambda g: (g,)
+        return x.copy(), lambda g: (g,)
     y = np.logaddexp.accumulate(x, axis=axis)
 
     def vjp(g):

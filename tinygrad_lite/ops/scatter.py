@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.kernels.watch import constant, procedure
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.elementwise import div, maximum, where
 from tinygrad_lite.ops.indexing import (
     _added,
@@ -15,6 +15,7 @@ from tinygrad_lite.ops.indexing import (
     _grid,
     _parts,
     _placed,
+    check_mask,
     getitem,
 )
 from tinygrad_lite.ops.movement import _diagonal_places, movedim, reshape
@@ -205,7 +206,7 @@ def index_reduce(
     if x.ndim == 0:
         return scatter_reduce(x.reshape(1), 0, index, source.reshape(1), reduce,
                               include_self).reshape(())  # fmt: skip
-    shape = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+    shape = [-1 if i == place_of(axis, x.ndim) else 1 for i in range(x.ndim)]
     places = reshape(index, *shape).expand(source.shape)
     return scatter_reduce(x, axis, places, source, reduce, include_self)
 
@@ -237,7 +238,7 @@ def masked_scatter(x: Tensor, mask: Any, source: Tensor) -> Tensor:
     >>> tg.masked_scatter(tg.zeros(3), Tensor([True, False, True]), Tensor([5.0, 6.0])).tolist()
     [5.0, 0.0, 6.0]
     """
-    mask = as_tensor(mask)
+    mask = check_mask("masked_scatter", mask)
     shape = np.broadcast_shapes(x.shape, mask.shape)
     mask, x = mask.expand(shape), x.expand(shape)
     _check_count(mask.data, source.size)
@@ -263,7 +264,9 @@ def select_scatter(x: Tensor, source: Any, axis: int, index: int) -> Tensor:
     >>> tg.select_scatter(tg.zeros(2, 2), tg.ones(2), 0, 1).tolist()
     [[0.0, 0.0], [1.0, 1.0]]
     """
-    return _placed(x, source, (*[slice(None)] * (axis % x.ndim), index))
+    place = place_of(axis, x.ndim)
+    _check_source("select_scatter", source, (*x.shape[:place], *x.shape[place + 1 :]))
+    return _placed(x, source, (*[slice(None)] * place, index))
 
 
 @takes_axis
@@ -276,7 +279,20 @@ def slice_scatter(
     >>> tg.slice_scatter(tg.zeros(3), tg.ones(2), 0, 1).tolist()
     [0.0, 1.0, 1.0]
     """
-    return _placed(x, source, (*[slice(None)] * (axis % x.ndim), slice(start, end, step)))
+    place, part = place_of(axis, x.ndim), slice(start, end, step)
+    count = len(range(*part.indices(x.shape[place])))
+    shape = (*x.shape[:place], count, *x.shape[place + 1 :])
+    _check_source("slice_scatter", source, shape)
+    return _placed(x, source, (*[slice(None)] * place, part))
+
+
+def _check_source(name: str, source: Any, shape: tuple[int, ...]) -> None:
+    """ValueError unless there is an element of the source for each place"""
+    if np.shape(source) != shape:
+        raise ValueError(
+            f"{name}: there is an element of the source for each that is replaced.\n"
+            f"  got a source {np.shape(source)} for {shape}\n  try source.expand{shape}"
+        )
 
 
 def diagonal_scatter(
@@ -289,4 +305,5 @@ def diagonal_scatter(
     """
     moved = movedim(x, (axis_0, axis_1), (-2, -1))
     places = _diagonal_places(moved.shape[-2], moved.shape[-1], offset)
+    _check_source("diagonal_scatter", source, (*moved.shape[:-2], len(places[0])))
     return movedim(_placed(moved, source, (..., *places)), (-2, -1), (axis_0, axis_1))

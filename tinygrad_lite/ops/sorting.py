@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_lite.ops.axes import takes_axis
+from tinygrad_lite.ops.axes import place_of, takes_axis
 from tinygrad_lite.ops.indexing import gather, getitem
 from tinygrad_lite.ops.movement import clone
 from tinygrad_lite.tensor import Tensor, op
@@ -57,7 +57,7 @@ def topk(x: Tensor, k: int, axis: int = -1, largest: bool = True) -> Ordered:
         raise ValueError(f"topk: there are k elements.\n  got k={k} of {n}\n  try k={n}")
     if x.ndim == 0:
         return sort(x) if k else sort(x.reshape(1)[:0])
-    before = (slice(None),) * (axis % x.ndim)
+    before = (slice(None),) * place_of(axis, x.ndim)
     places = getitem(argsort(x, axis, largest), (*before, slice(k)))
     return Ordered(gather(x, axis, places), places)
 
@@ -75,7 +75,7 @@ def kthvalue(x: Tensor, k: int, axis: int = -1, keepdim: bool = False) -> Ordere
     if x.ndim == 0:
         return sort(x)
     kth: Any = slice(k - 1, k) if keepdim else k - 1
-    part = (*[slice(None)] * (axis % x.ndim), kth)
+    part = (*[slice(None)] * place_of(axis, x.ndim), kth)
     values, places = sort(x, axis)
     return Ordered(getitem(values, part), getitem(places, part))
 

@@ -140,6 +140,8 @@ def sum_axes(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     x = np.asarray(x) if isinstance(x, np.generic) else x
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     shape = kept if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    if not axes and x.dtype.kind == "f":
+        return x.copy()
     if x.dtype.kind != "f":
         return np.sum(x, axis=axes, keepdims=keepdims, dtype=np.int64)
     if x.size < SERIAL_SIZE or x.dtype not in (np.float32, np.float64):

@@ -3,6 +3,8 @@
 `axis` is None (all axes), a number or a tuple; `keepdim` keeps reduced axes with size 1.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -164,7 +166,22 @@ def count_nonzero(x, axis=None, keepdim=False):
     return np.sum(np.not_equal(x, 0), axis=_axes(x, axis), keepdims=keepdim, dtype=np.int64), None
 
 
+def _in_float32(function: Callable) -> Callable:
+    """float16 numbers, whose sums may be beyond 65,504 where the result is not, computed in float32
+    and rounded at the end"""
+
+    @functools.wraps(function)
+    def call(x: Any, *args: Any, **settings: Any) -> Tensor:
+        x = _tensor(x)
+        if x.dtype != np.float16:
+            return function(x, *args, **settings)
+        return astype(function(astype(x, np.float32), *args, **settings), np.float16)
+
+    return call
+
+
 @takes_axis
+@_in_float32
 def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
     """The mean over an axis, several, or all
 
@@ -176,6 +193,7 @@ def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Tensor:
 
 
 @takes_axis
+@_in_float32
 def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
     """Variance: the sum of squared deviations divided by (count - correction)
 
@@ -189,6 +207,7 @@ def var(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) ->
 
 
 @takes_axis
+@_in_float32
 def std(x: Any, axis: Any = None, keepdim: bool = False, correction: int = 1) -> Tensor:
     """Standard deviation: the square root of `var`; its derivative is 0 where it is 0.
 
@@ -229,6 +248,7 @@ def std_mean(
 
 
 @takes_axis
+@_in_float32
 def norm(x: Any, p: float = 2, axis: Any = None, keepdim: bool = False) -> Tensor:
     """(sum of |x|^p)^(1/p); p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
     The derivative of a norm that is 0 is 0.

@@ -16,6 +16,7 @@ from tinygrad_lite.fused.activations import _leaky_relu
 from tinygrad_lite.fused.activations import sigmoid as logistic
 from tinygrad_lite.fused.convolution import _convolution, _convolution_weights
 from tinygrad_lite.fused.dropout import _dropout
+from tinygrad_lite.fused.linear import from_stored, is_stored
 from tinygrad_lite.kernels.watch import constant
 from tinygrad_lite.ops.comparisons import gt, ne
 from tinygrad_lite.ops.elementwise import where
@@ -92,8 +93,14 @@ def batchnorm(x: Tensor, weight: Any, bias: Any, moments: Any, eps: float) -> Te
     return y if bias is None else y + bias.reshape(channels)
 
 
+def _read(weight: Any) -> Tensor:
+    """The numbers of a matrix that may be stored in fewer bits"""
+    weight = as_tensor(weight)
+    return Tensor(from_stored(weight.data)) if is_stored(weight) else weight
+
+
 def linear(x: Tensor, weight: Tensor, bias: Any = None) -> Tensor:
-    y = x @ weight.transpose()
+    y = x @ _read(weight).transpose()
     return y if bias is None else y + bias
 
 
@@ -214,7 +221,7 @@ def convolution_weights(
 def rnn(x: Tensor, h: Tensor, w: Tensor, relu_: bool) -> Tensor:
     found = []
     for a in x:
-        a = a + h @ w.transpose()
+        a = a + h @ _read(w).transpose()
         h = relu(a) if relu_ else tanh(a)
         found.append(h)
     return stack(found)
@@ -223,7 +230,7 @@ def rnn(x: Tensor, h: Tensor, w: Tensor, relu_: bool) -> Tensor:
 def lstm(x: Tensor, h: Tensor, c: Tensor, w: Tensor) -> Tensor:
     hs, cs = [], []
     for a in x:
-        i, f, g, o = chunk(a + h @ w.transpose(), 4, -1)
+        i, f, g, o = chunk(a + h @ _read(w).transpose(), 4, -1)
         c = logistic(f) * c + logistic(i) * tanh(g)
         h = logistic(o) * tanh(c)
         hs.append(h)
@@ -234,7 +241,7 @@ def lstm(x: Tensor, h: Tensor, c: Tensor, w: Tensor) -> Tensor:
 def gru(x: Tensor, h: Tensor, w: Tensor, b: Tensor) -> Tensor:
     found = []
     for a in x:
-        (xr, xz, xn), (ur, uz, un) = chunk(a, 3, -1), chunk(h @ w.transpose() + b, 3, -1)
+        (xr, xz, xn), (ur, uz, un) = chunk(a, 3, -1), chunk(h @ _read(w).transpose() + b, 3, -1)
         r, z = logistic(xr + ur), logistic(xz + uz)
         n = tanh(xn + r * un)
         h = n + z * (h - n)

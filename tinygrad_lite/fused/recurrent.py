@@ -14,6 +14,7 @@ Backward in time, with a = x + h W^T: dh += da W, and at the end dW = sum over t
 
 import numpy as np
 
+from tinygrad_lite.fused.linear import from_stored, is_stored
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
@@ -31,7 +32,7 @@ def rnn_forward(chunk, h, x, relu):
     for b in range(len(h)):
         for j in range(h.shape[1]):
             if relu:
-                h[b, j] = x[b, j] if x[b, j] > zero else zero
+                h[b, j] = zero if x[b, j] <= zero else x[b, j]  # NaN stays
             else:
                 s = logistic(x[b, j] + x[b, j])
                 h[b, j] = s + s - one
@@ -47,7 +48,7 @@ def rnn_backward(chunk, da, dh, g, h, relu):
         for j in range(h.shape[1]):
             d = dh[b, j] + g[b, j]
             if relu:
-                da[b, j] = d if h[b, j] > zero else zero
+                da[b, j] = zero if h[b, j] <= zero else d
             else:
                 da[b, j] = d * (one - h[b, j] * h[b, j])
 
@@ -138,6 +139,11 @@ def _states(count, x, *first):
     return states
 
 
+def _numbers(w, dtype):
+    """A matrix that may be stored in fewer bits"""
+    return contiguous(from_stored(contiguous(w)) if is_stored(w) else w, dtype)
+
+
 def _weight_gradient(da, h, w):
     """sum over time of da (T, B, G)^T h (T, B, H)"""
     dw = np.empty_like(w)
@@ -149,7 +155,7 @@ def _weight_gradient(da, h, w):
 def _rnn(x, h, w, relu):
     """(T, B, H): the states after each time; x (T, B, H), h (B, H), w (H, H)"""
     dtype = float_dtype(x, h, w)
-    w, states = contiguous(w, dtype), _states(1, contiguous(x, dtype), h)
+    w, states = _numbers(w, dtype), _states(1, contiguous(x, dtype), h)
     hs, a = states[0], np.empty(x.shape, dtype, like=states)
     a[...] = x
     for t in range(len(x)):
@@ -171,7 +177,7 @@ def _rnn(x, h, w, relu):
 def _lstm(x, h, c, w):
     """(2, T, B, H): h and c after each time; x (T, B, 4 H), h and c (B, H), w (4 H, H)"""
     dtype = float_dtype(x, h, c, w)
-    w, states = contiguous(w, dtype), _states(2, contiguous(x, dtype), h, c)
+    w, states = _numbers(w, dtype), _states(2, contiguous(x, dtype), h, c)
     hs, cs, gates = states[0], states[1], np.empty(x.shape, dtype, like=states)
     gates[...] = x
     for t in range(len(x)):
@@ -193,7 +199,7 @@ def _lstm(x, h, c, w):
 def _gru(x, h, w, b):
     """(T, B, H): the states after each time; x (T, B, 3 H), h (B, H), w (3 H, H), b (3 H,)"""
     dtype = float_dtype(x, h, w, b)
-    x, w, b = contiguous(x, dtype), contiguous(w, dtype), contiguous(b, dtype)
+    x, w, b = contiguous(x, dtype), _numbers(w, dtype), contiguous(b, dtype)
     hs = _states(1, x, h)[0]
     u, gates = np.empty_like(x), np.empty_like(x)
     for t in range(len(x)):

@@ -243,8 +243,9 @@ class Module:
 
 
 def _fits(array: Any, dtype: np.dtype) -> bool:
-    """Whether numbers may be kept in a dtype: fractions are not, among integers"""
-    if array.dtype.kind not in "fiub":
+    """Whether numbers may be kept in a dtype: fractions are not, among integers, nor are what
+    bfloat16() stores numbers of any other"""
+    if array.dtype.kind not in "fiub" or (array.dtype == np.uint16) != (dtype == np.uint16):
         return False
     if array.dtype.kind != "f" or dtype.kind == "f":
         return True

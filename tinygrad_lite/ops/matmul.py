@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_lite.broadcasting import unbroadcast
+from tinygrad_lite.kernels import int8
 from tinygrad_lite.kernels.arrays import as_rows, asking, contiguous, float_dtype
 from tinygrad_lite.kernels.gemm import gemm
 from tinygrad_lite.kernels.watch import constant
@@ -56,8 +57,24 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
+def _refuse_stored(a, b):
+    """TypeError for weights that Module.bfloat16() or int8() has stored: they are no numbers"""
+    row = int8.SCALE + int8.BLOCK
+    for one, other in ((a, b), (b, a)):
+        halves = one.dtype == np.uint16 and one.ndim == 2
+        blocks = one.dtype == np.int8 and one.ndim == 3 and row in one.shape[1:]  # also turned
+        if other.dtype.kind == "f" and (halves or blocks):
+            raise TypeError(
+                "matmul: weights that are stored in bfloat16 or int8 are read by linear alone.\n"
+                f"  got {one.dtype} {one.shape} beside {other.dtype}\n"
+                "  try tg.linear(x, weight), or weight.float() of what are numbers"
+            )
+
+
 @op
 def _matmul(a, b):
+    _refuse_stored(a, b)
+
     def vjp(g):
         def da():
             return unbroadcast(product(g, np.swapaxes(b, -1, -2)), a.shape)
@@ -175,6 +192,7 @@ def _contract(
     term_a: str, a: Tensor, term_b: str, b: Tensor, needed: set[str]
 ) -> tuple[str, Tensor]:
     """The product of two operands, summed over the letters that both have and nobody needs."""
+    _refuse_stored(a, b)
     term_a, a = _summed(term_a, a, needed | set(term_b))
     term_b, b = _summed(term_b, b, needed | set(term_a))
     shared = [c for c in term_a if c in term_b]

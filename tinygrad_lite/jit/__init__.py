@@ -85,8 +85,9 @@ def jit(function: Callable) -> Callable:
                     known.move_to_end(key)
                     in_vain = 0
                     return recorded(arrays)
+            outside = [(read, _reference(read())) for read in named]  # before it can change them
             recorded = _Recorded(function, args, settings)
-            recorded.outside = [(read, _reference(read())) for read in named]
+            recorded.outside = outside
             in_vain += 1
             if in_vain == MOST:
                 warnings.warn(
@@ -117,14 +118,19 @@ def _named_outside(function: Callable) -> list[Callable[[], Any]]:
     code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
     inner = [] if code is None else [code]
     names: set[str] = set()
+    enclosed: set[str] = set()  # what is only written is not looked at
     while inner:
         one = inner.pop()
-        loads = (i for i in dis.get_instructions(one) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
-        names.update(i.argval for i in loads)  # co_names has those of attributes too
+        for i in dis.get_instructions(one):  # co_names has the names of attributes too
+            if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                names.add(i.argval)
+            elif i.opname.startswith("LOAD") and i.opname.endswith("DEREF"):
+                enclosed.add(i.argval)
         inner += [c for c in one.co_consts if isinstance(c, types.CodeType)]
     found: list[Callable[[], Any]] = [functools.partial(scope.get, n) for n in sorted(names)]
-    cells = getattr(function, "__closure__", None) or ()
-    return found + [functools.partial(_content, cell) for cell in cells]
+    closure = getattr(function, "__closure__", None) or ()
+    cells = zip(getattr(code, "co_freevars", ()), closure, strict=False)
+    return found + [functools.partial(_content, cell) for name, cell in cells if name in enclosed]
 
 
 def _content(cell: Any) -> Any:

@@ -103,8 +103,11 @@ class Recording(Watcher):
         return x is self.workspace.counters or any(x is array for array in known)
 
     def literal(self, x: Any) -> Any:
-        """A list of numbers in the program's text as a constant"""
-        return self.constant(np.asarray(x)) if isinstance(x, list) else x
+        """A list of numbers in the program's text as a constant; an empty one names no places"""
+        if not isinstance(x, list):
+            return x
+        array = np.asarray(x)
+        return self.constant(array if array.size else array.astype(np.intp))
 
     def changes(self, x: Any) -> None:
         """`x` is about to be written to."""

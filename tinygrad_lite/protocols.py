@@ -24,7 +24,7 @@ from tinygrad_lite.ops import reductions as r
 from tinygrad_lite.ops import transcendental as t
 from tinygrad_lite.ops.matmul import matmul
 from tinygrad_lite.ops.padding import pad
-from tinygrad_lite.tensor import Tensor
+from tinygrad_lite.tensor import Tensor, as_tensor
 
 UFUNCS: dict[Any, Callable] = {
     np.add: e.add, np.subtract: e.sub, np.multiply: e.mul, np.divide: e.div, np.power: e.pow,
@@ -56,10 +56,27 @@ def _reduced(function: Callable) -> Callable:
     """A reduction by NumPy's name of `keepdim`"""
 
     def call(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-        y = function(x, axis, keepdims)
+        y = function(x if dtype is None else x.astype(dtype), axis, keepdims)  # added in it, too
         return y if dtype is None or y.dtype == dtype else y.astype(dtype)
 
     return call
+
+
+def _solved(a: Any, b: Any) -> Tensor:
+    """Of NumPy 2: one row alone is a vector"""
+    a, b = linalg._square("solve", a), as_tensor(b)
+    return linalg._solved(a, b, True, b.ndim == 1)
+
+
+def _filled(
+    x: Tensor, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None
+) -> Tensor:
+    if not copy:
+        raise TypeError(
+            "numpy.nan_to_num: of a Tensor, the result is another.\n"
+            "  got copy=False\n  try x = x.nan_to_num()"
+        )
+    return e.nan_to_num(x, nan, posinf, neginf)
 
 
 def _like(x: Tensor, dtype: Any = None, *, value: float = 0) -> Tensor:
@@ -118,14 +135,16 @@ FUNCTIONS: dict[Any, Callable] = {
     np.pad: _padded,
     np.zeros_like: _like, np.ones_like: lambda x, dtype=None: _like(x, dtype, value=1),
     np.full_like: creation.full_like,
-    np.linalg.inv: linalg.inv, np.linalg.solve: linalg.solve, np.linalg.det: linalg.det,
+    np.linalg.inv: linalg.inv, np.linalg.solve: _solved, np.linalg.det: linalg.det,
     np.linalg.pinv: linalg.pinv, np.linalg.slogdet: linalg.slogdet,
     np.linalg.cholesky: linalg.cholesky, np.linalg.qr: linalg.qr,
     np.linalg.eigh: linalg.eigh, np.linalg.svd: linalg.svd, np.outer: products.outer,
     np.inner: products.inner, np.kron: products.kron, np.cross: products.cross,
-    np.diff: statistics.diff, np.nan_to_num: e.nan_to_num, np.hstack: j.hstack, np.vstack: j.vstack,
+    np.diff: statistics.diff, np.nan_to_num: _filled, np.hstack: j.hstack, np.vstack: j.vstack,
     np.dstack: j.dstack, np.sinc: t.sinc,
 }  # fmt: skip
+# They change their first argument where it is
+IN_PLACE = (np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis)
 # Of shapes and dtypes alone
 ABOUT: dict[Any, Callable] = {
     np.shape: lambda x: x.shape,
@@ -183,7 +202,10 @@ def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **settings: Any)
     if method == "accumulate" and ufunc is np.logaddexp:
         return scans.logcumsumexp(*inputs, **settings)
     arrays = [_lose_gradients(ufunc.__name__, x) for x in inputs]
-    return getattr(ufunc, method)(*arrays, **settings)
+    result = getattr(ufunc, method)(*arrays, **settings)
+    if method == "at":
+        _note_change(inputs[0])
+    return result
 
 
 def _function(self: Tensor, function: Any, types: Any, args: tuple, settings: dict) -> Any:
@@ -191,9 +213,19 @@ def _function(self: Tensor, function: Any, types: Any, args: tuple, settings: di
         return ABOUT[function](*args, **settings)
     if function in FUNCTIONS and settings.get("out") is None:
         return FUNCTIONS[function](*args, **settings)
-    return function(
+    result = function(
         *_lose_gradients(function.__name__, args), **_lose_gradients(function.__name__, settings)
     )
+    if function in IN_PLACE:
+        named = (settings[name] for name in ("dst", "a", "arr") if name in settings)
+        _note_change(args[0] if args else next(named))
+    return result
+
+
+def _note_change(x: Any) -> None:
+    """The data of a Tensor was changed where it is, which a later backward notices"""
+    if isinstance(x, Tensor):
+        x.data = x.data
 
 
 def _answer(self: Tensor, name: str, args: tuple, settings: dict) -> Any:

@@ -135,7 +135,7 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
     @functools.wraps(function)
     def apply(*args: Any, **settings: Any) -> "Tensor":
         if settings and any(isinstance(s, Tensor) for s in settings.values()):
-            args, settings = inspect.signature(function).bind(*args, **settings).args, {}
+            args, settings = _by_position(function, args, settings)
         arrays = [a.data if isinstance(a, Tensor) else a for a in args]
         if arrays and not broadcasts and isinstance(arrays[0], list | int | float):
             arrays[0] = Tensor(arrays[0]).data
@@ -179,6 +179,21 @@ def op(function: Callable | None = None, *, broadcasts: bool = False) -> Any:
 
     REGISTRY[name] = apply
     return apply
+
+
+def _by_position(function: Callable, args: tuple, settings: dict) -> tuple[tuple, dict]:
+    """Arguments by position up to the last Tensor, with the defaults of what is left out before it;
+    the others by name"""
+    signature = inspect.signature(function)
+    bound = signature.bind(*args, **settings)
+    if any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values()):
+        return bound.args, bound.kwargs
+    given = dict(bound.arguments)
+    bound.apply_defaults()
+    values = list(bound.arguments.items())
+    last = max((i for i, (_, x) in enumerate(values) if isinstance(x, Tensor)), default=-1)
+    rest = {name: given[name] for name, _ in values[last + 1 :] if name in given}
+    return tuple(x for _, x in values[: last + 1]), rest
 
 
 def telling(error: ValueError, name: str, *args: Any) -> ValueError:
@@ -260,8 +275,8 @@ class Tensor:
     __array_priority__ = 1000  # array + tensor is a tensor
 
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None):
-        if isinstance(data, Tensor):
-            data = data.data
+        given = data if isinstance(data, Tensor) else None
+        data = data if given is None else given.data
         refuse_gradients_in(data)
         if isinstance(data, np.ma.MaskedArray):
             raise TypeError(
@@ -289,6 +304,8 @@ class Tensor:
         self._is_view = False  # of the memory of another
         self._data: Any = None
         self.data = array
+        if given is not None and array is data:  # as after detach(): a change of one is one of both
+            self._version = given._version
         self._requires_grad = False
         self.requires_grad = requires_grad
 

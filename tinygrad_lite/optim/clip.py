@@ -1,5 +1,6 @@
 """The norm of all gradients together, and the limit to it."""
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -10,8 +11,8 @@ from tinygrad_lite.distributed.ranks import is_divided, size
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
 from tinygrad_lite.kernels.rows import dot
 from tinygrad_lite.kernels.tables import Table, array_at
-from tinygrad_lite.kernels.watch import filled
-from tinygrad_lite.optim.optimizer import like
+from tinygrad_lite.kernels.watch import filled, launch
+from tinygrad_lite.optim.optimizer import count_change, like
 from tinygrad_lite.tensor import Tensor, gradients_of
 
 
@@ -41,6 +42,11 @@ def scale_kernel(chunk, table, like, factor):
         g = array_at(table[row, 0], table[row, 1], like)[part_of(table[row, 1], chunk)]
         for i in range(g.size):
             g[i] *= f
+
+
+def _count_scaled(versions, factor):
+    if factor[0] != 1:
+        count_change(versions)
 
 
 def grad_norm(params: Tensor | Iterable[Tensor], over_ranks: bool = False) -> Tensor:
@@ -75,6 +81,9 @@ def clip_grad_norm(
     norm, factor = _norm_and_factor(params, max_norm, over_ranks)
     for group in _by_dtype(params):
         scale_kernel(Table(gradients_of(group)), like(group), factor)
+    changed = [p.grad._version for p in params if p.grad is not None and p.grad._node is not None]
+    if changed:  # what was computed from such a gradient cannot go back any more
+        launch(functools.partial(_count_scaled, changed), factor)
     return Tensor._wrap(norm.reshape(()))
 
 

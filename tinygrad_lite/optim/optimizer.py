@@ -109,7 +109,17 @@ class Optimizer:
 
         grad_scale   a number of float64, such as clip_factor gives: gradients count so many times
         """
+        before = self.steps
         launch(functools.partial(self._advance, self.grouped()))
+        try:
+            self._update_groups(grad_scale)
+        except Exception:
+            self.steps = before  # a step that was refused is none
+            raise
+        moved = [p._version for p in self.params if p.grad is not None]
+        launch(functools.partial(count_change, moved))
+
+    def _update_groups(self, grad_scale: Tensor | None) -> None:
         states = dict(zip(map(id, self.params), self.state, strict=True))
         for number, group in enumerate(self.param_groups):
             write = functools.partial(self._write_settings, number)
@@ -122,8 +132,6 @@ class Optimizer:
                     together.setdefault(self.group_of(p), []).append(p)
             for params in together.values():
                 self.update(params, [states[id(p)] for p in params], settings)
-        moved = [p._version for p in self.params if p.grad is not None]
-        launch(functools.partial(_count_change, moved))
 
     def grouped(self) -> list[list[int]]:
         return [[id(p) for p in group["params"]] for group in self.param_groups]
@@ -186,7 +194,8 @@ class Optimizer:
                 array[...] = arrays[name]  # in place: a recorded step knows this memory
 
 
-def _count_change(versions: list[list[int]]) -> None:
+def count_change(versions: list[list[int]]) -> None:
+    """Data with these versions was changed"""
     for version in versions:
         version[0] += 1
 

@@ -1,18 +1,23 @@
 """Schedulers by PyTorch's names: each sets the learning rates of an optimizer's groups, once when
 it is made and then at each `step()`. For factors without an object see schedules.py."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tinygrad_lite.kernels.watch import launch
 from tinygrad_lite.optim.optimizer import Optimizer
 
 
 class LRScheduler:
-    """base_lrs: of the groups, as they were when it was made; last_epoch: calls of step()"""
+    """base_lrs: of the groups, as they were when it was made; last_epoch: calls of step(). Rates
+    follow from these two: what somebody else has set in between is refused, not overwritten."""
+
+    numbers = itertools.count()
 
     def __init__(self, optimizer: Optimizer):
-        self.optimizer, self.last_epoch = optimizer, 0
+        self.optimizer, self.last_epoch, self.made = optimizer, 0, next(self.numbers)
         self.base_lrs = [float(group["lr"]) for group in optimizer.param_groups]
         self._set()
 
@@ -24,12 +29,22 @@ class LRScheduler:
         return base * self.factor(epoch)
 
     def step(self) -> None:
+        launch(self._step)  # in a jitted function, at each of its calls
+
+    def _step(self) -> None:
+        if self.get_last_lr() != self.set_lrs:
+            raise RuntimeError(
+                f"{type(self).__name__}: learning rates are set by one scheduler alone.\n"
+                f"  got {self.get_last_lr()}, where it has set {self.set_lrs}\n"
+                "  try SequentialLR for one after the other, LambdaLR for a product of factors"
+            )
         self.last_epoch += 1
         self._set()
 
     def _set(self) -> None:
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = self.rate(base, self.last_epoch)
+        self.set_lrs = self.get_last_lr()
 
     def get_last_lr(self) -> list[float]:
         return [group["lr"] for group in self.optimizer.param_groups]
@@ -158,7 +173,11 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     (Loshchilov, Hutter 2016)"""
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0):
-        _positive("CosineAnnealingWarmRestarts", T_0=T_0, T_mult=T_mult)
+        if T_0 < 1 or T_mult < 1 or T_0 % 1 or T_mult % 1:
+            raise ValueError(
+                "CosineAnnealingWarmRestarts: T_0 and T_mult are whole numbers from 1.\n"
+                f"  got {T_0} and {T_mult}\n  try 10 and 2"
+            )
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
         super().__init__(optimizer)
 
@@ -219,10 +238,11 @@ class SequentialLR(LRScheduler):
                 f"  got {len(schedulers)} and {len(milestones)}\n  try one milestone less"
             )
         self.schedulers, self.milestones = list(schedulers), list(milestones)
-        bases = schedulers[0].base_lrs
-        for group, base in zip(optimizer.param_groups, bases, strict=True):
+        first = min(schedulers, key=lambda one: one.made)  # which has seen the optimizer's own
+        for group, base in zip(optimizer.param_groups, first.base_lrs, strict=True):
             group["lr"] = base
         super().__init__(optimizer)
+        self.made = first.made
 
     def rate(self, base: float, epoch: int) -> float:
         number = sum(epoch >= milestone for milestone in self.milestones)

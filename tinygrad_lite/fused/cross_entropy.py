@@ -12,10 +12,9 @@ import math
 
 import numpy as np
 
-from tinygrad_lite.fused.softmax import log_of_sum, sum_and_ones
 from tinygrad_lite.kernels.arrays import as_array, as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import CHUNKS, kernel, part_of
-from tinygrad_lite.kernels.rows import largest, total
+from tinygrad_lite.kernels.rows import largest, log_of_sum, sum_and_ones, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.kernels.watch import procedure
 from tinygrad_lite.tensor import op

@@ -10,34 +10,10 @@ import numpy as np
 
 from tinygrad_lite.kernels.arrays import as_rows, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
-from tinygrad_lite.kernels.functions import inlined
-from tinygrad_lite.kernels.rows import dot, largest, total
+from tinygrad_lite.kernels.rows import dot, largest, log_of_sum, sum_and_ones, total
 from tinygrad_lite.kernels.simd import exp
 from tinygrad_lite.ops.axes import takes_axis
 from tinygrad_lite.tensor import op
-
-
-@inlined
-def sum_and_ones(exps):
-    """(a, n) with a + n the sum of exps (C,), exponentials of which none is above 1. If a single 1
-    is most of it, that is n, and a has the digits of the small ones; exps is changed."""
-    of_all = np.float64(total(exps))
-    if of_all < 1.0 or of_all >= 1.5:
-        return of_all, 0.0
-    one, zero, ones = exps.dtype.type(1), exps.dtype.type(0), 0
-    for j in range(exps.size):
-        is_one = exps[j] == one
-        exps[j] = zero if is_one else exps[j]
-        ones += is_one
-    return np.float64(total(exps)), np.float64(ones)
-
-
-@inlined
-def log_of_sum(others):
-    """log(1 + others) in float64; `log1p` of the library takes several times as long."""
-    if others < 1e-5:
-        return others * (1.0 - others * (0.5 - others / 3.0))
-    return np.log(1.0 + others)
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Reductions of one row inside a kernel: `total`, `dot`, `streamed_dot`, `largest`.
+"""Reductions of one row inside a kernel: `total`, `dot`, `streamed_dot`, `largest`, `sum_and_ones`.
 
 LLVM may vectorise a sum only if it may reorder it, and then reorders it as it likes: differently
 right after compiling and after loading from disk, and differently on other CPUs. These reductions
@@ -15,6 +15,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from tinygrad_lite.kernels.functions import inlined
 
 LANES = 16
 BLOCK = 1024  # numbers that are added in their own precision
@@ -211,3 +213,26 @@ dot = _reduction("dot", 0.0, _dot_in_python, 2)
 streamed_dot = _reduction("dot", 0.0, _dot_in_python, 2, AHEAD)
 # A NaN is passed over here; it shows when the row is used.
 largest = _reduction("largest", -np.inf, lambda x: np.fmax.reduce(x), 1)
+
+
+@inlined
+def sum_and_ones(exps):
+    """(a, n) with a + n the sum of exps (C,), exponentials of which none is above 1. If a single 1
+    is most of it, that is n, and a has the digits of the small ones; exps is changed."""
+    of_all = np.float64(total(exps))
+    if of_all < 1.0 or of_all >= 1.5:
+        return of_all, 0.0
+    one, zero, ones = exps.dtype.type(1), exps.dtype.type(0), 0
+    for j in range(exps.size):
+        is_one = exps[j] == one
+        exps[j] = zero if is_one else exps[j]
+        ones += is_one
+    return np.float64(total(exps)), np.float64(ones)
+
+
+@inlined
+def log_of_sum(others):
+    """log(1 + others) in float64; `log1p` of the library takes several times as long."""
+    if others < 1e-5:
+        return others * (1.0 - others * (0.5 - others / 3.0))
+    return np.log(1.0 + others)

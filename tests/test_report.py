@@ -175,10 +175,14 @@ def test_sparks_and_points():
 def test_what_it_has_not_written_is_never_replaced(trained, tmp_path, command, capsys):
     ends = {"plot": "png", "report": "html", "ablate": "png"}
     end = ends.get(command[0], command[-1].removeprefix("--"))
-    for name in (f"mine.{end}", f"link.{end}", f"folder.{end}"):
+    like = {"png": b"\x89PNG\r\n\x1a\nmine", "html": b"<!doctype html><p>mine",
+            "json": b'{"generator": "mine"}'}[end]  # fmt: skip
+    for name in (f"mine.{end}", f"like.{end}", f"link.{end}", f"folder.{end}"):
         path = tmp_path / name
         if name.startswith("mine"):
             path.write_text("mine")
+        elif name.startswith("like"):
+            path.write_bytes(like)
         elif name.startswith("link"):
             path.symlink_to(tmp_path / "text.txt")
         else:
@@ -186,6 +190,7 @@ def test_what_it_has_not_written_is_never_replaced(trained, tmp_path, command, c
         assert run([*command, name]) == 2
         assert "a file " in capsys.readouterr().err
     assert (tmp_path / f"mine.{end}").read_text() == "mine"
+    assert (tmp_path / f"like.{end}").read_bytes() == like
     assert (tmp_path / "text.txt").read_text() == NASTY
     for _ in range(2):  # its own it may replace
         assert run([*command, f"new.{end}"]) == 0

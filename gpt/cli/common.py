@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -10,14 +11,18 @@ from pathlib import Path
 from gpt.cli import console
 from gpt.config import TrainConfig
 from gpt.errors import require
+from gpt.mark import EARLIER, MARK
 from gpt.model import GPT
 from gpt.text.corpus import Corpus, Source, Survey
 from gpt.text.finding import default_corpus, load_corpus, located
 from gpt.text.tokenizers import CharTokenizer, Tokenizer
-from gpt.text.tokens import Tokens, tokenized
+from gpt.text.tokens import TokenIds, Tokens, tokenized
+from gpt.training.evaluate import FINAL
 from gpt.training.run import Run
 from gpt.writing.sampling import Sampling
 from tinygrad_lite import distributed, get_precision, has_bfloat16, on_compile, precision
+
+LOOKED_AT = 4096  # bytes of a file that may be replaced
 
 
 def announce_compilation() -> None:
@@ -87,6 +92,16 @@ def tokens_of(corpus: Corpus, survey: Survey, tokenizer: Tokenizer, config: Trai
         return tokenized(corpus, survey, tokenizer, config.validation, config.split, bar)
 
 
+def tell_unknown(tokenizer: Tokenizer, what: str, tokens: TokenIds, share: float = 0.0) -> None:
+    """Say how much of a text a model of words has no token for, where that is more than a share"""
+    if tokenizer.kind == "words" and len(tokens):
+        unknown = float((tokens[:FINAL] == 0).mean())
+        if unknown > share:
+            console.complain(
+                f"{max(unknown, 0.01):.0%} of {what} are words that the model has no token for"
+            )
+
+
 def confirm_replacing(run: Run) -> None:
     """On a terminal, ask before --force removes a run; ValueError unless the answer is yes"""
     if run.is_there() and sys.stdin is not None and sys.stdin.isatty():
@@ -101,9 +116,9 @@ def confirm_replacing(run: Run) -> None:
         )
 
 
-def check_target(path: Path, beginning: bytes) -> None:
+def check_target(path: Path, beginning: bytes, mark: str = MARK) -> None:
     """Before anything is computed: a file can be written there, and what it replaces, if anything,
-    is one that this command has written: it begins like one."""
+    is one that this command has written: it begins like one, and has our mark soon after."""
     require(
         path.parent.is_dir() and not path.is_dir(),
         "a file is written into a folder that is there.",
@@ -114,11 +129,13 @@ def check_target(path: Path, beginning: bytes) -> None:
         with contextlib.suppress(OSError):
             if path.is_file() and not path.is_symlink():
                 with path.open("rb") as file:
-                    if file.read(len(beginning)) == beginning:
-                        return
+                    head = file.read(LOOKED_AT)
+                ours = mark.encode() in head or EARLIER.encode() in head
+                if head.startswith(beginning) and ours:
+                    return
         raise ValueError(
             "a file that this command has not written is never replaced.\n"
-            f"  got {path}\n  try another name"
+            f"  got {path}\n  try another name, or rm {shlex.quote(str(path))}"
         )
 
 

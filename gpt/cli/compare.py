@@ -25,7 +25,7 @@ def compare_command(args: Namespace) -> None:
     path = Path(args.out)
     check_target(path, BEGINNINGS.get(path.suffix.lower(), b""))
     if args.csv:
-        check_target(Path(args.csv), ",".join(COLUMNS).encode())
+        check_target(Path(args.csv), ",".join(COLUMNS).encode(), mark="")  # it says enough
     if args.tensorboard:
         folder = Path(args.tensorboard)
         require(

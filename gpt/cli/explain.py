@@ -20,11 +20,14 @@ from gpt.inside.page import BEGINNING as PAGE
 from gpt.inside.page import page_data, page_of
 from gpt.inside.predictions import Surprise, likeliest, surprises
 from gpt.inside.stages import after_layers, before_layers, of_layer
+from gpt.mark import MARK
 from gpt.model import GPT
 from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
 from gpt.training.run import Run
 from tinygrad_lite import write_atomically
+
+JSON = b'{"generator"'  # how it begins
 
 
 def explain_command(args: Namespace) -> None:
@@ -65,7 +68,7 @@ def _check_files(args: Namespace, config: GPTConfig) -> None:
         "two commands",
     )
     if args.json:
-        check_target(Path(args.json), b'{"prompt"')
+        check_target(Path(args.json), JSON)
     if args.html:
         check_target(Path(args.html), PAGE)
     if args.figures:
@@ -110,7 +113,12 @@ def _explain_loss(model: GPT, tokenizer: Tokenizer, tokens: np.ndarray, args: Na
                  for i, p in s.likeliest]}
             for piece, s in zip(pieces[1:], found, strict=True)
         ]  # fmt: skip
-        first = {"prompt": args.prompt, "tokens": tokens.tolist(), "pieces": pieces}
+        first = {
+            "generator": MARK,
+            "prompt": args.prompt,
+            "tokens": tokens.tolist(),
+            "pieces": pieces,
+        }
         _write_json(args, {**first, "expected": expected})
 
 
@@ -142,6 +150,7 @@ def as_json(forward: ForwardPass, tokenizer: Tokenizer, prompt: str, count: int)
     chosen = likeliest(forward["probabilities"][-1], count)
     names = labels(tokenizer, [i for i, _ in chosen])
     return {
+        "generator": MARK,
         "prompt": prompt,
         "tokens": forward.tokens.tolist(),
         "pieces": tokenizer.pieces(forward.tokens),

@@ -19,6 +19,7 @@ from gpt.inside.ablation import Ablation
 from gpt.inside.forward import ForwardPass
 from gpt.inside.labels import cut, labels
 from gpt.inside.predictions import likeliest, logit_lens
+from gpt.mark import MARK
 from gpt.model import GPT
 from gpt.text.tokenizers import Tokenizer
 from tinygrad_lite import write_atomically
@@ -88,7 +89,7 @@ def save_figure(figure: Any, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     kind = path.suffix.removeprefix(".").lower()
-    metadata = {"Date": None} if kind == "svg" else {}
+    metadata = {"Creator": MARK, "Date": None} if kind == "svg" else {"Software": MARK}
     write_atomically(
         path, lambda file: figure.savefig(file, format=kind, dpi=110, metadata=metadata)
     )

@@ -14,6 +14,7 @@ from gpt.inside.forward import ForwardPass
 from gpt.inside.labels import labels
 from gpt.inside.predictions import likeliest, logit_lens
 from gpt.inside.stages import Stage, after_layers, before_layers, of_layer
+from gpt.mark import MARK
 from gpt.model import GPT
 from gpt.plain_json import dumps
 from gpt.text.tokenizers import Tokenizer
@@ -76,6 +77,7 @@ def page_of(data: dict | None, title: str, live: bool = False) -> str:
         "TITLE": as_html(title),
         "CONNECT": "'self'" if live else "'none'",
         "LIVE": "live" if live else "still",
+        "MARK": MARK,
     }
     # Placeholders stand in the template alone: what is put in is not searched for others
     pieces = page.split("%%")

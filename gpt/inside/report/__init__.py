@@ -9,6 +9,7 @@ import numpy as np
 from gpt.inside.history import History, read_history, thinned
 from gpt.inside.page import as_html, as_script
 from gpt.inside.probes import read_probes
+from gpt.mark import MARK
 from gpt.training.run import Run
 
 MOST = 800  # points of a curve
@@ -33,6 +34,7 @@ def report_of(run: Run) -> str:
     }
     files = resources.files("gpt") / "inside" / "report"
     parts = {
+        "MARK": MARK,
         "STYLE": (resources.files("gpt") / "inside" / "page" / "style.css").read_text("utf-8"),
         "SCRIPT": (files / "report.js").read_text("utf-8"),
         "DATA": as_script(data),

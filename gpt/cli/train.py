@@ -9,7 +9,12 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from gpt.cli import console, planning, ranks
-from gpt.cli.common import announce_compilation, check_target, confirm_replacing
+from gpt.cli.common import (
+    announce_compilation,
+    check_target,
+    confirm_replacing,
+    tell_unknown,
+)
 from gpt.cli.console import say
 from gpt.cli.planning import Plan
 from gpt.cli.report import write_report
@@ -22,10 +27,10 @@ from gpt.inside.probes import Probe, read_probes
 from gpt.text.counts import levels, standing
 from gpt.text.tokenizers import Tokenizer
 from gpt.text.tokens import TokenIds, Tokens
-from gpt.training.clock import TAIL, fit
+from gpt.training.clock import TAIL, fit, limit
 from gpt.training.evaluate import FINAL, bits, evaluate
 from gpt.training.loop import StepRecord, train, windows_of
-from gpt.training.measure import measure, predicted_seconds
+from gpt.training.measure import least_seconds, measure, predicted_seconds
 from gpt.training.run import Run
 from gpt.training.saving import Saver
 from gpt.training.setup import Setup
@@ -36,6 +41,8 @@ from tinygrad_lite import distributed, precision, set_num_threads
 
 SAMPLE_SEED = 42
 HARDLY = 50  # steps: with fewer by the clock the user is told so
+UNKNOWN_WORDS = 0.02  # of a text: more are told
+LATE = 1.05  # times the time that is given: a run by the clock that takes longer is told
 
 
 def train_command(args: Namespace) -> None:
@@ -101,7 +108,7 @@ def _train(args: Namespace, stopping: Stopping) -> None:
                 f" {state.best_step}, are kept"
             )
         elif config.minutes:
-            _say_how_far(state, len(tokens.training))
+            _say_how_far(state, plan)
         _say_best(run, state, tokens, last)
         reported = _report(run)
     say(f"{console.duration(time.monotonic() - args.began)} in all; everything is in {run.folder}")
@@ -154,10 +161,11 @@ def _goes_further(args: Namespace, plan: Plan, state: TrainState) -> str:
     return f"{fewer}; --steps {2 * max(state.step, state.config.steps)} goes on"
 
 
-def _say_how_far(state: TrainState, training: int) -> None:
+def _say_how_far(state: TrainState, plan: Plan) -> None:
     """That a run by the clock has ended before its time, or that this was hardly enough"""
-    time_, given = state.seconds, 60 * state.config.minutes
-    if time_ < 0.9 * given - TAIL:
+    time_, given, training = state.seconds, 60 * state.config.minutes, len(plan.tokens.training)
+    enough = state.step >= limit(state, training, _in_step(plan, state))
+    if enough and time_ < 0.9 * given - TAIL:
         say(
             f"ended after {console.duration(time_)} of {console.duration(given)}: more reading of"
             f" {training:,} tokens would teach them by heart"
@@ -171,12 +179,9 @@ def _say_how_far(state: TrainState, training: int) -> None:
 
 def _say_what_is_odd(args: Namespace, plan: Plan) -> None:
     tokenizer, training = plan.setup.tokenizer, plan.tokens.training
-    if tokenizer.kind == "words":
-        unknown = float((training[:FINAL] == 0).mean())
-        if unknown > 0.02:
-            console.complain(
-                f"{unknown:.0%} of this text are words that the model has no token for"
-            )
+    tell_unknown(tokenizer, "the training text", training, UNKNOWN_WORDS)
+    if plan.setup.train.validation:
+        tell_unknown(tokenizer, "the validation text", plan.tokens.validation, UNKNOWN_WORDS)
     if args.verbose:
         console.windows(tokenizer, training, plan.setup.model.block_size)
 
@@ -195,6 +200,8 @@ def _go_on(args: Namespace, plan: Plan, state: TrainState) -> None:
         console.complain(f"{run.log} has lost {console.many(lost, 'step')} of {state.step}")
     _match_best(plan, state)
     if not state.done():  # a run that is stopped once more knows what was asked of it
+        if plan.text is not None:
+            run.keep_text(plan.text)
         plan.setup.write(run.folder)
     run.setup = plan.setup
 
@@ -243,9 +250,14 @@ def _measured(plan: Plan, state: TrainState) -> tuple[float, float]:
     """Seconds of a step, and memory in MB; and as many steps as there is time for"""
     seconds, peak_mb = measure(plan.setup.model, state.config, plan.tokens.training)
     if state.config.minutes:
-        training, size = len(plan.tokens.training), plan.setup.model.block_size
-        fit(state, seconds, training, windows_of(training, state.config, size) * size)
+        fit(state, seconds, len(plan.tokens.training), _in_step(plan, state))
     return seconds, peak_mb
+
+
+def _in_step(plan: Plan, state: TrainState) -> int:
+    """Tokens that a step trains on"""
+    size = plan.setup.model.block_size
+    return windows_of(len(plan.tokens.training), state.config, size) * size
 
 
 def _show_card(plan: Plan, state: TrainState) -> None:
@@ -257,9 +269,15 @@ def _show_card(plan: Plan, state: TrainState) -> None:
     left = predicted_seconds(seconds, state, model, counts)
     rows = console.card_rows(model, config, plan.name, parameters, counts, left, peak_mb)
     if config.minutes:
-        rows["here"] = (
-            f"at most {console.duration(60 * config.minutes)} in all, and {peak_mb:.0f} MB"
-        )
+        assert state.began is not None
+        least = time.monotonic() - state.began + TAIL
+        least += least_seconds(seconds, config, model, counts)
+        late = least > LATE * 60 * config.minutes
+        in_all = console.duration(math.ceil(least if late else 60 * config.minutes))
+        rows["here"] = f"{'about' if late else 'at most'} {in_all} in all, and {peak_mb:.0f} MB"
+        if late:
+            rows["here"] += ": the time that is given is too short for two steps and the last"
+            rows["here"] += " evaluation"
     if distributed.size() > 1:
         rows["ranks"] = ranks.described()
         windows = windows_of(counts[0], config, model.block_size)

@@ -30,7 +30,8 @@ def most_steps(config: TrainConfig, training: int, in_step: int) -> int:
     return min(max(LEAST_STEPS, round(PASSES * training / in_step)), MOST)
 
 
-def _limit(state: TrainState, training: int, in_step: int) -> int:
+def limit(state: TrainState, training: int, in_step: int) -> int:
+    """The step after which a run by the clock has read its text as often as is good"""
     return min(state.counted_from + most_steps(state.config, training, in_step), MOST)
 
 
@@ -40,7 +41,7 @@ def fit(state: TrainState, seconds: float, training: int, in_step: int) -> None:
     taken = state.seconds if state.began is None else time.monotonic() - state.began
     left = distributed.from_first(max(60 * state.config.minutes - taken - TAIL, 0.0))
     steps = state.step + max(1, round(left / max(seconds, 1e-6)))
-    steps = max(state.step, min(steps, _limit(state, training, in_step)))
+    steps = max(state.step, min(steps, limit(state, training, in_step)))
     state.config = dataclasses.replace(state.config, steps=steps)
 
 
@@ -56,7 +57,7 @@ class Clock:
         self.pace = 0.0  # seconds from step to step
         self.per_token = math.inf  # seconds of an evaluation, where one has told
         self.first = self.fitted = state.step
-        self.most = _limit(state, training, in_step)
+        self.most = limit(state, training, in_step)
         self.last = time.monotonic()
         if not state.done() and state.config.steps < state.step + FEW:  # too few to know the pace
             state.config = dataclasses.replace(state.config, steps=state.step + FEW)
@@ -90,7 +91,10 @@ class Clock:
             return
         share = max(1 / (count - 1), 1 / (SHARE * state.config.steps + 1))
         self.pace += (taken - self.pace) * share
-        left = 60 * state.config.minutes - state.seconds - TAIL - self.last_evaluation()
+        # Where the loss rises the best weights, too, are evaluated once more
+        evaluations = 2 if 0 < state.best_step < state.evaluated else 1
+        left = 60 * state.config.minutes - state.seconds - TAIL
+        left -= evaluations * self.last_evaluation()
         often = max(1, state.config.steps // FITS)
         if left <= 0 or count < FEW or state.step - self.fitted >= often:
             self.fitted = state.step

@@ -74,16 +74,22 @@ def measure(
         compile_ahead(lambda: (step(), evaluation()))
     state = TrainState(model, config)
     seconds: list[float] = []
-    while len(seconds) <= STEPS[0] or (
-        sum(seconds[1:]) < min(enough, SHARE * config.steps * seconds[-1])
-        and len(seconds) <= STEPS[1]
+    while (
+        len(seconds) <= 1  # of steps that take long one is enough
+        or (len(seconds) <= STEPS[0] and sum(seconds[1:]) < enough)
+        or (
+            sum(seconds[1:]) < min(enough, SHARE * config.steps * seconds[-1])
+            and len(seconds) <= STEPS[1]
+        )
     ):
         start = time.perf_counter()
         with contextlib.suppress(NonFiniteError):  # the run itself will say so
             train_step(state, training)
         seconds.append(distributed.largest(time.perf_counter() - start))
     # Not the median: while something else computes, many steps take far longer than most will
-    return statistics.quantiles(seconds[1:], n=4)[0], peak_memory_mb()
+    few = len(seconds) <= STEPS[0]
+    step_seconds = min(seconds[1:]) if few else statistics.quantiles(seconds[1:], n=4)[0]
+    return step_seconds, peak_memory_mb()
 
 
 def predicted_seconds(
@@ -95,11 +101,24 @@ def predicted_seconds(
     counts    tokens of both splits
     """
     config, left = state.config, state.config.steps - state.step
-    windows = windows_of(counts[0], config, model.block_size)
-    token = seconds / (windows * model.block_size) / 3  # without a backward pass
     interval = config.eval_interval or max(1, config.steps // 10)
     read = (left // interval) * min(config.eval_tokens, counts[1]) + min(counts[1], FINAL)
-    return left * seconds + read * token
+    return left * seconds + read * _predicted_token(seconds, config, model, counts)
+
+
+def least_seconds(
+    seconds: float, config: TrainConfig, model: GPTConfig, counts: tuple[int, int]
+) -> float:
+    """How long a run by the clock will take at least: two steps, and its last evaluation"""
+    return 2 * seconds + min(counts[1], FINAL) * _predicted_token(seconds, config, model, counts)
+
+
+def _predicted_token(
+    seconds: float, config: TrainConfig, model: GPTConfig, counts: tuple[int, int]
+) -> float:
+    """Seconds of an evaluation for each token: those of a step, without its backward pass"""
+    windows = windows_of(counts[0], config, model.block_size)
+    return seconds / (windows * model.block_size) / 3
 
 
 def peak_memory_mb() -> float:

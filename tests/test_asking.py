@@ -67,7 +67,7 @@ def test_a_mistake_ends_the_answer_only(mini, monkeypatch, capsys):
 
 def test_chat_goes_on_with_the_whole_text(mini, monkeypatch, capsys):
     command = ["chat", mini, "--tokens", "4", "--temperature", "0"]
-    out = asked(monkeypatch, capsys, command, "the river\nthe smith\n").out
+    out = asked(monkeypatch, capsys, command, "the river\nthe smith\n/Quit\nnot read\n").out
     model, tokenizer = gpt.load(mini)
     config = gpt.Run.open(mini).read_setup().train
     told = [*tokenizer.encode("the river\n")]

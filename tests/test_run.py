@@ -81,6 +81,21 @@ def test_a_folder_is_what_its_path_leads_to(home, out, capsys):
     assert not list(made.folder.iterdir())
 
 
+@pytest.mark.parametrize("out", ["text.txt/run", "closed/new/run"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
+    home, out, monkeypatch, capsys
+):
+    Path("closed").mkdir()
+    access, closed = os.access, os.path.realpath("closed")
+    monkeypatch.setattr(os, "access", lambda p, mode: str(p) != closed and access(p, mode))
+    monkeypatch.setattr("gpt.cli.planning.measure", None)
+    before = contents(home)
+    for command in (["train", "text.txt", "--minutes", "1"], ["train", "text.txt", *TINY]):
+        assert run([*command, "--out", out]) == 2
+        assert "where folders can be made" in capsys.readouterr().err
+    assert contents(home) == before
+
+
 def test_standard_input_has_a_name(home, monkeypatch):
     class Stdin:
         buffer = io.BytesIO(TEXT.encode())

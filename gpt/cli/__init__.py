@@ -46,6 +46,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
+    if sys.stdin is None:  # closed
+        sys.stdin = open(os.devnull)  # noqa: SIM115
     for name in ("stdout", "stderr"):  # closed, or of an encoding that lacks some signs
         stream: Any = getattr(sys, name)
         if stream is None:

@@ -19,8 +19,8 @@ QUITS = ("quit", "exit")
 
 
 def questions(question: str) -> Iterator[str]:
-    """Lines that the user enters, with history and editing, until 'quit', the end of input or
-    Ctrl-C"""
+    """Lines that the user enters, with history and editing, until 'quit' or '/quit', the end of
+    input or Ctrl-C"""
     with contextlib.suppress(ImportError):  # not on every system
         importlib.import_module("readline")  # input() edits lines once it is imported
     while True:
@@ -29,7 +29,7 @@ def questions(question: str) -> Iterator[str]:
         except (EOFError, KeyboardInterrupt):
             say()
             return
-        if line.strip().lower() in QUITS:
+        if line.strip().lower().removeprefix("/") in QUITS:
             return
         yield line
 

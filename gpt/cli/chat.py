@@ -25,15 +25,17 @@ def chat_command(args: Namespace) -> None:
 
 
 def _talk(model: GPT, tokenizer: Tokenizer, args: Namespace) -> None:
-    line_end = "\n" if tokenizer.kind != "characters" or "\n" in tokenizer.pieces(
-        range(tokenizer.vocab_size)
-    ) else " "  # fmt: skip
+    characters = tokenizer.kind == "characters"
+    known = tokenizer.pieces(range(tokenizer.vocab_size)) if characters else ["\n"]
+    line_end = next((end for end in ("\n", " ") if end in known), "")
     told = np.empty(0, np.int64)
     for number, line in enumerate(questions("> ")):
         try:
             told = np.concatenate([told, tokenizer.encode(line + line_end)])
         except ValueError as error:
             console.complain(str(error))
+            continue
+        if not len(told):
             continue
         written = write_on(model, tokenizer, told, args, args.seed + number)
         told = np.concatenate([told, tokenizer.encode(written)])

@@ -4,11 +4,11 @@ import collections
 import contextlib
 import math
 import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.color import ColorSystem
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -268,9 +269,11 @@ class DownloadBar:
 
 
 def write(text: str, style: str | None = None) -> None:
-    """Text as it is, at once"""
-    console.out(text, end="", highlight=False, style=style)
-    sys.stdout.flush()
+    """Text as it is, each tab and form feed of it, at once"""
+    if style and console.color_system:  # rich's own ways of writing leave signs out, and widen tabs
+        text = Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+    console.file.write(text)
+    console.file.flush()
 
 
 def show_json(data: Any) -> None:

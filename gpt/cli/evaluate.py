@@ -11,6 +11,7 @@ from gpt.cli.common import (
     has_corpus,
     measured_tokens,
     own_tokens,
+    tell_unknown,
     writing_precision,
 )
 from gpt.cli.console import number, say
@@ -37,6 +38,7 @@ def eval_command(args: Namespace) -> None:
         f"{len(validation)} tokens",
         "a longer text",
     )
+    tell_unknown(tokenizer, "the text", validation)
     # What is counted is the run's own, if it is there
     training = _training_tokens(run) if args.corpus else tokens.training
     announce_compilation()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt.cli import console
-from gpt.cli.common import announce_compilation, sampling_of, writing_precision
+from gpt.cli.common import announce_compilation, sampling_of, tell_unknown, writing_precision
 from gpt.cli.console import say
 from gpt.cli.numbers import surprised
 from gpt.errors import require
@@ -67,6 +67,8 @@ def generate_command(args: Namespace) -> None:
     config = run.read_setup().train
     model, tokenizer = run.load_best()
     text, prompt = _prompt(args, tokenizer)
+    if args.prompt is not None or args.prompt_file:
+        tell_unknown(tokenizer, "the prompt", prompt)
     size = model.config.block_size
     if len(prompt) > size:
         console.complain(f"the prompt has {len(prompt)} tokens: the model sees its last {size}")

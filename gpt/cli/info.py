@@ -6,6 +6,7 @@ from pathlib import Path
 from gpt.cli import console
 from gpt.cli.console import number, say
 from gpt.config import GPTConfig
+from gpt.errors import require
 from gpt.presets import Preset, preset
 from gpt.size import describe
 from gpt.text.named import shipped
@@ -16,6 +17,12 @@ def info_command(args: Namespace) -> None:
     if (Path(args.model) / "config.json").is_file():
         from gpt.training.run import Run  # with the engine, which takes long to start
 
+        require(
+            args.vocab_size is None,
+            "info: the vocabulary of a run is that of its tokenizer.",
+            f"{args.model} with --vocab-size {args.vocab_size}",
+            "a preset, or no --vocab-size",
+        )
         run = Run.open(args.model)
         setup = run.read_setup()
         config, train = setup.model, setup.train
@@ -23,7 +30,9 @@ def info_command(args: Namespace) -> None:
     else:
         trained = {}
         chosen = preset(args.model)
-        options = {"vocab_size": args.vocab_size or vocab_size_of(chosen), **chosen.model}
+        options = {"vocab_size": vocab_size_of(chosen), **chosen.model}
+        if args.vocab_size is not None:
+            options["vocab_size"] = args.vocab_size
         config, batch_size = GPTConfig(**options), chosen.train["batch_size"]
     about = describe(config, batch_size) | trained
     if args.json:

@@ -132,7 +132,9 @@ def resumed(args: Namespace) -> Plan:
         f"gpt train CORPUS --resume {folder}, if it is elsewhere",
     )
     run.check_last()
-    source, corpus = find_corpus(source, run.text)
+    _check_standard_input(args)
+    piped = "-" in (args.corpus or ())  # read anew, not from what the run has kept
+    source, corpus = find_corpus(source, None if piped else run.text)
     survey = surveyed(corpus)
     require(
         not setup.format or survey.sha256 == setup.corpus_sha256 or args.allow_changed_corpus,
@@ -218,9 +220,11 @@ def _planned(
     """With the tokens, after checks that it can be trained"""
     tokens = tokens or tokens_of(corpus, survey, setup.tokenizer, setup.train)
     _check_size(setup, tokens)
-    training_files = {d.path for d in corpus.documents[: -corpus.given or None] if d.path}
-    if corpus.given and training_files & {d.path for d in corpus.documents[-corpus.given :]}:
-        console.complain("a text is for training and for validation: the losses say little")
+    if corpus.given or setup.train.split == "files":
+        splits = corpus.splits(survey.lengths, setup.train.validation, setup.train.split)
+        learned, judged = ({span.document.place for span in spans} for spans in splits)
+        if learned & judged and setup.train.validation:
+            console.complain("a text is for training and for validation: the losses say little")
     piped = [d.path for d in corpus.documents if d.name == "standard input"]
     training = len(tokens.training)
     few = training < ENOUGH * setup.tokenizer.vocab_size
@@ -264,13 +268,17 @@ def _place(args: Namespace, source: Source, corpus: Corpus) -> tuple[str, Run]:
     return name, Run.create(folder, args.force, made_from)
 
 
-def _source(args: Namespace, default: list[str]) -> Source:
+def _check_standard_input(args: Namespace) -> None:
     require(
         distributed.size() == 1 or "-" not in (args.corpus or ()),
         "train: each rank reads the text, and only the first has a standard input.",
         f"- with {distributed.size()} ranks",
         "a file",
     )
+
+
+def _source(args: Namespace, default: list[str]) -> Source:
+    _check_standard_input(args)
     names = tuple(args.corpus or default)
     require(
         not args.include or any(map(may_be_folder, (*names, *(args.validation_file or ())))),

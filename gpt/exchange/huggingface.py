@@ -18,7 +18,13 @@ from gpt.config import GPTConfig
 from gpt.errors import require
 from gpt.size import describe
 from gpt.text.tokenizer_files import tokenizer_from_files
-from gpt.text.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from gpt.text.tokenizers import (
+    UNKNOWN,
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    WordTokenizer,
+)
 from gpt.training.room import check_room
 from gpt.training.setup import write_json
 from tinygrad_lite import save_state
@@ -320,7 +326,9 @@ def tokenizer_to(tokenizer: Tokenizer) -> Any:
     from tokenizers import Tokenizer as Inner
 
     pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-    inner = Inner(models.WordLevel({p: i for i, p in enumerate(pieces)}, unk_token=pieces[0]))
+    # Of characters none stands for what is unknown: that is refused, as it is here
+    model = models.WordLevel({p: i for i, p in enumerate(pieces)}, unk_token=UNKNOWN)
+    inner = Inner(model)
     if isinstance(tokenizer, CharTokenizer):
         inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         inner.decoder = decoders.Fuse()

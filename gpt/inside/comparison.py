@@ -22,6 +22,8 @@ def differences(setups: Sequence[Setup]) -> dict[str, list[Any]]:
     every: list[dict[str, Any]] = [
         {
             "corpus": ", ".join(Path(name).name for name in s.corpus),
+            "validation texts": ", ".join(Path(name).name for name in s.source.validation),
+            "SHA-256 of the text": s.corpus_sha256[:8],
             "tokenizer": s.tokenizer.kind,
             **dataclasses.asdict(s.model),
             **dataclasses.asdict(s.train),

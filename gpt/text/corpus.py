@@ -5,6 +5,7 @@ Of each document, or of all of them as a row, the end is kept for validation.
 """
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ class Document:
         if self.path is None:
             return iter([shipped(self.name)])
         return read_text(self.path, self.errors, self.name)
+
+    @property
+    def place(self) -> str:
+        """The same for two names of one file"""
+        return self.name if self.path is None else os.path.realpath(self.path)
 
     @property
     def stamp(self) -> tuple[int, ...]:

@@ -69,7 +69,8 @@ def build_tokenizer(
 
 
 def tokenizer_from_files(path: str | Path) -> Tokenizer:
-    """Of a tokenizer.json, or a folder that holds one or GPT-2's vocab.json and merges.txt"""
+    """Of a tokenizer.json, a run's or the library's, or a folder that holds one or GPT-2's
+    vocab.json and merges.txt"""
     path = Path(path)
     whole = path / "tokenizer.json" if path.is_dir() else path
     with _library(path, "there must be a tokenizer.json, or vocab.json with merges.txt"):
@@ -146,6 +147,9 @@ def _inner(text: str) -> Any:
 def _of_library(text: str) -> Tokenizer:
     from tokenizers import models
 
+    data = json.loads(text)
+    if isinstance(data, dict) and "kind" in data:
+        return tokenizer_from_json(data)
     inner = _inner(text)
     if not isinstance(inner.model, models.WordLevel):
         return ByteTokenizer(inner)

@@ -230,7 +230,8 @@ def _in_files(
                 about = {n: _write(building / n, s, tokenizer, dtype, counter) for n, s in both}
                 (building / "about.json").write_text(json.dumps(about))
                 check()  # or wrong tokens would be kept under the name of the right text
-                shutil.rmtree(folder, ignore_errors=True)  # damaged
+                if _open(folder, dtype) is None:  # else another process was faster
+                    shutil.rmtree(folder, ignore_errors=True)  # damaged
                 with contextlib.suppress(OSError):  # another process was faster
                     os.rename(building, folder)
             finally:

@@ -65,8 +65,8 @@ def check_lengths(training: int, validation: int, block_size: int) -> None:
     shorter = f", or --block-size {training // 4}" if validation > 0 and training > 3 else ""
     require(
         training > block_size and validation > 0,
-        "train: the training split must be longer than a block, and a tenth of the text is"
-        " kept for validation.",
+        "train: the training split must be longer than a block, and that for validation hold a"
+        " token to predict.",
         f"{training} + {validation} tokens with block_size={block_size}",
         f"a longer text{shorter}",
     )

@@ -18,14 +18,24 @@ def available_mb() -> float:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
         room.append(limit - process.memory_info().vms)
-    for most, used in (("memory.max", "memory.current"),
-                       ("memory/memory.limit_in_bytes",
-                        "memory/memory.usage_in_bytes")):  # fmt: skip
+    for most, used, stat in (("memory.max", "memory.current", "memory.stat"),
+                             ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes",
+                              "memory/memory.stat")):  # fmt: skip
         try:
-            room.append(int((GROUP / most).read_text()) - int((GROUP / used).read_text()))
+            taken = int((GROUP / used).read_text()) - _given_back(GROUP / stat)
+            room.append(int((GROUP / most).read_text()) - taken)
         except (OSError, ValueError):  # no such limit
             continue
     return max(min(room), 0.0) / 1e6
+
+
+def _given_back(stat: Path) -> int:
+    """Bytes of a container that hold parts of files, and are free as soon as they are needed"""
+    try:
+        said = dict(line.split() for line in stat.read_text().splitlines())
+        return int(said.get("total_inactive_file", said.get("inactive_file", "0")))
+    except (OSError, ValueError):
+        return 0
 
 
 def check_room(

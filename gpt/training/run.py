@@ -77,6 +77,13 @@ class Run:
             f"{folder}, which is a file",
             "another --out",
         )
+        above = next(path for path in (real, *real.parents) if os.path.lexists(path))
+        require(
+            above.is_dir() and os.access(above, os.W_OK | os.X_OK),
+            "run: --out must be where folders can be made and files written.",
+            f"{folder}, and {above} " + ("may not be changed" if above.is_dir() else "is a file"),
+            "another --out",
+        )
         inside = [s for s in sources if Path(os.path.realpath(s)).is_relative_to(real)]
         require(
             not inside,
@@ -174,7 +181,7 @@ class Run:
         self.setup = setup
         try:
             if text is not None:
-                _copy(text, self.text)
+                self.keep_text(text)
             if state is not None:
                 self.save_last(state)
             if weights is not None:
@@ -185,6 +192,11 @@ class Run:
             remove(self.folder)
             (self.folder / MAKING).unlink(missing_ok=True)
             raise
+
+    def keep_text(self, text: Path) -> None:
+        """Keep a file, because it will not be found again, in the place of one that is kept"""
+        if text != self.text:
+            _copy(text, self.text)
 
     def _check_place(self) -> None:
         """ValueError where the folder is not any more the one that was locked"""
@@ -370,7 +382,7 @@ class Run:
         probes = [p for p in read_records(self.probes) if isinstance(p.get("sample"), str)]
         if self.samples.exists() and self.probes.exists():
             write_text(self.samples, "".join(_sample(p["step"], p["sample"]) for p in probes))
-        return step - len({r["step"] for r in read_records(self.log) if r.get("loss")})
+        return step - len({r["step"] for r in read_records(self.log) if r.get("loss") is not None})
 
 
 def _place_of(folder: Path) -> tuple[int, int] | None:

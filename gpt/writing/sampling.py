@@ -1,5 +1,6 @@
 """Sampling: one token after another from the model's prediction, and the text that they are."""
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ import numpy as np
 
 from gpt.errors import require
 from gpt.model import GPT
-from tinygrad_lite import jit, no_grad
+from tinygrad_lite import jit, nn, no_grad
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,29 @@ def generate_with_logits(
         _check_prompt(prompt, model.config.vocab_size)
     rngs = [np.random.default_rng(seed + i) for i in range(len(prompts))]
     texts = [[int(token) for token in prompt] for prompt in prompts]
-    was_training = model.training
-    model.eval()
+    parts = list(model.modules())
+    longest = max(map(len, texts)) + tokens
+    reader = _CachedReader(model, len(texts), longest) if cache else _Reader(model)
+    for _ in range(tokens):
+        with no_grad(), _evaluating(parts):  # not while the caller has its turn
+            logits = reader.read(texts)
+        chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
+        for text, token in zip(texts, chosen, strict=True):
+            text.append(token)
+        yield list(zip(chosen, logits, strict=True))
+
+
+@contextlib.contextmanager
+def _evaluating(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Within this context modules are in evaluation mode; those that were training go on"""
+    training = [module for module in parts if module.training]
+    for module in training:
+        module.training = False
     try:
-        longest = max(map(len, texts)) + tokens
-        reader = _CachedReader(model, len(texts), longest) if cache else _Reader(model)
-        for _ in range(tokens):
-            with no_grad():  # not while the caller has its turn
-                logits = reader.read(texts)
-            chosen = [sampling.choose(*one) for one in zip(logits, texts, rngs, strict=True)]
-            for text, token in zip(texts, chosen, strict=True):
-                text.append(token)
-            yield list(zip(chosen, logits, strict=True))
+        yield
     finally:
-        model.train(was_training)
+        for module in training:
+            module.training = True
 
 
 def _check_prompt(prompt: np.ndarray, vocab_size: int) -> None:

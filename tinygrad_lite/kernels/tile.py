@@ -36,18 +36,17 @@ def tile_in_python(rows: int) -> Any:
     """
 
     def tile(c, c_at, ldc, a, a_at, a_row, a_column, b, b_at, depth, accumulate):
-        if a.dtype == np.uint32:
-            for half in (0, 1):
-                a_half, b_half = (_half_in_python(x, half) for x in (a, b))
-                tile(c, c_at, ldc, a_half, a_at, a_row, a_column, b_half, b_at, depth,
-                     accumulate or half == 1)  # fmt: skip
-            return
         columns = columns_of(c)
         b_strip = b[b_at : b_at + depth * columns].reshape(depth, columns)
         for i in range(rows):
             a_i = a[a_at + i * a_row :: a_column][:depth]
+            if a.dtype == np.uint32:
+                halves = ([_half_in_python(x, h) for x in (a_i, b_strip)] for h in (0, 1))
+                product = sum(x @ y for x, y in halves)
+            else:
+                product = a_i @ b_strip
             row = c[c_at + i * ldc : c_at + i * ldc + columns]
-            row[:] = a_i @ b_strip + (row if accumulate else 0)
+            row[:] = product + (row if accumulate else 0)  # C comes last, as in registers
 
     return tile
 

@@ -403,3 +403,30 @@ def test_recurrent_layers_that_read_stored_weights_have_tangents(kind):
     layer.bfloat16()
     tangents.append(tg.jvp(lambda x: layer(x)[0], (x,), (v,))[1].numpy())
     assert 0 < np.abs(tangents[0] - tangents[1]).max() < 0.05
+
+
+def test_schedulers_in_a_row_are_of_one_optimizer_and_in_their_order():
+    def made():
+        return optim.SGD([Tensor([0.0], requires_grad=True)], lr=1.0)
+
+    sgd = made()
+    three = [optim.ConstantLR(sgd, 0.5) for _ in range(3)]
+    for milestones in ([5, 2], [2, 2]):
+        with pytest.raises(ValueError, match="comes after the one before"):
+            optim.SequentialLR(sgd, three, milestones)
+    with pytest.raises(ValueError, match="those of its optimizer"):
+        optim.SequentialLR(sgd, [*three[:2], optim.ConstantLR(made(), 0.5)], [1, 2])
+
+
+@pytest.mark.parametrize("most", [-1.0, float("nan")])
+def test_a_largest_norm_is_no_negative_number(most):
+    x = Tensor([1.0], requires_grad=True)
+    x.sum().backward()
+    with pytest.raises(ValueError, match="the largest norm is not negative"):
+        optim.clip_grad_norm([x], most)
+    assert x.grad.item() == 1
+
+
+def test_a_place_before_the_first_is_no_matter_of_the_table():
+    with pytest.raises(IndexError, match="counted from 0"):
+        nn.Embedding(4, 2, rng=0)(np.array([-1]))

@@ -244,3 +244,10 @@ def test_texts_that_are_written_in_turns_leave_a_model_as_it_was():
     assert [b for _, b in pairs] == alone
     next(gpt.generate(model, [1, 2], 3))
     assert model.training
+
+
+def test_a_prompt_that_is_no_text_is_named(home, capsys):
+    assert run(["train", "text.txt", "--out", "a", *TINY, *STEPS]) == 0
+    Path("latin").write_bytes(b"caf\xe9")
+    assert run(["generate", "a", "--prompt-file", "latin"]) == 2
+    assert "got latin: " in capsys.readouterr().err

@@ -31,7 +31,10 @@ def announce_compilation() -> None:
     def once() -> None:
         if not said:
             said.append(True)
-            console.complain("compiling kernels, once on this machine: a quarter of a minute ...")
+            console.complain(
+                "compiling kernels that are not kept on this machine yet: up to a quarter of a"
+                " minute ..."
+            )
 
     on_compile(once)
 

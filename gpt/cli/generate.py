@@ -191,7 +191,13 @@ def _prompt(args: Namespace, tokenizer: Tokenizer) -> tuple[str, np.ndarray]:
     if args.prompt_file == "-":
         text = sys.stdin.read()
     elif args.prompt_file:
-        text = Path(args.prompt_file).read_text("utf-8")
+        try:
+            text = Path(args.prompt_file).read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"generate: a prompt is text in UTF-8.\n  got {args.prompt_file}: {error.reason}\n"
+                "  try iconv -f latin1 -t utf-8"
+            ) from error
     if text is None:  # what a text usually begins with
         if tokenizer.end_of_text is not None:
             return "", np.array([tokenizer.end_of_text])

@@ -44,9 +44,11 @@ def embedding_backward(chunk, dweight, g, index, add):
 @procedure
 def _check_index(index, rows):
     if index.size and (index.min() < 0 or index.max() >= rows):
+        larger = f"a table with {index.max() + 1} rows"
+        hint = larger if index.min() >= 0 else "places that are counted from 0"
         raise IndexError(
             f"embedding: every index must lie between 0 and {rows - 1}.\n"
-            f"  got {index.min()} to {index.max()}\n  try a table with {index.max() + 1} rows"
+            f"  got {index.min()} to {index.max()}\n  try {hint}"
         )
 
 

@@ -91,6 +91,8 @@ def _norm_and_factor(
     params: list[Tensor], max_norm: float, over_ranks: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """The norm (1,), and the factor (1,) that brings it down to max_norm; summed in float64"""
+    if not max_norm >= 0:
+        raise ValueError(f"clip: the largest norm is not negative.\n  got {max_norm}\n  try 1.0")
     if not over_ranks and any(map(is_divided, params)):
         raise ValueError(
             "clip: the norm is of all gradients, of which each rank has those of its own"

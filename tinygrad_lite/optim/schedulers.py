@@ -237,6 +237,16 @@ class SequentialLR(LRScheduler):
                 "SequentialLR: there is a milestone between each two schedulers.\n"
                 f"  got {len(schedulers)} and {len(milestones)}\n  try one milestone less"
             )
+        if sorted(set(milestones)) != list(milestones):
+            raise ValueError(
+                "SequentialLR: each milestone comes after the one before.\n"
+                f"  got {list(milestones)}\n  try {sorted(set(milestones))}"
+            )
+        if any(one.optimizer is not optimizer for one in schedulers):
+            raise ValueError(
+                "SequentialLR: all schedulers are those of its optimizer.\n"
+                "  got one of another optimizer\n  try one SequentialLR for each"
+            )
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         first = min(schedulers, key=lambda one: one.made)  # which has seen the optimizer's own
         for group, base in zip(optimizer.param_groups, first.base_lrs, strict=True):

@@ -82,6 +82,8 @@ def test_commands_succeed(name, least, tmp_path):
     ]
     assert len(lines) >= least
     for line in lines:
+        if "GPT_DATA_DIR" not in os.environ:  # the text that ships with gpt stands for the other
+            line = line.replace("gpt train shakespeare", "gpt train sample")
         path = f"{folder}:{os.environ['PATH']}"
         done = run(["bash", "-c", line], tmp_path, PATH=path, ROOT=str(ROOT), **offline)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

@@ -489,9 +489,9 @@ def test_a_run_by_the_clock_goes_on_with_the_time_that_is_left(monkeypatch):
     assert not other.done()
     assert 1.0 < state.seconds < 1.2  # of 1.8, less TAIL
     start = next(now)
+    other.best_step = 0  # those of before would have to be evaluated, too
     list(train(other, TOKENS[:2000], TOKENS[2000:]))
-    # Of 3.6, less TAIL, and time for the best weights, which may be those of before
-    assert 2.75 < (next(now) - start) / 1000 + state.seconds < 3.0
+    assert 2.8 < (next(now) - start) / 1000 + state.seconds < 3.0
     assert other.step > state.step
 
 

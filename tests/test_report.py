@@ -13,6 +13,7 @@ from gpt.cli import run
 from gpt.inside.forward import record_pass
 from gpt.inside.history import read_history, smoothed, sparkline, thinned
 from gpt.inside.probes import read_probes
+from gpt.mark import EARLIER, MARK
 from gpt.text.counts import gzip_loss, ngram_losses
 from gpt.training.run import Run
 
@@ -111,6 +112,9 @@ def test_a_page_that_is_not_the_runs_stays(trained, capsys):
     assert "there is no report: a file that this command has not written" in captured.err
     assert "report.html" not in captured.out
     assert trained.report.read_text() == "mine"
+    trained.report.write_text(f'<!doctype html>\n<meta content="{EARLIER}">')  # without a mark
+    assert run(["report", "a"]) == 0
+    assert MARK in trained.report.read_text()
 
 
 def test_a_run_whose_log_is_lost_can_be_resumed(trained, capsys):

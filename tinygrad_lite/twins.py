@@ -219,18 +219,18 @@ def convolution_weights(
 
 
 def rnn(x: Tensor, h: Tensor, w: Tensor, relu_: bool) -> Tensor:
-    found = []
+    found, w = [], _read(w)
     for a in x:
-        a = a + h @ _read(w).transpose()
+        a = a + h @ w.transpose()
         h = relu(a) if relu_ else tanh(a)
         found.append(h)
     return stack(found)
 
 
 def lstm(x: Tensor, h: Tensor, c: Tensor, w: Tensor) -> Tensor:
-    hs, cs = [], []
+    hs, cs, w = [], [], _read(w)
     for a in x:
-        i, f, g, o = chunk(a + h @ _read(w).transpose(), 4, -1)
+        i, f, g, o = chunk(a + h @ w.transpose(), 4, -1)
         c = logistic(f) * c + logistic(i) * tanh(g)
         h = logistic(o) * tanh(c)
         hs.append(h)
@@ -239,9 +239,9 @@ def lstm(x: Tensor, h: Tensor, c: Tensor, w: Tensor) -> Tensor:
 
 
 def gru(x: Tensor, h: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    found = []
+    found, w = [], _read(w)
     for a in x:
-        (xr, xz, xn), (ur, uz, un) = chunk(a, 3, -1), chunk(h @ _read(w).transpose() + b, 3, -1)
+        (xr, xz, xn), (ur, uz, un) = chunk(a, 3, -1), chunk(h @ w.transpose() + b, 3, -1)
         r, z = logistic(xr + ur), logistic(xz + uz)
         n = tanh(xn + r * un)
         h = n + z * (h - n)

@@ -9,12 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from gpt.cli import console, planning, ranks
-from gpt.cli.common import (
-    announce_compilation,
-    check_target,
-    confirm_replacing,
-    tell_unknown,
-)
+from gpt.cli.common import announce_compilation, check_target, confirm_replacing, tell_unknown
 from gpt.cli.console import say
 from gpt.cli.planning import Plan
 from gpt.cli.report import write_report

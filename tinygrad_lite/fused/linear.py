@@ -86,6 +86,11 @@ def from_stored(weight):
     return from_bfloat16(weight) if weight.dtype == np.uint16 else int8.from_int8(weight)
 
 
+def numbers_of(weight, dtype):
+    """A matrix of weights, also one that is stored, as contiguous numbers"""
+    return contiguous(from_stored(contiguous(weight)) if is_stored(weight) else weight, dtype)
+
+
 @op
 def linear(x, weight, bias=None):
     """x (..., C) @ weight (D, C) transposed (+ bias (D,)): (..., D)
@@ -114,10 +119,7 @@ def linear(x, weight, bias=None):
     rows = as_rows(x, dtype)
     few = len(rows) <= FEW and not (only_read and dtype != np.float32)
 
-    def whole():
-        return contiguous(from_stored(contiguous(weight)) if only_read else weight, dtype)
-
-    w = contiguous(weight) if only_read and few else whole()
+    w = contiguous(weight) if only_read and few else numbers_of(weight, dtype)
     bias = None if bias is None else contiguous(bias, dtype)
     y = np.empty((rows.shape[0], w.shape[0]), dtype, like=rows)
     if few and in_blocks:
@@ -132,7 +134,7 @@ def linear(x, weight, bias=None):
 
         def dx():
             out = np.empty_like(rows)
-            gemm(out[None], g_rows[None], (whole() if only_read else w)[None])
+            gemm(out[None], g_rows[None], (numbers_of(weight, dtype) if only_read else w)[None])
             return out.reshape(x.shape)
 
         def add_dw(out, add):

@@ -14,7 +14,7 @@ Backward in time, with a = x + h W^T: dh += da W, and at the end dW = sum over t
 
 import numpy as np
 
-from tinygrad_lite.fused.linear import from_stored, is_stored
+from tinygrad_lite.fused.linear import numbers_of
 from tinygrad_lite.kernels.arrays import as_rows, contiguous, float_dtype
 from tinygrad_lite.kernels.compile import kernel, part_of
 from tinygrad_lite.kernels.gemm import gemm
@@ -139,11 +139,6 @@ def _states(count, x, *first):
     return states
 
 
-def _numbers(w, dtype):
-    """A matrix that may be stored in fewer bits"""
-    return contiguous(from_stored(contiguous(w)) if is_stored(w) else w, dtype)
-
-
 def _weight_gradient(da, h, w):
     """sum over time of da (T, B, G)^T h (T, B, H)"""
     dw = np.empty_like(w)
@@ -155,7 +150,7 @@ def _weight_gradient(da, h, w):
 def _rnn(x, h, w, relu):
     """(T, B, H): the states after each time; x (T, B, H), h (B, H), w (H, H)"""
     dtype = float_dtype(x, h, w)
-    w, states = _numbers(w, dtype), _states(1, contiguous(x, dtype), h)
+    w, states = numbers_of(w, dtype), _states(1, contiguous(x, dtype), h)
     hs, a = states[0], np.empty(x.shape, dtype, like=states)
     a[...] = x
     for t in range(len(x)):
@@ -177,7 +172,7 @@ def _rnn(x, h, w, relu):
 def _lstm(x, h, c, w):
     """(2, T, B, H): h and c after each time; x (T, B, 4 H), h and c (B, H), w (4 H, H)"""
     dtype = float_dtype(x, h, c, w)
-    w, states = _numbers(w, dtype), _states(2, contiguous(x, dtype), h, c)
+    w, states = numbers_of(w, dtype), _states(2, contiguous(x, dtype), h, c)
     hs, cs, gates = states[0], states[1], np.empty(x.shape, dtype, like=states)
     gates[...] = x
     for t in range(len(x)):
@@ -199,7 +194,7 @@ def _lstm(x, h, c, w):
 def _gru(x, h, w, b):
     """(T, B, H): the states after each time; x (T, B, 3 H), h (B, H), w (3 H, H), b (3 H,)"""
     dtype = float_dtype(x, h, w, b)
-    x, w, b = contiguous(x, dtype), _numbers(w, dtype), contiguous(b, dtype)
+    x, w, b = contiguous(x, dtype), numbers_of(w, dtype), contiguous(b, dtype)
     hs = _states(1, x, h)[0]
     u, gates = np.empty_like(x), np.empty_like(x)
     for t in range(len(x)):
